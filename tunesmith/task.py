@@ -1,0 +1,191 @@
+"""What every task answers: a handful of questions about rows, batches and scores.
+
+A task is a frozen dataclass in a file of its own (`tasks/`). Its fields are its options; fields made by `fitted()` are learned
+from the training rows only (`fit`) or from the calibration rows only (`calibrate`) and travel in `task.json`.
+
+Axes: N rows of a set, B rows of a batch, T tokens, D features, C labels or targets.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from .errors import SpecError, nearest
+from .spec import Choice
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from .data.audit import Finding
+    from .data.profile import Profile
+    from .data.table import Table
+    from .models.source import Backbone
+
+Row = Mapping[str, Any]
+"""One row of data: column name -> value."""
+Example = dict[str, Any]
+"""One encoded row: name -> number, list of ints, or numpy array; `input_ids` (T,) where the input is text."""
+Batch = dict[str, "torch.Tensor"]
+"""A collated batch: name -> tensor whose first axis is B."""
+Outputs = dict[str, np.ndarray]
+"""What the model said of N rows, before calibration: name -> array whose first axis is N, in the rows' order."""
+Truth = np.ndarray
+"""What the rows say, encoded for scoring: (N,) class ids (-1: a label unknown to training), (N, C) 0/1 flags or numbers."""
+Draw = np.random.Generator
+"""Random numbers for augmenting one row, seeded by (seed, epoch, row id); None outside training."""
+
+
+def fitted(default: Any = None) -> Any:
+    """A field that is learned, not asked for: absent from flags and from the spec."""
+    return dataclasses.field(default=default, metadata={"fitted": True})
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A task's offer to read a table: which option gets which column, why, and how sure it is (0 to 1)."""
+
+    columns: dict[str, Choice[Any]]
+    sure: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A linear head solved to its optimum on frozen features: logits = features @ weight.T + bias."""
+
+    weight_CD: np.ndarray
+    bias_C: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(ABC):
+    """Abstract. Children are final."""
+
+    modality: ClassVar[str] = "text"
+    """text, image, audio or mixed: which models and which baselines suit."""
+    directions: ClassVar[Mapping[str, bool]] = {}
+    """Score name -> True where higher is better. The first is the headline."""
+    inputs: ClassVar[tuple[str, ...]] = ()
+    """Names of the options that name input columns (needed to predict)."""
+    targets: ClassVar[tuple[str, ...]] = ()
+    """Names of the options that name target columns (needed to train and evaluate)."""
+
+    # -- data ---------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def claim(cls, profile: Profile, named: Mapping[str, Any]) -> Claim | None:
+        """Which columns this task would take, given the ones the user named; None where the table does not suit."""
+
+    @abstractmethod
+    def check(self, table: Table) -> list[Finding]:
+        """What is wrong with the rows for this task, with row numbers; findings of level `error` stop the run."""
+
+    @abstractmethod
+    def fit(self, train: Table) -> Self:
+        """The task with its fitted fields learned from the training rows alone."""
+
+    @abstractmethod
+    def truth(self, rows: Table) -> Truth:
+        """Targets of the rows, encoded for `score`."""
+
+    @abstractmethod
+    def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
+        """Rows to examples, targets included where the row has them. Pure: the same rows give the same examples."""
+
+    @abstractmethod
+    def collate(self, examples: Sequence[Example], pad: int) -> Batch:
+        """Examples to one batch, padded to its longest."""
+
+    # -- model --------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def model(self, backbone: Backbone, dropout: float) -> nn.Module:
+        """The backbone with this task's head. `model(batch)` gives what `loss` and `outputs` read."""
+
+    @abstractmethod
+    def weight(self, batch: Batch) -> float:
+        """What the batch counts in the step's mean (rows, or tokens, times their weights)."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """SUM over the batch of weighted losses, so that micro-batches add up to the nominal batch exactly."""
+
+    @abstractmethod
+    def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+        """Raw outputs of a batch (logits, numbers), before calibration."""
+
+    def solve(self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float) -> Solution | None:
+        """The optimal linear head on frozen features at one L2 `strength`; None where the task has no linear head."""
+        return None
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
+        """The task with temperature and thresholds fitted on the calibration rows."""
+        return self
+
+    @abstractmethod
+    def answers(self, outputs: Outputs) -> list[dict[str, Any]]:
+        """What the user sees of each row: JSON-able, calibrated (`label`, `confidence`...)."""
+
+    @abstractmethod
+    def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
+        """All scores over these rows, headline first, keyed as in `directions`."""
+
+    @abstractmethod
+    def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
+        """Simple models fitted on the training rows: name -> their outputs for `rows`, in the form `score` reads."""
+
+    @staticmethod
+    @abstractmethod
+    def sample(n: int, seed: int) -> list[dict[str, Any]]:
+        """Learnable toy rows with this task's default column names."""
+
+    # -- the same for all ---------------------------------------------------------------------------------------------
+
+    def settle(self, **fitted_fields: Any) -> Self:
+        """A copy with fitted fields set."""
+        return dataclasses.replace(self, **fitted_fields)
+
+    @classmethod
+    def options(cls) -> dict[str, dataclasses.Field[Any]]:
+        """The options a user may set."""
+        return {f.name: f for f in dataclasses.fields(cls) if not f.metadata.get("fitted")}
+
+    @classmethod
+    def build(cls, options: Mapping[str, Any], name: str) -> Self:
+        """The task with these options. Raises SpecError for an unknown one."""
+        for key in options:
+            if key not in cls.options():
+                raise SpecError(
+                    f"options of {name}", expected="an option of the task", got=repr(key), fix=nearest(key, cls.options()),
+                    code="unknown-option",
+                )
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+
+    def columns(self, roles: Sequence[str]) -> list[str]:
+        """The column names behind these roles (`self.inputs`, `self.targets`), empty ones left out."""
+        values = [getattr(self, role) for role in roles]
+        flat = [v for value in values for v in (value if isinstance(value, tuple) else (value,))]
+        return [v for v in flat if v]
+
+    def as_json(self) -> dict[str, Any]:
+        """Options and fitted fields, as `task.json` keeps them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The task that `as_json` wrote."""
+        return cls(**{k: _freeze(v) for k, v in values.items()})
+
+
+def _freeze(value: Any) -> Any:
+    return tuple(_freeze(v) for v in value) if isinstance(value, list) else value
