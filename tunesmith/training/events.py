@@ -1,0 +1,110 @@
+"""What happens while training, as values. One event is one line of `events.jsonl`; progress bar, report and tests read the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+
+@dataclass(frozen=True)
+class Event:
+    """Abstract. `kind` names the child in JSON."""
+
+    kind: ClassVar[str] = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON-able dictionary; numbers that are not finite become null."""
+        return {"event": self.kind} | _plain(dataclasses.asdict(self))
+
+
+@final
+@dataclass(frozen=True)
+class Started(Event):
+    """Training begins or goes on. `step` is where it goes on from (0: from the start)."""
+
+    kind: ClassVar[str] = "started"
+    run: str
+    step: int
+    total_steps: int
+    stages: tuple[str, ...]
+    learning: int
+    """Weights that learn in the last stage."""
+
+
+@final
+@dataclass(frozen=True)
+class Step(Event):
+    """One optimiser step. `seconds` is training time since the start of the run, earlier sittings included."""
+
+    kind: ClassVar[str] = "step"
+    step: int
+    stage: str
+    epoch: float
+    loss: float
+    lr: float
+    grad_norm: float
+    rows: int
+    tokens: int
+    seconds: float
+
+
+@final
+@dataclass(frozen=True)
+class Evaluated(Event):
+    """The validation rows were scored; `best` says that this is the best so far."""
+
+    kind: ClassVar[str] = "evaluated"
+    step: int
+    stage: str
+    epoch: float
+    scores: Mapping[str, float]
+    best: bool
+    seconds: float
+
+
+@final
+@dataclass(frozen=True)
+class Adjusted(Event):
+    """Something was changed on the way (micro-batch halved, checkpoint passed over, time up), and why."""
+
+    kind: ClassVar[str] = "adjusted"
+    step: int
+    what: str
+    why: str
+
+
+@final
+@dataclass(frozen=True)
+class Saved(Event):
+    """A checkpoint is whole on the disk."""
+
+    kind: ClassVar[str] = "saved"
+    step: int
+    path: str
+
+
+@final
+@dataclass(frozen=True)
+class Finished(Event):
+    """Training ended: `reason` is `complete`, `early-stop`, `budget` or `stopped`."""
+
+    kind: ClassVar[str] = "finished"
+    step: int
+    reason: str
+    best_step: int
+    best_stage: str
+    scores: Mapping[str, float]
+    seconds: float
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
