@@ -1,0 +1,171 @@
+"""From rows to outputs: the only path, for validation, test, prediction and serving alike.
+
+Axes: N rows, B rows of a batch, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from .task import Batch, Draw, Example, Outputs, Task
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from .data.table import Table
+
+CHUNK = 1024
+"""Rows encoded at a time: enough for the tokeniser's threads, little enough to hold."""
+MICRO_TOKENS = 4096
+"""Tokens, padding included, of one forward pass where nobody decided otherwise."""
+
+
+@final
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of unlike length, end to end: row i is `values[starts[i]:starts[i + 1]]`."""
+
+    values: np.ndarray
+    starts: np.ndarray
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.values[self.starts[row] : self.starts[row + 1]]
+
+
+@final
+@dataclass(frozen=True)
+class Encoded:
+    """Encoded rows, packed: N rows cost a few arrays, not N dictionaries."""
+
+    arrays: Mapping[str, Ragged | np.ndarray]
+    lengths_N: np.ndarray
+    """Tokens of each row (1 where a row has no tokens): what batches are bucketed by."""
+
+    def __len__(self) -> int:
+        return len(self.lengths_N)
+
+    def example(self, row: int) -> Example:
+        """One row, as `Task.collate` takes it."""
+        return {name: array[row] for name, array in self.arrays.items()}
+
+    def with_arrays(self, **arrays: Ragged | np.ndarray) -> Encoded:
+        """The same rows with more (or replaced) arrays."""
+        return Encoded({**self.arrays, **arrays}, self.lengths_N)
+
+    def without(self, *names: str) -> Encoded:
+        """The same rows without these arrays."""
+        return Encoded({k: v for k, v in self.arrays.items() if k not in names}, self.lengths_N)
+
+
+def encode(task: Task, processor: Any, rows: Table, draws: Sequence[Draw] | None = None) -> Encoded:
+    """All rows, encoded in chunks and packed."""
+    pieces: dict[str, list[np.ndarray]] = {}
+    sizes: dict[str, list[np.ndarray]] = {}
+    for start in range(0, len(rows), CHUNK):
+        stop = min(start + CHUNK, len(rows))
+        chunk = rows.rows(range(start, stop))
+        _pack(task.encode(chunk, processor, draws=draws and draws[start:stop]), pieces, sizes)
+    arrays = {name: _join(pieces[name], sizes[name]) for name in pieces}
+    return Encoded(arrays, _lengths(arrays, len(rows)))
+
+
+def order_by_length(lengths_N: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
+    """Positions, longest first (so that memory runs out at once or never), ties in the given order."""
+    chosen = np.arange(len(lengths_N)) if positions is None else positions
+    return chosen[np.argsort(-lengths_N[chosen], kind="stable")]
+
+
+def cut_by_tokens(positions: np.ndarray, lengths_N: np.ndarray, budget: int) -> Iterator[np.ndarray]:
+    """Parts of at most `budget` tokens, padding to the part's longest included; a longer row stands alone."""
+    start, longest = 0, 0
+    for stop, position in enumerate(positions):
+        wider = max(longest, int(lengths_N[position]))
+        if stop > start and wider * (stop + 1 - start) > budget:
+            yield positions[start:stop]
+            start, wider = stop, int(lengths_N[position])
+        longest = wider
+    if start < len(positions):
+        yield positions[start:]
+
+
+def collate(task: Task, encoded: Encoded, positions: Iterable[int], pad: int, device: Any = None) -> Batch:
+    """One batch of these rows, on the device."""
+    batch = task.collate([encoded.example(int(i)) for i in positions], pad)
+    return batch if device is None else {k: v.to(device, non_blocking=True) for k, v in batch.items()}
+
+
+def infer(
+    task: Task, model: nn.Module, encoded: Encoded, *, pad: int, micro_tokens: int = MICRO_TOKENS, autocast: Any = None
+) -> Outputs:
+    """Raw outputs of all rows, in the rows' order, whatever order they were computed in."""
+    found: dict[str, np.ndarray] = {}
+    for positions, values in infer_parts(task, model, encoded, pad=pad, micro_tokens=micro_tokens, autocast=autocast):
+        for name, value in values.items():
+            if name not in found:
+                found[name] = np.empty((len(encoded), *value.shape[1:]), value.dtype)
+            found[name][positions] = value
+    return found
+
+
+def infer_parts(
+    task: Task, model: nn.Module, encoded: Encoded, *, pad: int, micro_tokens: int = MICRO_TOKENS, autocast: Any = None
+) -> Iterator[tuple[np.ndarray, Outputs]]:
+    """The same in parts, as they are computed: (positions, outputs of those rows)."""
+    import contextlib
+
+    import torch
+
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    try:
+        for positions in cut_by_tokens(order_by_length(encoded.lengths_N), encoded.lengths_N, micro_tokens):
+            with torch.inference_mode(), autocast or contextlib.nullcontext():
+                batch = collate(task, encoded, positions, pad, device)
+                outputs = task.outputs(model, batch)
+            yield positions, {name: _to_numpy(value) for name, value in outputs.items()}
+    finally:
+        model.train(was_training)
+
+
+def pad_id(processor: Any) -> int:
+    """The id that fills short rows: the processor's own, else 0 (the attention mask hides it)."""
+    found = getattr(processor, "pad_token_id", None)
+    return 0 if found is None else int(found)
+
+
+def _to_numpy(value: torch.Tensor) -> np.ndarray:
+    array: np.ndarray = value.float().cpu().numpy()
+    return array
+
+
+def _pack(examples: Sequence[Example], pieces: dict[str, list[np.ndarray]], sizes: dict[str, list[np.ndarray]]) -> None:
+    if not examples:
+        return
+    for name, first in examples[0].items():
+        values = [example[name] for example in examples]
+        ragged = np.ndim(first) > 0 and not name.startswith("target")
+        pieces.setdefault(name, []).append(np.concatenate(_compact(values)) if ragged else np.asarray(values))
+        sizes.setdefault(name, []).append(np.array([len(v) for v in values]) if ragged else np.zeros(0, np.int64))
+
+
+def _compact(values: Sequence[Any]) -> list[np.ndarray]:
+    arrays = [np.asarray(v) for v in values]
+    return [a.astype(np.int32) if a.dtype == np.int64 else a for a in arrays]
+
+
+def _join(pieces: list[np.ndarray], sizes: list[np.ndarray]) -> Ragged | np.ndarray:
+    values, lengths = np.concatenate(pieces), np.concatenate(sizes)
+    if not len(lengths):
+        return values
+    return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def _lengths(arrays: Mapping[str, Ragged | np.ndarray], rows: int) -> np.ndarray:
+    tokens = arrays.get("input_ids") or next((a for a in arrays.values() if isinstance(a, Ragged)), None)
+    return np.diff(tokens.starts) if isinstance(tokens, Ragged) else np.ones(rows, np.int64)

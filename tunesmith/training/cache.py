@@ -1,0 +1,188 @@
+"""Activations below the lowest learning weight, computed once and kept.
+
+Keyed by content: the frozen weights' bytes, the encoded rows' bytes, the cut, the library versions. A changed weight, row, label
+order or setting gives another key, so a stale entry cannot be met. Entries are checked (size and crc32), bounded in total size
+(least recently used go first), and shared between runs, trials and epochs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..inference import Encoded, Ragged, collate, cut_by_tokens, order_by_length
+from ..task import Task
+
+LIMIT_BYTES = 20 * 2**30
+"""Most bytes kept in all; TUNESMITH_CACHE_BYTES overrides."""
+CHUNK_BYTES = 1 << 24
+META = "meta.json"
+
+
+@final
+@dataclass(frozen=True)
+class Cut:
+    """Where the frozen part ends: `layer` None means after pooling (only the head learns)."""
+
+    layer: int | None
+    below: Callable[[dict[str, torch.Tensor]], torch.Tensor]
+    frozen: tuple[str, ...]
+    """Names of the parameters below the cut."""
+
+    @property
+    def array(self) -> str:
+        """Name of the cached array in an example."""
+        return "pooled_D" if self.layer is None else "hidden_TD"
+
+
+def folder() -> Path:
+    """Where activations are kept."""
+    root = os.environ.get("TUNESMITH_CACHE") or Path.home() / ".cache" / "tunesmith"
+    return Path(root) / "activations"
+
+
+def bytes_needed(encoded: Encoded, cut: Cut, width: int) -> int:
+    """Size of the file for these rows: float32."""
+    rows = len(encoded) if cut.layer is None else int(encoded.lengths_N.sum())
+    return rows * width * 4
+
+
+def fits(need: int) -> bool:
+    """Whether a file of this size may be written: within the limit and half of the free disk."""
+    place = folder()
+    place.mkdir(parents=True, exist_ok=True)
+    return need <= min(limit(), shutil.disk_usage(place).free // 2)
+
+
+def limit() -> int:
+    """Most bytes kept in all."""
+    return int(os.environ.get("TUNESMITH_CACHE_BYTES", LIMIT_BYTES))
+
+
+def attach(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: int, micro_tokens: int) -> Encoded:
+    """The rows with their activations at the cut, from the cache or computed now."""
+    place = folder() / _key(model, encoded, cut)
+    values = _open(place)
+    if values is None:
+        values = _compute(task, model, encoded, cut, place, pad, micro_tokens)
+    os.utime(place)
+    starts = np.concatenate([[0], np.cumsum(encoded.lengths_N)])
+    array = values if cut.layer is None else Ragged(values, starts)
+    return encoded.with_arrays(**{cut.array: array})
+
+
+def entries() -> list[tuple[str, int, float]]:
+    """(key, bytes, last used) of every entry, least recently used first."""
+    found = [(p.name, _size(p), p.stat().st_mtime) for p in folder().glob("*") if p.is_dir()]
+    return sorted(found, key=lambda entry: entry[2])
+
+
+def prune(keep_bytes: int) -> int:
+    """Remove the least recently used entries until at most this many bytes are left; returns the bytes freed."""
+    kept = entries()
+    freed, total = 0, sum(size for _, size, _ in kept)
+    for key, size, _ in kept:
+        if total - freed <= keep_bytes:
+            break
+        shutil.rmtree(folder() / key, ignore_errors=True)
+        freed += size
+    return freed
+
+
+def _compute(
+    task: Task, model: nn.Module, encoded: Encoded, cut: Cut, place: Path, pad: int, micro_tokens: int
+) -> np.ndarray:
+    beside = place.with_name(f"{place.name}.{os.getpid()}.tmp")
+    beside.mkdir(parents=True)
+    was_training = model.training
+    model.eval()
+    try:
+        values = _fill(task, model, encoded, cut, beside / "values.npy", pad, micro_tokens)
+        values.flush()
+        meta = {"shape": values.shape, "crc32": _crc(beside / "values.npy"), "bytes": _size(beside), "made": time.time()}
+        (beside / META).write_text(json.dumps(meta))
+        if not place.exists():
+            os.rename(beside, place)
+    finally:
+        model.train(was_training)
+        shutil.rmtree(beside, ignore_errors=True)
+    prune(limit())
+    return np.load(place / "values.npy", mmap_mode="r")
+
+
+def _fill(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, path: Path, pad: int, micro_tokens: int) -> Any:
+    values: Any = None
+    starts = np.concatenate([[0], np.cumsum(encoded.lengths_N)])
+    device = next(model.parameters()).device
+    for positions in cut_by_tokens(order_by_length(encoded.lengths_N), encoded.lengths_N, micro_tokens):
+        with torch.inference_mode():
+            found = cut.below(collate(task, encoded, positions, pad, device)).float().cpu().numpy()
+        if values is None:
+            rows = len(encoded) if cut.layer is None else int(starts[-1])
+            values = np.lib.format.open_memmap(path, "w+", np.float32, (rows, found.shape[-1]))
+        for row, position in enumerate(positions):
+            if cut.layer is None:
+                values[position] = found[row]
+            else:
+                values[starts[position] : starts[position + 1]] = found[row, : encoded.lengths_N[position]]
+    return values
+
+
+def _open(place: Path) -> np.ndarray | None:
+    """The entry's array if it is whole; a damaged one is removed."""
+    try:
+        meta = json.loads((place / META).read_text())
+        values = np.load(place / "values.npy", mmap_mode="r", allow_pickle=False)
+        if list(values.shape) == meta["shape"] and _crc(place / "values.npy") == meta["crc32"]:
+            return values
+    except (OSError, ValueError, KeyError):
+        pass
+    shutil.rmtree(place, ignore_errors=True)
+    return None
+
+
+def _key(model: nn.Module, encoded: Encoded, cut: Cut) -> str:
+    digest = hashlib.blake2b(digest_size=20)
+    digest.update(f"1|{cut.layer}|{torch.__version__}|{torch.get_num_threads()}".encode())
+    named = dict(model.named_parameters())
+    for name in cut.frozen:
+        digest.update(name.encode())
+        digest.update(_bytes(named[name].detach().cpu().contiguous().numpy()))
+    for name, array in sorted(encoded.arrays.items()):
+        if not name.startswith(("target", "row_weight", "hidden", "pooled")):
+            digest.update(name.encode())
+            for part in (array.values, array.starts) if isinstance(array, Ragged) else (array,):
+                digest.update(_bytes(part))
+    return digest.hexdigest()
+
+
+def _bytes(array: np.ndarray) -> Any:
+    return memoryview(np.ascontiguousarray(array)).cast("B") if array.size else b""
+
+
+def _crc(path: Path) -> int:
+    value = 0
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            value = zlib.crc32(chunk, value)
+    return value
+
+
+def _size(place: Path) -> int:
+    return sum(p.stat().st_size for p in _files(place))
+
+
+def _files(place: Path) -> Iterable[Path]:
+    return (p for p in place.rglob("*") if p.is_file())

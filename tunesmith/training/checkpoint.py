@@ -1,0 +1,185 @@
+"""Checkpoints that are whole or not there.
+
+A checkpoint is a folder. Its files are written into a folder beside it, synced to the disk, and listed with size and sha256 in
+`manifest.json`, which is written last; then the folder is renamed to its final name and the parent is synced. A folder
+without a manifest that matches every file is never loaded: reading falls back to the newest whole one and says so.
+
+Tensors are safetensors, the rest is JSON: nothing that can run code.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from ..errors import ModelError, ResourceError
+
+MANIFEST = "manifest.json"
+Tensors = Mapping[str, torch.Tensor]
+
+
+def write(folder: Path, tensors: Mapping[str, Tensors], values: Mapping[str, Any]) -> Path:
+    """Write a checkpoint: `tensors` by file stem, `values` as `state.json`. Raises ResourceError when the disk is full."""
+    beside = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        contents = {f"{stem}.safetensors": _serialise(part) for stem, part in tensors.items()}
+        contents["state.json"] = json.dumps(values, indent=1).encode()
+        entries = {name: _write_synced(beside / name, content) for name, content in contents.items()}
+        _write_synced(beside / MANIFEST, json.dumps(entries, indent=1).encode())
+        _sync_folder(beside)
+        _swap(beside, folder)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise _disk_error(error, folder, tensors) from None
+    return folder
+
+
+def read(folder: Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
+    """Read a whole checkpoint, every byte checked. Raises ModelError naming the file that is damaged."""
+    contents = _verified(folder)
+    try:
+        values = json.loads(contents.pop("state.json"))
+        tensors = {name.removesuffix(".safetensors"): load(content) for name, content in contents.items()}
+    except (ValueError, KeyError, SafetensorError) as error:
+        raise _damaged(folder, f"a file that cannot be read ({error})") from None
+    return tensors, values
+
+
+def read_values(folder: Path) -> dict[str, Any]:
+    """The JSON part alone, unchecked but for being readable. Raises ModelError."""
+    try:
+        values: dict[str, Any] = json.loads((folder / "state.json").read_bytes())
+    except (OSError, ValueError):
+        raise _damaged(folder, "no readable state.json") from None
+    return values
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every file is there, with the size and hash of the manifest."""
+    try:
+        _verified(folder)
+    except ModelError:
+        return False
+    return True
+
+
+def newest_whole(folders: list[Path]) -> tuple[Path | None, list[Path]]:
+    """The last of `folders` (oldest first) that is whole, and the damaged ones passed over on the way."""
+    passed: list[Path] = []
+    for folder in reversed(folders):
+        if is_whole(folder):
+            return folder, passed
+        passed.append(folder)
+    return None, passed
+
+
+def steps_saved(parent: Path, prefix: str) -> list[Path]:
+    """Checkpoints `prefix-000123` of this folder, oldest first."""
+    return sorted(p for p in parent.glob(f"{prefix}-*") if p.is_dir() and not p.is_symlink())
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Replace a JSON file at once: whoever reads it sees the old or the new content, never half of it."""
+    write_bytes(path, (json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file at once. Raises ResourceError when the disk is full."""
+    beside = path.with_name(f".{path.name}.tmp")
+    try:
+        _write_synced(beside, content)
+        os.replace(beside, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise _disk_error(error, path, {}) from None
+
+
+def _serialise(tensors: Tensors) -> bytes:
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def _write_synced(path: Path, content: bytes) -> dict[str, Any]:
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _swap(beside: Path, folder: Path) -> None:
+    """Rename into place. An older folder of the same name is moved off first; between the two renames `folder` is absent,
+    which reads as 'not saved yet', never as half a checkpoint."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.rename(folder, old)
+    os.rename(beside, folder)
+    _sync_folder(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _verified(folder: Path) -> dict[str, bytes]:
+    return dict(_check_files(folder, _manifest(folder)))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        entries = json.loads((folder / MANIFEST).read_bytes())
+        assert isinstance(entries, dict) and all({"bytes", "sha256"} <= set(e) for e in entries.values())
+    except (OSError, ValueError, AssertionError, TypeError):
+        raise _damaged(folder, "no readable manifest.json") from None
+    return entries
+
+
+def _check_files(folder: Path, entries: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    for name, entry in entries.items():
+        path = folder / name
+        if "/" in name or path.is_symlink() or not path.is_file() or path.stat().st_size != entry["bytes"]:
+            raise _damaged(folder, f"{name} missing or of another size")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise _damaged(folder, f"{name} that cannot be read ({error.strerror})") from None
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            raise _damaged(folder, f"{name} with another sha256 than when it was saved")
+        yield name, content
+
+
+def _damaged(folder: Path, got: str) -> ModelError:
+    return ModelError(
+        f"checkpoint {folder}", expected="every file as it was saved", got=got, code="damaged-checkpoint",
+        fix="delete this folder; `tunesmith resume` goes on from the newest whole one",
+    )
+
+
+def _disk_error(error: OSError, path: Path, tensors: Mapping[str, Tensors]) -> ResourceError:
+    need = sum(t.numel() * t.element_size() for part in tensors.values() for t in part.values())
+    parent = next((p for p in path.parents if p.exists()), Path("/"))
+    free = shutil.disk_usage(parent).free
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return ResourceError(
+        f"saving {path}", expected=f"{need / 2**20:.0f} MiB that can be written",
+        got=f"{'a full disk' if full else error.strerror} ({free / 2**20:.0f} MiB free)", code="disk-full" if full else "cannot-write",
+        fix="free space and run `tunesmith resume`; earlier checkpoints are intact",
+    )

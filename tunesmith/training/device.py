@@ -1,0 +1,50 @@
+"""Where tensors live, in which precision, with which seeds, and what running out of memory looks like."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from ..spec import Train
+
+
+def accelerator(settings: Train) -> Accelerator:
+    """Accelerate's placement and mixed precision for a plan's settings."""
+    make_deterministic(int(settings.threads))
+    precision = "bf16" if settings.precision == "bf16" else "no"
+    return Accelerator(cpu=settings.device == "cpu", mixed_precision=precision)
+
+
+def make_deterministic(threads: int) -> None:
+    """Same bits for the same run: fixed threads, deterministic kernels (PyTorch's note on reproducibility)."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+
+
+def seed(*parts: int) -> None:
+    """Seed torch by position: dropout is a function of (seed, stage, step, micro-batch), not of what ran before."""
+    import numpy as np
+
+    torch.manual_seed(int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is memory running out, on the CPU or a GPU."""
+    words = ("out of memory", "not enough memory", "can't allocate memory", "DefaultCPUAllocator", "bad_alloc")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
+
+
+def autocast(settings: Train) -> Any:
+    """The context of a forward pass outside Accelerate's own step."""
+    if settings.precision != "bf16":
+        return contextlib.nullcontext()
+    return torch.autocast("cuda" if settings.device == "cuda" else "cpu", torch.bfloat16)

@@ -1,0 +1,67 @@
+"""A linear head solved to its optimum on frozen features, its L2 strength chosen on validation rows.
+
+Seconds instead of epochs: this is both the strongest simple baseline and the start of `probe-then-tune` (linear probing before
+fine-tuning keeps features from being distorted by a random head: arXiv 2202.10054).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from ..task import Outputs, Solution, Task, Truth
+
+STRENGTHS = (1e-2, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
+"""L2 strengths tried, strongest first, so that each solution starts the next: loss = mean + strength / 2 * |W|^2."""
+
+
+@final
+@dataclass(frozen=True)
+class Probe:
+    """The best solution, how strong its L2 is, and what it scored on the validation rows."""
+
+    solution: Solution
+    strength: float
+    value: float
+
+
+def path(
+    task: Task, train_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, validation_ND: np.ndarray,
+    validation_truth: Truth, metric: str
+) -> Iterator[Probe]:
+    """Each strength's solution with its validation score. Stops when two in a row are worse than the best."""
+    better = 1 if task.directions[metric] else -1
+    best, worse = -np.inf, 0
+    for strength in STRENGTHS:
+        solution = task.solve(train_ND, truth, weight_N, strength)
+        if solution is None:
+            return
+        value = task.score(apply(task, solution, validation_ND), validation_truth)[metric]
+        yield Probe(solution, strength, value)
+        worse = 0 if better * value > best else worse + 1
+        best = max(best, better * value)
+        if worse == 2:
+            return
+
+
+def choose(task: Task, probes: Iterator[Probe], metric: str) -> Probe | None:
+    """The probe with the best validation score, the stronger L2 where two are equal."""
+    better = 1 if task.directions[metric] else -1
+    return max(probes, key=lambda probe: (better * probe.value, probe.strength), default=None)
+
+
+def apply(task: Task, solution: Solution, features_ND: np.ndarray) -> Outputs:
+    """What the model with this head would say of rows with these features."""
+    import torch
+
+    class Linear(torch.nn.Module):
+        def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+            weight, bias = (torch.from_numpy(np.asarray(a, np.float32)) for a in (solution.weight_CD, solution.bias_C))
+            return torch.nn.functional.linear(batch["pooled_BD"], weight, bias)
+
+    with torch.inference_mode():
+        found = task.outputs(Linear(), {"pooled_BD": torch.from_numpy(np.array(features_ND, np.float32))})
+    return {name: value.numpy() for name, value in found.items()}

@@ -1,0 +1,130 @@
+"""What a stage trains on: rows, their cached activations, and where the frozen part ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from ..inference import Encoded, encode, infer, pad_id
+from ..models.prefix import cut as cut_model
+from ..strategy import Outline, Stage
+from ..task import Truth
+from . import batches, cache, device
+from .events import Adjusted
+
+if TYPE_CHECKING:
+    from .state import State
+
+
+@final
+@dataclass(frozen=True)
+class Rows:
+    """Encoded rows with their targets, as scoring wants them."""
+
+    encoded: Encoded
+    truth: Truth
+
+
+@final
+@dataclass(frozen=True)
+class Work:
+    """Everything a run trains and validates on."""
+
+    train: Rows
+    validation: Rows
+    pad: int
+
+    @classmethod
+    def of(cls, state: State) -> Work:
+        """Encode the training and the validation rows, once."""
+        data, task = state.ready.data, state.ready.task
+        make = lambda table: Rows(encode(task, state.processor, table), task.truth(table))  # noqa: E731
+        return cls(make(data.train), make(data.validation), pad_id(state.processor))
+
+    def map(self, function: Any) -> Work:
+        """The same rows, encoded otherwise."""
+        return Work(
+            Rows(function(self.train.encoded), self.train.truth), Rows(function(self.validation.encoded), self.validation.truth),
+            self.pad,
+        )
+
+
+def frozen_cut(state: State, stage: Stage) -> cache.Cut | None:
+    """The highest place below which nothing learns in this stage, if the model can be cut there."""
+    lowest = lowest_depth(state.outline, stage)
+    frozen = tuple(name for name, depth in state.outline.depths.items() if depth < lowest)
+    if lowest >= state.outline.layers + 2:
+        return cache.Cut(None, state.model.features, frozen)
+    if lowest < 2:
+        return None
+    found = cut_model(state.model, min(lowest - 1, state.outline.layers))
+    return found and cache.Cut(found.layer, found.below, tuple(n for n in frozen if state.outline.depths[n] <= found.layer))
+
+
+def lowest_depth(outline: Outline, stage: Stage) -> int:
+    """Depth of the lowest weight that learns."""
+    return min((outline.depths[name] for name in stage.rates), default=outline.layers + 2)
+
+
+def with_cache(state: State, work: Work, epochs: float) -> tuple[Work, list[Adjusted]]:
+    """The stage's rows with cached activations where that saves time; what was decided, and why."""
+    setting = state.ready.plan.spec.train.cache
+    cut = None if setting == "off" else frozen_cut(state, state.current)
+    if cut is None:
+        return work, []
+    need = cache.bytes_needed(work.train.encoded, cut, state.ready.source.hidden)
+    where = "after pooling" if cut.layer is None else f"below layer {cut.layer + 1}"
+    if setting == "auto" and cut.layer is not None and epochs <= 1:
+        return work, [_note(state, "no activation cache", f"one epoch reads each activation {where} once")]
+    if not cache.fits(need):
+        return work, [_note(state, "no activation cache", f"it would take {need / 2**20:,.0f} MiB {where}: over the limit or half the free disk")]
+    attach = lambda encoded: cache.attach(  # noqa: E731
+        state.ready.task, state.model, encoded, cut, pad=work.pad, micro_tokens=state.micro_tokens
+    )
+    why = f"activations {where} do not change: computed once ({need / 2**20:,.0f} MiB), dropout off below"
+    return work.map(attach), [_note(state, "activation cache", why)]
+
+
+def validate(state: State, work: Work) -> dict[str, float]:
+    """Scores of the model as it stands on the validation rows."""
+    outputs = infer(
+        state.ready.task, state.model, work.validation.encoded, pad=work.pad, micro_tokens=state.micro_tokens,
+        autocast=device.autocast(state.ready.plan.spec.train),
+    )
+    return state.ready.task.score(outputs, work.validation.truth)
+
+
+def steps_in(state: State, work: Work, stage: Stage) -> tuple[int, int]:
+    """(optimiser steps of the stage, steps of one epoch)."""
+    settings = state.ready.plan.spec.train
+    rows = len(_epoch_rows(state, work, 0))
+    per_epoch = batches.steps_per_epoch(rows, int(settings.batch))
+    return (0 if stage.solve else max(1, round(float(settings.epochs) * stage.share * per_epoch))), per_epoch
+
+
+def batches_from(state: State, work: Work, per_epoch: int, total: int) -> Iterator[np.ndarray]:
+    """Nominal batches from the state's position to the stage's end."""
+    settings = state.ready.plan.spec.train
+    step = state.step
+    while step < total:
+        epoch, skip = divmod(step, per_epoch)
+        positions = _epoch_rows(state, work, epoch)
+        made = batches.nominal_batches(
+            positions, work.train.encoded.lengths_N, int(settings.batch), settings.seed, epoch + 1000 * state.stage
+        )
+        for batch in made[skip : skip + total - step]:
+            yield batch
+            step += 1
+
+
+def _epoch_rows(state: State, work: Work, epoch: int) -> np.ndarray:
+    settings, truth = state.ready.plan.spec.train, work.train.truth
+    classes = truth if truth.ndim == 1 and np.issubdtype(truth.dtype, np.integer) else None
+    return batches.epoch_rows(classes, len(work.train.encoded), settings.balance, settings.seed, epoch)
+
+
+def _note(state: State, what: str, why: str) -> Adjusted:
+    return Adjusted(state.total, what, why)

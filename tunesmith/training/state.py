@@ -1,0 +1,220 @@
+"""The one object that changes while training: model, optimiser, position, best. It saves and loads to the same bits.
+
+No random state is kept: every draw is a function of (seed, stage, epoch, step, micro-batch).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, final
+
+import torch
+from torch import nn
+
+from ..errors import ModelError
+from ..models.heads import set_dropout
+from ..models.outline import outline
+from ..models.source import load, processor
+from ..strategy import Outline, Stage
+from . import checkpoint, device, optim
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from ..planning import Ready
+
+
+@final
+@dataclass(frozen=True)
+class Best:
+    """The best validation so far."""
+
+    value: float
+    step: int
+    stage: str
+    scores: Mapping[str, float]
+
+
+@final
+@dataclass
+class State:
+    """Mutable on purpose; made by `start` or `resume`."""
+
+    ready: Ready
+    model: nn.Module
+    processor: Any
+    accelerator: Accelerator
+    outline: Outline
+    stages: tuple[Stage, ...]
+    micro_tokens: int
+    optimizer: torch.optim.Optimizer | None = None
+    stage: int = 0
+    step: int = 0
+    """Optimiser steps done in this stage."""
+    total: int = 0
+    """Optimiser steps done in all."""
+    best: Best | None = None
+    without_gain: int = 0
+    """Validations since the best."""
+    spent: float = 0.0
+    """Seconds of earlier sittings."""
+    ema: dict[str, torch.Tensor] = field(default_factory=dict)
+    done: str = ""
+    """Why training ended; empty while it goes on."""
+    stop_asked: bool = False
+    """Set by a signal handler: save and stop after this step."""
+    since: float = field(default_factory=time.monotonic)
+    carried: tuple[str, ...] = ()
+    """Names of the parameters that some stage changes: what checkpoints hold."""
+
+    @classmethod
+    def start(cls, ready: Ready) -> Self:
+        """The untrained model, ready for its first step."""
+        settings = ready.plan.spec.train
+        accelerator = device.accelerator(settings)
+        device.seed(settings.seed)
+        model = ready.task.model(load(ready.source), dropout=float(settings.dropout))
+        set_dropout(model, float(settings.dropout))
+        ready.strategy.shape(model, settings.seed)
+        model.to(accelerator.device)
+        shape = outline(model)
+        stages = tuple(ready.strategy.stages(shape))
+        names = [n for n in shape.depths if n in shape.adapters or any(_learns(stage, n, shape) for stage in stages)]
+        return cls(
+            ready, model, processor(ready.source), accelerator, shape, stages, int(settings.micro_tokens), carried=tuple(names)
+        )
+
+    @classmethod
+    def resume(cls, ready: Ready, folder: Path) -> tuple[Self, list[Path]]:
+        """The state of the newest whole checkpoint in `folder`, and the damaged ones passed over.
+
+        Raises ModelError where checkpoints exist but none is whole.
+        """
+        state = cls.start(ready)
+        saved = checkpoint.steps_saved(folder, "last")
+        found, passed = checkpoint.newest_whole(saved)
+        if found is None and passed:
+            raise ModelError(
+                str(folder), expected="one whole checkpoint", got=f"{len(passed)} damaged", code="no-whole-checkpoint",
+                fix="restore one from a backup, or start again with `tunesmith fit`",
+            )
+        if found is not None:
+            state._restore(*checkpoint.read(found))
+        return state, passed
+
+    @property
+    def seconds(self) -> float:
+        """Training time, earlier sittings included."""
+        return self.spent + time.monotonic() - self.since
+
+    @property
+    def current(self) -> Stage:
+        """The stage that is being trained."""
+        return self.stages[self.stage]
+
+    def enter_stage(self) -> None:
+        """Free and freeze as the stage says, and make its optimiser (none for a stage that solves)."""
+        rates = self.current.rates
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name in rates)
+        self.optimizer = None if self.current.solve else optim.make(self.ready.plan.spec.train, self.model, rates)
+
+    def leave_stage(self) -> None:
+        """Go to the next stage's start."""
+        self.stage, self.step, self.without_gain, self.optimizer, self.ema = self.stage + 1, 0, 0, None, {}
+
+    def save(self, folder: Path) -> Path:
+        """Write everything that `resume` needs, and drop what no kept checkpoint refers to."""
+        tensors = {"model": self.weights(), "optimizer": optim.state_tensors(self.optimizer) if self.optimizer else {},
+                   "ema": self.ema}
+        path = checkpoint.write(folder / f"last-{self.total:08d}-{self.stage}", tensors, self._values())
+        _prune(folder)
+        return path
+
+    def save_best(self, folder: Path) -> Path:
+        """Write the weights alone, under the name that `best_path` gives."""
+        return checkpoint.write(self.best_path(folder), {"model": self.weights(averaged=True)}, self._values())
+
+    def best_path(self, folder: Path) -> Path:
+        """Where the best weights are."""
+        assert self.best is not None
+        return folder / f"best-{self.best.step:08d}-{self.best.stage}"
+
+    def load_best(self, folder: Path) -> None:
+        """Put the best weights into the model."""
+        tensors, _ = checkpoint.read(self.best_path(folder))
+        self.put(tensors["model"])
+
+    def weights(self, averaged: bool = False) -> dict[str, torch.Tensor]:
+        """The weights that training changes (with their moving averages where asked and kept), and all buffers."""
+        named = dict(self.model.named_parameters())
+        found = {n: (self.ema.get(n, named[n]) if averaged else named[n]).detach() for n in self.carried}
+        return found | {f"buffer:{n}": b for n, b in self.model.named_buffers() if b.is_floating_point()}
+
+    def put(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Load what `weights` gave; every name must be there, none beside. Raises ModelError naming the first that is off."""
+        here = self.weights()
+        for name in sorted(set(here) ^ set(tensors)):
+            raise ModelError(
+                f"checkpoint, tensor {name!r}", expected="the same tensors as the plan's model",
+                got="one missing" if name in here else "one too many", code="checkpoint-keys",
+                fix="resume with the plan that made the checkpoint",
+            )
+        with torch.no_grad():
+            for name, tensor in here.items():
+                tensor.copy_(tensors[name])
+
+    def _values(self) -> dict[str, Any]:
+        return {
+            "stage": self.stage, "step": self.step, "total": self.total, "without_gain": self.without_gain,
+            "seconds": self.seconds, "micro_tokens": self.micro_tokens, "done": self.done,
+            "best": dataclasses.asdict(self.best) if self.best else None,
+        }
+
+    def _restore(self, tensors: Mapping[str, Mapping[str, torch.Tensor]], values: Mapping[str, Any]) -> None:
+        self.put(tensors["model"])
+        self.stage, self.step, self.total = values["stage"], values["step"], values["total"]
+        self.without_gain, self.spent, self.done = values["without_gain"], values["seconds"], values["done"]
+        self.micro_tokens = values["micro_tokens"]
+        self.best = Best(**values["best"]) if values["best"] else None
+        self.ema = {name: tensor.clone() for name, tensor in tensors["ema"].items()}
+        if self.stage < len(self.stages):
+            self.enter_stage()
+            if self.optimizer is not None:
+                optim.load_state_tensors(self.optimizer, tensors["optimizer"])
+
+
+def _learns(stage: Stage, name: str, shape: Outline) -> bool:
+    return name in stage.rates or (stage.solve and name in shape.head)
+
+
+def _prune(folder: Path) -> None:
+    """Keep the two newest checkpoints and the best weights that they refer to: one may turn out damaged."""
+    lasts = checkpoint.steps_saved(folder, "last")
+    for old in lasts[:-2]:
+        _remove(old)
+    kept = [_best_name(path) for path in lasts[-2:]]
+    if None not in kept:
+        for old in checkpoint.steps_saved(folder, "best"):
+            if old.name not in kept:
+                _remove(old)
+
+
+def _best_name(path: Path) -> str | None:
+    try:
+        best = checkpoint.read_values(path)["best"]
+    except ModelError:
+        return None
+    return f"best-{best['step']:08d}-{best['stage']}" if best else ""
+
+
+def _remove(path: Path) -> None:
+    """Take the manifest first: a half-removed checkpoint must not look whole."""
+    import shutil
+
+    (path / checkpoint.MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)

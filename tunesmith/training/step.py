@@ -1,0 +1,103 @@
+"""One optimiser step: the gradient of the nominal batch, however it is cut.
+
+Each micro-batch gives a SUM of weighted losses; all are divided by the whole batch's weight, so that cutting changes rounding only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ..spec import Train
+from ..task import Batch, Task
+from . import device
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """What a backward pass over a nominal batch said."""
+
+    loss: float
+    norm: float
+    tokens: int
+    bad: tuple[int, ...] = ()
+    """Indices of micro-batches whose loss was not finite."""
+
+    @property
+    def finite(self) -> bool:
+        """Whether it may be used."""
+        return math.isfinite(self.loss) and math.isfinite(self.norm)
+
+
+def gradient(
+    task: Task, model: nn.Module, batches: Sequence[Batch], settings: Train, accelerator: Accelerator, seeds: tuple[int, ...]
+) -> Gradient:
+    """Accumulate the gradient of these micro-batches as one batch. Seeds: (seed, stage, step)."""
+    whole = sum(task.weight(batch) for batch in batches)
+    total, tokens, bad = 0.0, 0, []
+    for index, batch in enumerate(batches):
+        device.seed(*seeds, index)
+        with accelerator.autocast():
+            loss = _loss(task, model, batch, settings) / whole
+        value = float(loss.detach())
+        total += value
+        tokens += int(batch["attention_mask"].sum()) if "attention_mask" in batch else len(next(iter(batch.values())))
+        if not math.isfinite(value):
+            bad.append(index)
+            break
+        accelerator.backward(loss)
+    learning = [p for p in model.parameters() if p.requires_grad]
+    norm = math.nan if bad else _finish(learning, settings)
+    return Gradient(total, norm, tokens, tuple(bad))
+
+
+def bad_rows(task: Task, model: nn.Module, batch: Batch) -> list[int]:
+    """Rows of a batch whose own loss is not finite (each computed alone, without dropout)."""
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        rows = [{k: v[i : i + 1] for k, v in batch.items()} for i in range(len(next(iter(batch.values()))))]
+        found = [i for i, row in enumerate(rows) if not torch.isfinite(task.loss(model, row)).all()]
+    model.train(was_training)
+    return found
+
+
+def _loss(task: Task, model: nn.Module, batch: Batch, settings: Train) -> torch.Tensor:
+    loss = task.loss(model, batch)
+    if settings.r_drop:
+        loss = 0.5 * (loss + task.loss(model, batch)) + settings.r_drop * _disagreement(task, model, batch)
+    return loss
+
+
+def _disagreement(task: Task, model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Symmetric KL (or squared distance) between two dropout draws, summed over rows (arXiv 2106.14448, eq. 3)."""
+    first, second = (next(iter(task.outputs(model, batch).values())) for _ in range(2))
+    if first.ndim == 1 or first.shape[-1] == 1:
+        return ((first - second) ** 2).sum()
+    p, q = first.log_softmax(-1), second.log_softmax(-1)
+    return 0.5 * ((p.exp() - q.exp()) * (p - q)).sum()
+
+
+def _finish(learning: Iterable[nn.Parameter], settings: Train) -> float:
+    parameters = [p for p in learning if p.grad is not None]
+    if settings.l1:
+        for parameter in parameters:
+            parameter.grad.add_(parameter.detach().sign(), alpha=settings.l1)  # type: ignore[union-attr]
+    limit = settings.clip or math.inf
+    return float(nn.utils.clip_grad_norm_(parameters, limit)) if parameters else 0.0
+
+
+def average(kept: dict[str, Any], model: nn.Module, decay: float, names: Iterable[str]) -> None:
+    """Move the exponential moving average towards the model, in place."""
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name in names:
+            kept.setdefault(name, parameters[name].detach().clone()).lerp_(parameters[name].detach(), 1 - decay)
