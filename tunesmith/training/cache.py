@@ -83,6 +83,16 @@ def attach(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: int
     return encoded.with_arrays(**{cut.array: array})
 
 
+def compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: int, micro_tokens: int) -> np.ndarray:
+    """The activations at the cut, in memory, kept nowhere."""
+    was_training = model.training
+    model.eval()
+    try:
+        return _fill(task, model, encoded, cut, None, pad, micro_tokens)
+    finally:
+        model.train(was_training)
+
+
 def entries() -> list[tuple[str, int, float]]:
     """(key, bytes, last used) of every entry, least recently used first."""
     found = [(p.name, _size(p), p.stat().st_mtime) for p in folder().glob("*") if p.is_dir()]
@@ -122,7 +132,7 @@ def _compute(
     return np.load(place / "values.npy", mmap_mode="r")
 
 
-def _fill(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, path: Path, pad: int, micro_tokens: int) -> Any:
+def _fill(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, path: Path | None, pad: int, micro_tokens: int) -> Any:
     values: Any = None
     starts = np.concatenate([[0], np.cumsum(encoded.lengths_N)])
     device = next(model.parameters()).device
@@ -130,8 +140,8 @@ def _fill(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, path: Path, 
         with torch.inference_mode():
             found = cut.below(collate(task, encoded, positions, pad, device)).float().cpu().numpy()
         if values is None:
-            rows = len(encoded) if cut.layer is None else int(starts[-1])
-            values = np.lib.format.open_memmap(path, "w+", np.float32, (rows, found.shape[-1]))
+            shape = (len(encoded) if cut.layer is None else int(starts[-1]), found.shape[-1])
+            values = np.lib.format.open_memmap(path, "w+", np.float32, shape) if path else np.empty(shape, np.float32)
         for row, position in enumerate(positions):
             if cut.layer is None:
                 values[position] = found[row]

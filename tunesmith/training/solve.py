@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+import torch
+from torch import nn
 
 from ..task import Outputs, Solution, Task, Truth
 
@@ -55,13 +57,19 @@ def choose(task: Task, probes: Iterator[Probe], metric: str) -> Probe | None:
 
 def apply(task: Task, solution: Solution, features_ND: np.ndarray) -> Outputs:
     """What the model with this head would say of rows with these features."""
-    import torch
-
-    class Linear(torch.nn.Module):
-        def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-            weight, bias = (torch.from_numpy(np.asarray(a, np.float32)) for a in (solution.weight_CD, solution.bias_C))
-            return torch.nn.functional.linear(batch["pooled_BD"], weight, bias)
-
     with torch.inference_mode():
-        found = task.outputs(Linear(), {"pooled_BD": torch.from_numpy(np.array(features_ND, np.float32))})
+        found = task.outputs(Head(solution), {"pooled_BD": torch.from_numpy(np.array(features_ND, np.float32))})
     return {name: value.numpy() for name, value in found.items()}
+
+
+@final
+class Head(nn.Module):
+    """A solved head alone: `head(batch)` reads `pooled_BD`."""
+
+    def __init__(self, solution: Solution) -> None:
+        super().__init__()
+        self.weight_CD, self.bias_C = (torch.from_numpy(np.asarray(a, np.float32)) for a in (solution.weight_CD, solution.bias_C))
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Logits or numbers (B, C) of features (B, D)."""
+        return nn.functional.linear(batch["pooled_BD"], self.weight_CD, self.bias_C)

@@ -1,0 +1,237 @@
+"""The training loop: a generator of events. It prints nothing, calls nobody back, and reads top to bottom."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from ..errors import DivergedError, listing
+from ..inference import collate
+from . import batches, device, optim, solve
+from .events import Adjusted, Evaluated, Event, Finished, Saved, Started, Step
+from .stages import Work, batches_from, frozen_cut, steps_in, validate, with_cache
+from .state import Best, State
+from .step import Gradient, average, bad_rows, gradient
+
+if TYPE_CHECKING:
+    from ..spec import Train
+
+SAVE_SECONDS = 60.0
+"""Time between checkpoints where the plan names no number of steps; when it is written changes no bit of what is learned."""
+SMALLEST_MICRO = 8
+"""Tokens below which a micro-batch is not cut further."""
+
+
+@final
+@dataclass
+class Clock:
+    """When the last checkpoint was written, and how long one takes."""
+
+    saved: float
+    cost: float = 0.0
+
+    def due(self, settings: Train, step: int) -> bool:
+        """Whether to save now: every so many steps, or every minute but never more than a twentieth of the time."""
+        if settings.save_every != "auto":
+            return step % int(settings.save_every) == 0
+        return time.monotonic() - self.saved > max(SAVE_SECONDS, 20 * self.cost)
+
+
+def train(state: State, folder: Path) -> Iterator[Event]:
+    """Train from where `state` stands to the end, to the budget, or to `state.stop_asked`; checkpoints go to `folder`.
+
+    Raises DivergedError, with the rows, within the step that first gave a number that is not finite.
+    """
+    work = Work.of(state)
+    total = sum(steps_in(state, work, stage)[0] for stage in state.stages)
+    learning = sum(p.numel() for n, p in state.model.named_parameters() if n in state.carried)
+    yield Started(str(folder.parent), state.total, total, tuple(s.name for s in state.stages), learning)
+    while state.stage < len(state.stages) and not state.done:
+        if state.optimizer is None:
+            state.enter_stage()
+        yield from _solve(state, work, folder) if state.current.solve else _descend(state, work, folder)
+        if state.stop_asked:
+            yield _save(state, folder, None)
+            yield _finished(state, "stopped")
+            return
+        state.leave_stage()
+    state.done = state.done or "complete"
+    yield _save(state, folder, None)
+    yield _finished(state, state.done)
+
+
+def _solve(state: State, work: Work, folder: Path) -> Iterator[Event]:
+    """Solve the head on frozen features and score it."""
+    pooled, notes = with_cache(state, work, epochs=math.inf)
+    yield from notes
+    train_ND, validation_ND = (_features(state, rows.encoded, work.pad) for rows in (pooled.train, pooled.validation))
+    probe = solve.choose(
+        state.ready.task,
+        solve.path(
+            state.ready.task, train_ND, work.train.truth, state.ready.class_weights, validation_ND, work.validation.truth,
+            metric(state),
+        ),
+        metric(state),
+    )
+    if probe is None:
+        yield Adjusted(state.total, "head not solved", "this task has no linear head; it starts at random")
+        return
+    state.model.set_head(probe.solution)
+    yield Adjusted(state.total, "head solved", f"L2 strength {probe.strength:g} is best on the validation rows")
+    yield from _evaluate(state, pooled, folder, 0.0)
+
+
+def _features(state: State, encoded: Any, pad: int) -> np.ndarray:
+    """Pooled features (N, D), from the cache where it is on."""
+    from . import cache
+
+    if "pooled_D" in encoded.arrays:
+        found: np.ndarray = encoded.arrays["pooled_D"]
+        return found
+    cut = frozen_cut(state, state.current)
+    assert cut is not None and cut.layer is None
+    return cache.compute(state.ready.task, state.model, encoded, cut, pad=pad, micro_tokens=state.micro_tokens)
+
+
+def _descend(state: State, work: Work, folder: Path) -> Iterator[Event]:
+    """A stage of optimiser steps."""
+    total, per_epoch = steps_in(state, work, state.current)
+    work, notes = with_cache(state, work, total / per_epoch)
+    yield from notes
+    settings, clock = state.ready.plan.spec.train, Clock(time.monotonic())
+    every = max(1, per_epoch // int(settings.evaluations))
+    for positions in batches_from(state, work, per_epoch, total):
+        yield from _step(state, work, positions, total, per_epoch)
+        over = _over_budget(state)
+        if state.step % every == 0 or state.step == total or over:
+            yield from _evaluate(state, work, folder, state.step / per_epoch)
+            clock.saved = 0.0
+        if clock.due(settings, state.total):
+            yield _save(state, folder, clock)
+        if over:
+            state.done = "budget"
+        elif settings.patience is not None and state.without_gain >= int(settings.patience):
+            yield Adjusted(state.total, "stage ended early", f"{state.without_gain} validations without gain")
+            return
+        if state.done or state.stop_asked:
+            return
+
+
+def _step(state: State, work: Work, positions: np.ndarray, total: int, per_epoch: int) -> Iterator[Event]:
+    """One optimiser step, tried again with smaller micro-batches when memory runs out."""
+    settings = state.ready.plan.spec.train
+    factor = optim.factor(settings.schedule, state.step, total, settings.warmup)
+    assert state.optimizer is not None
+    optim.set_rate(state.optimizer, float(settings.lr), factor)
+    state.model.train()
+    while True:
+        try:
+            found = _gradient(state, work, positions)
+            break
+        except (RuntimeError, MemoryError) as error:
+            if not device.out_of_memory(error) or state.micro_tokens <= SMALLEST_MICRO:
+                raise
+        state.optimizer.zero_grad()
+        state.micro_tokens //= 2
+        yield Adjusted(state.total, "micro-batch halved", f"memory ran out; at most {state.micro_tokens} tokens a pass, same batch")
+    if not found.finite:
+        raise _diverged(state, work, positions, found)
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+    state.step, state.total = state.step + 1, state.total + 1
+    if settings.ema:
+        average(state.ema, state.model, settings.ema, state.current.rates)
+    yield Step(
+        state.total, state.current.name, state.step / per_epoch, found.loss, float(settings.lr) * factor, found.norm,
+        len(positions), found.tokens, state.seconds,
+    )
+
+
+def _gradient(state: State, work: Work, positions: np.ndarray) -> Gradient:
+    encoded, task = work.train.encoded, state.ready.task
+    parts = batches.micro_batches(positions, encoded.lengths_N, state.micro_tokens)
+    made = [collate(task, encoded, part, work.pad, state.accelerator.device) for part in parts]
+    settings = state.ready.plan.spec.train
+    return gradient(task, state.model, made, settings, state.accelerator, (settings.seed, state.stage, state.step))
+
+
+def _evaluate(state: State, work: Work, folder: Path, epoch: float) -> Iterator[Event]:
+    """Score the validation rows; keep the weights if they are the best so far."""
+    with _averaged(state):
+        scores = validate(state, work)
+    value = scores[metric(state)]
+    better = 1 if state.ready.task.directions[metric(state)] else -1
+    gain = math.isfinite(value) and (state.best is None or better * value > better * state.best.value)
+    state.without_gain = 0 if gain else state.without_gain + 1
+    if gain:
+        state.best = Best(value, state.total, state.current.name, scores)
+        yield Saved(state.total, str(state.save_best(folder)))
+        yield _save(state, folder, None)
+    yield Evaluated(state.total, state.current.name, epoch, scores, gain, state.seconds)
+
+
+class _averaged:
+    """The moving averages in place of the weights, while they are scored."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *_: object) -> None:
+        self._swap()
+
+    def _swap(self) -> None:
+        named = dict(self.state.model.named_parameters())
+        for name, kept in self.state.ema.items():
+            here = named[name].detach().clone()
+            named[name].data.copy_(kept)
+            kept.copy_(here)
+
+
+def metric(state: State) -> str:
+    """Name of the score that decides."""
+    return str(state.ready.plan.spec.evaluate.metric)
+
+
+def _save(state: State, folder: Path, clock: Clock | None) -> Saved:
+    start = time.monotonic()
+    path = state.save(folder)
+    if clock:
+        clock.saved, clock.cost = time.monotonic(), time.monotonic() - start
+    return Saved(state.total, str(path))
+
+
+def _over_budget(state: State) -> bool:
+    budget = state.ready.plan.budget_seconds
+    return budget is not None and state.seconds > budget
+
+
+def _finished(state: State, reason: str) -> Finished:
+    best = state.best
+    return Finished(
+        state.total, reason, best.step if best else 0, best.stage if best else "", best.scores if best else {}, state.seconds
+    )
+
+
+def _diverged(state: State, work: Work, positions: np.ndarray, found: Gradient) -> DivergedError:
+    encoded, task, train = work.train.encoded, state.ready.task, state.ready.data.train
+    parts = batches.micro_batches(positions, encoded.lengths_N, state.micro_tokens)
+    bad: list[int] = []
+    for index in found.bad or range(len(parts)):
+        batch = collate(task, encoded, parts[index], work.pad, state.accelerator.device)
+        bad += [int(parts[index][row]) for row in bad_rows(task, state.model, batch)]
+    rows = [train.place(p) for p in (bad or positions)]
+    what = "loss" if found.bad else "gradient"
+    cause = "these rows alone give it" if bad else "no row alone gives it: the rate is too high, or a weight overflowed"
+    return DivergedError(
+        f"step {state.total + 1}", expected=f"a finite {what}", got=f"{found.loss if found.bad else found.norm} on {listing(rows, 8)}",
+        fix=f"{cause}; look at them, or set a smaller --lr; the last checkpoint is sound", code="not-finite",
+    )
