@@ -1,0 +1,79 @@
+"""Tunesmith: bring data and a task; get back a fine-tuned model you can trust.
+
+>>> import tunesmith
+>>> run = tunesmith.fit("reviews.csv", label="stars")           # doctest: +SKIP
+>>> run.scores["macro_f1"], run.predict(["A quiet, exact film."])    # doctest: +SKIP
+
+Names are imported when they are first used, so that `import tunesmith` costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import check as check
+    from .api import compare as compare
+    from .api import evaluate as evaluate
+    from .api import fit as fit
+    from .api import load as load
+    from .api import plan as plan
+    from .api import predict as predict
+    from .api import resume as resume
+    from .api import runs as runs
+    from .errors import DataError as DataError
+    from .errors import DivergedError as DivergedError
+    from .errors import ModelError as ModelError
+    from .errors import ResourceError as ResourceError
+    from .errors import RunError as RunError
+    from .errors import SpecError as SpecError
+    from .errors import TunesmithError as TunesmithError
+    from .spec import Spec as Spec
+    from .strategy import Strategy as Strategy
+    from .task import Task as Task
+
+_HOMES = {
+    **dict.fromkeys(("check", "compare", "evaluate", "fit", "load", "plan", "predict", "resume", "runs"), "api"),
+    **dict.fromkeys(
+        ("DataError", "DivergedError", "ModelError", "ResourceError", "RunError", "SpecError", "TunesmithError"),
+        "errors",
+    ),
+    "Spec": "spec",
+    "Strategy": "strategy",
+    "Task": "task",
+}
+
+__all__ = [
+    "DataError",
+    "DivergedError",
+    "ModelError",
+    "ResourceError",
+    "RunError",
+    "Spec",
+    "SpecError",
+    "Strategy",
+    "Task",
+    "TunesmithError",
+    "check",
+    "compare",
+    "evaluate",
+    "fit",
+    "load",
+    "plan",
+    "predict",
+    "resume",
+    "runs",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tunesmith' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"tunesmith.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,5 @@
+"""`python -m tunesmith` is `tunesmith`."""
+
+from .cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,47 @@
+"""Findings about the data and the ledger of what was done to its rows, as a person or a program reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ._show import LEVELS, console, jsonable, numbers, safe
+
+MARKS = {"error": "x", "warning": "!", "note": "-"}
+
+
+def has_errors(findings: Sequence[Any]) -> bool:
+    """Whether any finding would stop a run."""
+    return any(finding.level == "error" for finding in findings)
+
+
+def as_values(findings: Sequence[Any]) -> list[dict[str, Any]]:
+    """The findings for `--json`, worst first."""
+    return [jsonable(finding) for finding in _sorted(findings)]
+
+
+def show_findings(findings: Sequence[Any]) -> None:
+    """Grouped by level, worst first; each with its rows and what to do."""
+    out = console()
+    if not findings:
+        out.print("no findings: nothing suspicious was seen")
+    for level in LEVELS:
+        group = [f for f in findings if f.level == level]
+        if group:
+            out.print(f"{len(group)} {level}{'s' if len(group) > 1 else ''}")
+        for finding in group:
+            where = f" ({numbers(finding.rows)})" if len(finding.rows) else ""
+            out.print(f"  {MARKS[level]} {safe(finding.message)}{where}", soft_wrap=True)
+            if finding.fix:
+                out.print(f"    do: {safe(finding.fix)}", soft_wrap=True)
+
+
+def show_ledger(ledger: Any) -> None:
+    """One line per thing that was done to rows."""
+    out = console()
+    for entry in ledger.entries:
+        out.print(f"ledger: {safe(entry.action)} {entry.count:,}: {safe(entry.why)}", soft_wrap=True)
+
+
+def _sorted(findings: Sequence[Any]) -> list[Any]:
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))

@@ -1,0 +1,89 @@
+"""Calls one command and turns whatever goes wrong into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import TunesmithError, nearest
+from ..registry import Registry
+from ._show import print_json, safe
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def call(commands: Registry, name: str, words: Sequence[str]) -> int:
+    """The exit code of `tunesmith NAME WORDS`."""
+    _survive_odd_text()
+    as_json, debug = "--json" in words, "--debug" in words
+    if name not in commands.names():
+        return _fail(
+            f"expected a command, got {safe(name, 60)!r}; {nearest(name, commands.names())}",
+            "unknown-command",
+            2,
+            as_json,
+        )
+    try:
+        return _run(commands.load(name), name, list(words))
+    except TunesmithError as error:
+        if debug:
+            raise
+        return _fail(str(error), error.code, error.exit_code, as_json, error.as_dict())
+    except KeyboardInterrupt:
+        return _fail("interrupted before there was anything to save", "interrupted", INTERRUPTED, as_json)
+    except BrokenPipeError:
+        return _reader_left()
+    except Exception as error:
+        if debug:
+            raise
+        return _report(error, name, as_json)
+
+
+def _run(command: Any, name: str, words: list[str]) -> int:
+    """Parse the words and run the command; a word that cannot be parsed is one sentence and exit code 2."""
+    from ._flags import parser
+
+    parse = parser(command, name)
+    try:
+        result = parse.main(words, prog_name=f"tunesmith {name}", standalone_mode=False)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        message = " ".join(error.format_message().split())
+        return _fail(f"{safe(message)} See: tunesmith {name} --help", "usage", 2, "--json" in words)
+    return int(result or 0)
+
+
+def _fail(message: str, code: str, exit_code: int, as_json: bool, details: dict[str, Any] | None = None) -> int:
+    if as_json:
+        print_json(details or {"error": "UsageError", "code": code, "exit": exit_code, "message": message})
+    print(f"error: {safe(message)}", file=sys.stderr)
+    return exit_code
+
+
+def _report(error: Exception, name: str, as_json: bool) -> int:
+    kind, words = type(error).__name__, safe(error, 200)
+    return _fail(
+        f"this is a fault of Tunesmith, not yours: {kind}: {words}. Run `tunesmith {name} ... --debug` for the details "
+        "and report them to the project",
+        "internal",
+        1,
+        as_json,
+    )
+
+
+def _reader_left() -> int:
+    """`tunesmith runs | head`: the reader closed the pipe, which is no error; keep Python from complaining at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.close()
+    return BROKEN_PIPE
+
+
+def _survive_odd_text() -> None:
+    """A terminal that cannot show a character gets its escape instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,51 @@
+"""Fine-tune a pretrained model on a data file; leaves a run folder with a report.
+
+Columns, task, model, way of learning and all settings are chosen where nothing is said, each with a reason that the plan keeps.
+
+Example: tunesmith fit reviews.csv --label stars --budget 10m
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._flags import Json, Quiet, takes_spec
+
+if TYPE_CHECKING:
+    from ..spec import Spec
+
+
+@takes_spec
+def command(spec: Any, *, quiet: Quiet = False, json: Json = False) -> int:
+    """Fit."""
+    from ..api import fit_events
+
+    return learn(fit_events(_with_data(spec)), quiet=quiet, json=json)
+
+
+def learn(events: Any, *, quiet: bool, json: bool) -> int:
+    """Follow a training to its end and say what came of it. Exit code 75 where it was stopped."""
+    from ..errors import STOPPED_RESUMABLE
+    from . import _progress, _result
+    from ._show import print_json, resume_hint
+
+    story = _progress.follow(events, quiet=quiet, as_json=json)
+    if story.reason == "stopped":
+        if json:
+            print_json({"event": "stopped", "run": story.run, "resume": f"tunesmith resume {story.run}"})
+        else:
+            _result.complain(resume_hint(story.run))
+        return STOPPED_RESUMABLE
+    _result.show(story.run, quiet=quiet, as_json=json)
+    return 0
+
+
+def _with_data(spec: Spec) -> Spec:
+    """Raises SpecError where no data was named."""
+    from ..errors import SpecError
+
+    if not spec.data.train:
+        raise SpecError(
+            "FILE", expected="a data file or a spec", got="nothing", fix="tunesmith fit reviews.csv", code="no-data"
+        )
+    return spec

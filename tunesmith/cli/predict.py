@@ -1,0 +1,135 @@
+"""Ask a run about new text, or about every row of a file.
+
+Example: tunesmith predict RUN "A quiet, exact film."
+Example: tunesmith predict RUN --file new.csv --out answers.csv
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from ._flags import Json, Quiet, RunPath
+
+Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="One or more texts.")]
+Cells = Annotated[
+    list[str] | None,
+    typer.Option("--row", metavar="COLUMN=VALUE", help="One row, column by column, where the task reads several."),
+]
+File = Annotated[str | None, typer.Option("--file", metavar="FILE", help="Answer every row of this file.")]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Write the answers here (.csv, .tsv, .jsonl, .parquet); else JSON lines on stdout.",
+    ),
+]
+Replace = Annotated[bool, typer.Option("--replace", help="Overwrite the file of `--out`.")]
+
+CHUNK = 4096
+SAY_EVERY_SECONDS = 5.0
+
+
+def command(
+    run: RunPath,
+    texts: Texts = None,
+    *,
+    row: Cells = None,
+    file: File = None,
+    out: Out = None,
+    replace: Replace = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> int:
+    """Predict."""
+    from .. import api
+
+    asked = _what_is_asked(texts, row, file, out)
+    predictor = api.load(run)
+    if file is not None:
+        answer_file(predictor, file, out, replace=replace, quiet=quiet)
+    else:
+        show_answers(asked, predictor.predict(asked), as_json=json)
+    return 0
+
+
+def _what_is_asked(texts: Sequence[str] | None, row: Sequence[str] | None, file: str | None, out: str | None) -> Any:
+    """The rows of the command line. Raises SpecError unless exactly one of texts, --row and --file was given."""
+    from ..errors import SpecError
+    from ._flags import _pair
+
+    given = [name for name, value in (("TEXT", texts), ("--row", row), ("--file", file)) if value]
+    if len(given) != 1:
+        raise SpecError(
+            "predict",
+            expected="either TEXT, --row or --file",
+            got=" and ".join(given) or "none of them",
+            fix='tunesmith predict RUN "a text"',
+            code="nothing-asked",
+        )
+    if out is not None and file is None:
+        raise SpecError(
+            "--out", expected="a file to answer", got="no --file", fix="add --file new.csv", code="nothing-asked"
+        )
+    return [dict(_pair("--row", cell) for cell in row)] if row else list(texts or ())
+
+
+def show_answers(asked: Sequence[Any], answers: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """One line per text: the answer, how sure, and the text."""
+    from ._show import number, print_json, safe
+
+    for question, answer in zip(asked, answers, strict=True):
+        if as_json:
+            print_json(answer)
+        else:
+            shown = "  ".join(
+                f"{safe(key)}: {_words(value) if not isinstance(value, float) else number(value)}"
+                for key, value in answer.items()
+            )
+            print(shown if len(asked) == 1 else f"{shown}  <- {safe(question, 60)}")
+
+
+def _words(value: Any) -> str:
+    from ._show import number, safe
+
+    if isinstance(value, dict):
+        return ", ".join(f"{safe(key)} {number(part)}" for key, part in value.items())
+    return ", ".join(map(safe, value)) if isinstance(value, (list, tuple)) else safe(value)
+
+
+def answer_file(predictor: Any, file: str, out: str | None, *, replace: bool, quiet: bool) -> None:
+    """Every row of the file with its answer, in the file's order; says the rate and the time left while at it."""
+    from ._answers import chunks, joined, writing
+
+    with writing(out, replace=replace) if out else _to_stdout() as write:
+        table = predictor.read(file)
+        start = last = time.monotonic()
+        for positions in chunks(len(table), CHUNK):
+            rows = table.rows(positions)
+            write([joined(row, answer) for row, answer in zip(rows, predictor.predict(rows), strict=True)])
+            if not quiet and time.monotonic() - last >= SAY_EVERY_SECONDS:
+                last = time.monotonic()
+                _say(positions.stop, len(table), last - start)
+    if not quiet:
+        _say(len(table), len(table), time.monotonic() - start)
+
+
+def _to_stdout() -> Any:
+    import contextlib
+
+    from ._show import print_json
+
+    return contextlib.nullcontext(lambda rows: [print_json(row) for row in rows])
+
+
+def _say(done: int, total: int, seconds: float) -> None:
+    from ._show import duration
+
+    rate = done / max(seconds, 1e-9)
+    left = f", {duration((total - done) / rate)} left" if done < total else f" in {duration(seconds)}"
+    print(f"{done:,} of {total:,} rows, {rate:,.0f} rows/s{left}", file=sys.stderr, flush=True)
