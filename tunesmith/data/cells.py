@@ -1,0 +1,170 @@
+"""Cells and columns: Python values to Arrow without a silent cast, and any Arrow table to the few types used here.
+
+Types of a column: large_string, int64, float64, bool, dates and times, lists, structs, bytes.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import DataError, shorten
+
+EXACT = 2**53
+"""Up to here a float holds every integer."""
+INT64 = 2**63
+REFUSALS = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError, TypeError)
+"""What Arrow says of a value that it cannot hold."""
+
+
+def column_of(name: str, values: Sequence[Any], place: str, numbers: Sequence[int] | None = None) -> pa.Array:
+    """Values of one column as an Arrow array. `numbers`: the rows' numbers in the file, where they are not 1, 2, 3...
+
+    Raises DataError where two rows hold different kinds (a text and an object), or a value that cannot be kept exactly.
+    """
+    values = [plain(v) for v in values]
+    kinds: dict[str, int] = {}
+    for position, value in enumerate(values):
+        if value is not None:
+            kinds.setdefault(_kind(value), position)
+    _check_one_kind(name, values, kinds, place, numbers)
+    try:
+        return normalise_array(_build(values, set(kinds)))
+    except REFUSALS:
+        raise _culprit(name, values, set(kinds), place, numbers) from None
+
+
+def plain(value: Any) -> Any:
+    """A numpy scalar or array as a Python value; others as they are; NaN as None."""
+    if hasattr(value, "tolist") and type(value).__module__ == "numpy":
+        value = value.tolist()
+    if isinstance(value, float) and value != value:
+        return None
+    return list(value) if isinstance(value, tuple | set | frozenset) else value
+
+
+def _kind(value: Any) -> str:
+    kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
+        (bool, "true or false"), ((int, float), "a number"), (str, "a text"), (list, "a list"), (dict, "an object"),
+        (bytes, "bytes"), ((datetime.date, datetime.time), "a date"),
+    )
+    return next((name for kind, name in kinds if isinstance(value, kind)), type(value).__name__)
+
+
+def _check_one_kind(
+    name: str, values: Sequence[Any], kinds: dict[str, int], place: str, numbers: Sequence[int] | None
+) -> None:
+    if len(kinds) < 2:
+        return
+    (first, at), (second, there) = list(kinds.items())[:2]
+    raise DataError(
+        f"{place}, row {_number(there, numbers)}, column {name!r}",
+        expected=f"{first}, as in row {_number(at, numbers)}", got=f"{second} ({shorten(values[there])})",
+        fix="write the column in one way", code="mixed-types",
+    )
+
+
+def _number(position: int, numbers: Sequence[int] | None) -> int:
+    return numbers[position] if numbers is not None else position + 1
+
+
+def _build(values: Sequence[Any], kinds: set[str]) -> pa.Array:
+    if kinds == {"a number"} and any(isinstance(v, float) for v in values):
+        if any(isinstance(v, int) and abs(v) > EXACT for v in values):
+            raise OverflowError
+        return pa.array(values, pa.float64())
+    wanted = {"a text": pa.large_string(), "a number": pa.int64()}.get(next(iter(kinds), "a text"))
+    return pa.array(values, wanted)
+
+
+def _culprit(
+    name: str, values: Sequence[Any], kinds: set[str], place: str, numbers: Sequence[int] | None
+) -> DataError:
+    for position, value in enumerate(values):
+        try:
+            _build([value, *([0.5] if any(isinstance(v, float) for v in values) else [])], kinds)
+        except REFUSALS:
+            where = f"{place}, row {_number(position, numbers)}, column {name!r}"
+            return DataError(where, **_inexact(value))
+    return DataError(
+        f"{place}, column {name!r}", expected="lists or objects of one kind", got="kinds that differ between rows",
+        fix="write the column in one way", code="mixed-types",
+    )
+
+
+def _inexact(value: Any) -> dict[str, str]:
+    if isinstance(value, str):
+        return {
+            "expected": "text of whole characters", "got": f"half of a surrogate pair in {shorten(ascii(value))}",
+            "fix": "remove it: it is no character and no encoding can store it", "code": "lone-surrogate",
+        }
+    if isinstance(value, int):
+        return {
+            "expected": "a number that is kept exactly (below 2^63; below 2^53 beside decimals)",
+            "got": shorten(_digits(value)), "fix": "write it as text, in quotes", "code": "number-too-large",
+        }
+    return {
+        "expected": "a text, a number, true or false, a date or a list of such", "got": shorten(value),
+        "fix": "write the value in one of these ways", "code": "bad-value",
+    }
+
+
+def _digits(value: int) -> str:
+    bits = value.bit_length()
+    return str(value) if bits < 4000 else f"an integer of about {int(bits * 0.30103):,} digits"
+
+
+# -- Arrow to Arrow ---------------------------------------------------------------------------------------------------
+
+
+def normalise(table: pa.Table) -> pa.Table:
+    """The same rows in the few types used here: text is large_string; an empty text or NaN is an empty cell (null)."""
+    columns = [_normalise_column(column) for column in table.columns]
+    return pa.table(columns, names=table.column_names) if columns else table
+
+
+def _normalise_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    chunks = [normalise_array(chunk) for chunk in column.chunks]
+    return pa.chunked_array(chunks or [normalise_array(pa.array([], column.type))])
+
+
+def normalise_array(values: pa.Array) -> pa.Array:
+    """One chunk of `normalise`."""
+    if isinstance(values.type, pa.BaseExtensionType):
+        values = values.storage
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    values = _widen(values)
+    if pa.types.is_large_string(values.type):
+        return _blank(values, pc.equal(pc.binary_length(values), 0))
+    if pa.types.is_floating(values.type):
+        return _blank(values, pc.is_nan(values))
+    return values
+
+
+def _widen(values: pa.Array) -> pa.Array:
+    kind = values.type
+    if pa.types.is_null(kind) or pa.types.is_string(kind) or pa.types.is_string_view(kind):
+        return pc.cast(values, pa.large_string())
+    if pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
+        return pc.cast(values, pa.int64())
+    if pa.types.is_uint64(kind):
+        return _narrow(values)
+    if pa.types.is_floating(kind):
+        return pc.cast(values, pa.float64())
+    if pa.types.is_decimal(kind):
+        return pc.cast(values, pa.float64() if kind.precision <= 15 else pa.large_string())
+    return values
+
+
+def _narrow(values: pa.Array) -> pa.Array:
+    largest = pc.max(values).as_py() or 0
+    return pc.cast(values, pa.int64() if largest < INT64 else pa.large_string())
+
+
+def _blank(values: pa.Array, empty: pa.Array) -> pa.Array:
+    return pc.if_else(empty, pa.scalar(None, values.type), values) if pc.any(empty).as_py() else values
