@@ -77,6 +77,9 @@ class Task(ABC):
     targets: ClassVar[tuple[str, ...]] = ()
     """Names of the options that name target columns (needed to train and evaluate)."""
 
+    target_kind: ClassVar[str] = ""
+    """`label` (one of C), `labels` (any of C) or `number`: which audits suit the target."""
+
     # -- data ---------------------------------------------------------------------------------------------------------
 
     @classmethod

@@ -107,6 +107,9 @@ def _descend(state: State, work: Work, folder: Path) -> Iterator[Event]:
     settings, clock = state.ready.plan.spec.train, Clock(time.monotonic())
     every = max(1, per_epoch // int(settings.evaluations))
     for positions in batches_from(state, work, per_epoch, total):
+        if settings.patience is not None and state.without_gain >= int(settings.patience):
+            yield Adjusted(state.total, "stage ended early", f"{state.without_gain} validations without gain")
+            return
         yield from _step(state, work, positions, total, per_epoch)
         over = _over_budget(state)
         if state.step % every == 0 or state.step == total or over:
@@ -116,9 +119,6 @@ def _descend(state: State, work: Work, folder: Path) -> Iterator[Event]:
             yield _save(state, folder, clock)
         if over:
             state.done = "budget"
-        elif settings.patience is not None and state.without_gain >= int(settings.patience):
-            yield Adjusted(state.total, "stage ended early", f"{state.without_gain} validations without gain")
-            return
         if state.done or state.stop_asked:
             return
 

@@ -1,0 +1,110 @@
+"""A finished run that answers rows. The same path serves evaluation, prediction and the reload gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, final
+
+from .errors import DataError, RunError, listing, nearest
+from .inference import MICRO_TOKENS, encode, infer, pad_id
+from .registry import TASKS
+from .run import Run
+from .task import Outputs, Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .data.table import Table
+
+CHUNK = 8192
+"""Rows encoded and answered at a time: enough for good buckets, little enough to hold."""
+
+
+@final
+class Predictor:
+    """A loaded run: `predictor.predict(["A quiet, exact film."])`."""
+
+    def __init__(self, run: Run, task: Task, model: nn.Module, processor: Any, threads: int) -> None:
+        self.run, self.task, self.model, self.processor, self.threads = run, task, model, processor, threads
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Load a run's model. Raises RunError where there is none yet, ModelError where it is damaged."""
+        from .models.save import load_model, load_processor
+        from .training.device import make_deterministic
+
+        run = Run(path)
+        if not (run.model / "head.json").is_file():
+            raise RunError(
+                str(run.path), expected="a finished model", got="a run that has not ended", code="run-unfinished",
+                fix=f"`tunesmith resume {run.path}` finishes it",
+            )
+        make_deterministic(int(run.spec.train.threads))
+        model = load_model(run.model)
+        model.eval()
+        return cls(run, load_task(run), model, load_processor(run.model), int(run.spec.train.threads))
+
+    def predict(self, rows: str | Sequence[str] | Sequence[Mapping[str, Any]] | Table) -> list[dict[str, Any]]:
+        """Answers in the order asked: for texts, for rows with the columns the run learned from, or for a table.
+
+        Raises DataError where a column is missing or a text is no text.
+        """
+        return self.task.answers(self.outputs(self.table(rows)))
+
+    def outputs(self, table: Table) -> Outputs:
+        """Raw outputs of the rows of a table."""
+        found = [part for _, part in self.parts(table)]
+        import numpy as np
+
+        return {name: np.concatenate([part[name] for part in found]) for name in found[0]} if found else {}
+
+    def parts(self, table: Table) -> Iterator[tuple[range, Outputs]]:
+        """The same, a few thousand rows at a time: memory does not grow with the table."""
+        table.require(self.task.columns(self.task.inputs))
+        for start in range(0, len(table), CHUNK):
+            positions = range(start, min(start + CHUNK, len(table)))
+            part = table.take(positions)
+            encoded = encode(self.task, self.processor, part)
+            yield positions, infer(self.task, self.model, encoded, pad=pad_id(self.processor), micro_tokens=MICRO_TOKENS)
+
+    def read(self, file: str | Path) -> Table:
+        """The rows of a data file, read as the run's own were."""
+        from .data.ledger import Ledger
+        from .data.read import read
+
+        return read(str(file), self.run.spec.data, Ledger())
+
+    def table(self, rows: str | Sequence[str] | Sequence[Mapping[str, Any]] | Table) -> Table:
+        """What was asked, as a table with the run's input columns."""
+        from .data.table import Table
+
+        if isinstance(rows, Table):
+            return rows
+        texts = [rows] if isinstance(rows, str) else list(rows)
+        columns = self.task.columns(self.task.inputs)
+        return Table.of([self._row(row, index, columns) for index, row in enumerate(texts)], name="the request")
+
+    def _row(self, row: Any, index: int, columns: Sequence[str]) -> dict[str, Any]:
+        place = f"the request, row {index + 1}"
+        if isinstance(row, str) and len(columns) == 1:
+            return {columns[0]: row}
+        if not isinstance(row, Mapping):
+            raise DataError(
+                place, expected=f"{'a text' if len(columns) == 1 else 'a row'} with {listing(columns)}", got=type(row).__name__,
+                fix="pass {" + ", ".join(f"{c!r}: ..." for c in columns) + "}", code="bad-row",
+            )
+        for column in columns:
+            if not isinstance(row.get(column), str):
+                raise DataError(
+                    f"{place}, column {column!r}", expected="a text", got=repr(row.get(column)) if column in row else "no such column",
+                    fix=nearest(column, row) if column not in row else "pass a text", code="bad-cell",
+                )
+        return {column: row[column] for column in columns}
+
+
+def load_task(run: Run) -> Task:
+    """The fitted, calibrated task of a run."""
+    saved = run.read("task.json")
+    task: Task = TASKS.load(saved["name"]).from_json(saved["values"])
+    return task
