@@ -17,7 +17,9 @@ from ..errors import DataError, shorten
 EXACT = 2**53
 """Up to here a float holds every integer."""
 INT64 = 2**63
-REFUSALS = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError, TypeError)
+REFUSALS = (
+    pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError, TypeError,
+)
 """What Arrow says of a value that it cannot hold."""
 
 

@@ -1,7 +1,7 @@
 """What a row says, as bytes: the ground under row ids and digests.
 
-A row's content is its filled cells by column name. Column order, empty columns, the file, the position, and whether 5 was
-stored as a number or as text make no difference, so a row keeps its id when rows, files or empty columns are added.
+A row's content is its filled cells by column name. Column order, empty columns, the file, the position, and whether 5
+was stored as a number or as text make no difference, so a row keeps its id when rows, files or empty columns are added.
 """
 
 # Axes: N rows.

@@ -1,4 +1,4 @@
-"""The ledger: every row that was dropped, cut, cast, relabelled or merged, and why; nothing is lost without a line here."""
+"""The ledger: every row that was dropped, cut, cast, relabelled or merged, and why; nothing is lost without it."""
 
 from __future__ import annotations
 

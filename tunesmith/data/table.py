@@ -1,6 +1,6 @@
 """A table: Arrow columns behind a row index.
 
-Cells stay in Arrow, in a memory-mapped file where the data were large; a part of a table (`take`) is an index, not a copy.
+Cells stay in Arrow, in a memory-mapped file where the data were large; a part of a table (`take`) is an index, no copy.
 A cell of an image or a sound stays a path until it is encoded. Empty cells are None in every column.
 """
 
