@@ -100,6 +100,15 @@ class Finished(Event):
     seconds: float
 
 
+@final
+@dataclass(frozen=True)
+class Judging(Event):
+    """What is done after the last step: calibrating, reloading, baselines, the one look at the test rows."""
+
+    kind: ClassVar[str] = "judging"
+    what: str
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}

@@ -1,0 +1,325 @@
+"""The story, in order: every verb as one function. The command line and notebooks call these.
+
+    run = tunesmith.fit("reviews.csv", label="stars")
+    run.scores["macro_f1"]; run.predict(["A quiet, exact film."])
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, final
+
+from .errors import DataError, RunError
+from .run import Run
+from .run import runs as _runs
+from .spec import Spec
+from .training.events import Event, Finished, Started
+
+if TYPE_CHECKING:
+    from .data.dataset import Dataset
+    from .planning import Ready
+    from .predict import Predictor
+    from .training.state import State
+
+
+@final
+@dataclass(frozen=True)
+class Checked:
+    """What `check` found out about the data."""
+
+    data: Dataset
+
+
+@final
+class Result:
+    """A finished run: its scores, its report, and its model, loaded when first asked."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.run = Run(path)
+        self._predictor: Predictor | None = None
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.run.path
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """All of `report.json`."""
+        found: dict[str, Any] = self.run.read("report.json")
+        return found
+
+    @property
+    def scores(self) -> Scores:
+        """Scores on the sealed test rows: `scores["macro_f1"]` is a number that knows its interval (`.low`, `.high`)."""
+        return Scores.of(self.report["parts"]["test"]["scores"])
+
+    @property
+    def report_path(self) -> Path:
+        """The report as a page."""
+        return self.run.path / "report.html"
+
+    @property
+    def predictor(self) -> Predictor:
+        """The loaded model."""
+        if self._predictor is None:
+            from .predict import Predictor
+
+            self._predictor = Predictor.load(self.run.path)
+        return self._predictor
+
+    def predict(self, rows: Any) -> list[dict[str, Any]]:
+        """Answers for a text, for texts, or for rows, in the order asked."""
+        return self.predictor.predict(rows)
+
+    def read(self, file: str | Path) -> Any:
+        """The rows of a file, read as the run's own were."""
+        return self.predictor.read(file)
+
+    def __repr__(self) -> str:
+        return f"Result({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        from .report.text import fragment
+
+        return fragment(self.report)
+
+
+@final
+class Score(float):
+    """A number with its interval."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """From an entry of `report.json`."""
+        nan = float("nan")
+        made = cls(nan if values["value"] is None else values["value"])
+        made.low, made.high = (nan if values[k] is None else values[k] for k in ("low", "high"))
+        return made
+
+    def __repr__(self) -> str:
+        return f"{float(self):.4g} ({self.low:.4g} to {self.high:.4g})"
+
+
+@final
+class Scores(dict[str, Score]):
+    """Score name -> Score, headline first."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Mapping[str, Any]]) -> Self:
+        """From `report.json`."""
+        return cls({name: Score.of(value) for name, value in values.items()})
+
+
+def fit(data: Any = None, *, on_event: Callable[[Event], None] | None = None, **settings: Any) -> Result:
+    """Fine-tune a model on a file, a folder, several files or a frame; returns the finished run.
+
+    `settings`: task options by name (`label="stars"`), settings of the spec by name (`model=`, `strategy=`, `budget=`, `epochs=`)
+    or by dotted path (`**{"train.lr": 1e-4}`), or a whole `spec=Spec(...)`. Raises TunesmithError before the first step for
+    whatever the user can mend.
+    """
+    spec = make_spec(data, **settings)
+    events = fit_events(spec)
+    return follow(events, on_event)
+
+
+def follow(events: Iterator[Event], on_event: Callable[[Event], None] | None = None) -> Result:
+    """Run events to their end. Raises RunError where training was stopped before it."""
+    path, reason = "", ""
+    for event in events:
+        if isinstance(event, Started):
+            path = event.run
+        if isinstance(event, Finished):
+            reason = event.reason
+        if on_event:
+            on_event(event)
+    if reason == "stopped":
+        raise RunError(path, expected="training to its end", got="a stop", fix=f"tunesmith.resume({path!r}) goes on", code="stopped")
+    return Result(path)
+
+
+def make_spec(data: Any = None, *, spec: Spec | None = None, **settings: Any) -> Spec:
+    """A spec from keyword settings: dotted paths, names of sections' settings, and whatever else is a task option."""
+    base = spec or Spec()
+    paths = _paths()
+    assigned = {paths.get(name, name if "." in name else f"options.{name}"): value for name, value in settings.items() if value is not None}
+    if data is not None:
+        assigned["data.train"] = _data_path(data, base)
+    return base.changed(assigned)
+
+
+def plan(spec: Spec) -> Ready:
+    """All decisions, nothing run."""
+    from .planning import prepare
+
+    return prepare(spec)
+
+
+def check(spec: Spec) -> Checked:
+    """Findings about the data only."""
+    from .planning import read
+
+    return Checked(read(spec)[1])
+
+
+def fit_events(spec: Spec) -> Iterator[Event]:
+    """Everything `fit` does, event by event; each is in the run's `events.jsonl` before it is handed out."""
+    from .planning import prepare
+    from .training.state import State
+
+    ready = prepare(spec)
+    run = Run.create(ready)
+    with run.locked():
+        yield from _story(run, ready, State.start(ready))
+
+
+def resume(path: str | Path, on_event: Callable[[Event], None] | None = None) -> Result:
+    """Go on with a stopped or killed run, to the same bits as if it had not been."""
+    return follow(resume_events(path), on_event)
+
+
+def resume_events(path: str | Path) -> Iterator[Event]:
+    """Go on with a run. Raises RunError where its data or settings are no longer the same."""
+    from .planning import prepare
+    from .training.events import Adjusted
+    from .training.state import State
+
+    run = Run(path)
+    with run.locked():
+        run.mend_events()
+        ready = prepare(run.spec)
+        refuse_drift(run, ready)
+        state, passed = State.resume(ready, run.checkpoints)
+        for folder in passed:
+            yield _kept(run, Adjusted(state.total, "checkpoint passed over", f"{folder.name} is damaged: went back to the one before"))
+        yield from _story(run, ready, state)
+
+
+def refuse_drift(run: Run, ready: Ready) -> None:
+    """Raises RunError where the data or the model differ from those the run began with."""
+    before, now = run.read("data.json"), ready.data.as_json()
+    if before["digest"] != now["digest"]:
+        raise _drift(run, "the data", before["digest"], now["digest"])
+    model = run.read("env.json")["model"]
+    if model["digest"] != ready.source.digest:
+        raise _drift(run, f"the model {model['name']}", model["digest"], ready.source.digest)
+    was, here = run.spec.dump(), ready.plan.spec.dump()
+    if was != here:
+        changed = [f"{a.strip()} -> {b.strip()}" for a, b in zip(was.splitlines(), here.splitlines()) if a != b]
+        raise _drift(run, "the settings", was, "; ".join(changed[:3]))
+
+
+def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
+    """Scores with intervals of a run on a labelled file; each look at the run's own test rows is counted."""
+    from .evaluate.judge import How, Judged, scores
+    from .evaluate.looks import look
+
+    result = Result(path)
+    predictor, table = result.predictor, result.read(file)
+    task = predictor.task
+    table.require(task.columns([*task.inputs, *task.targets]))
+    if not len(table):
+        raise DataError(str(file), expected="rows", got="0 rows", fix="pass a labelled file", code="no-rows")
+    looks = look(result.path, f"evaluate {Path(file).name}")
+    settings = result.run.spec.evaluate
+    judged = Judged(table, predictor.outputs(table), task.truth(table))
+    part = scores(task, judged, How(level=settings.confidence, resamples=settings.resamples, seed=result.run.spec.train.seed))
+    return dict(part) | {"file": str(file), "looks": looks}
+
+
+def compare(path_a: str | Path, path_b: str | Path) -> dict[str, Any]:
+    """Two runs on the test rows that both judged: each score, the difference with its interval, and a verdict."""
+    from .evaluate.join import compare_runs
+
+    return compare_runs(Result(path_a).run, Result(path_b).run)
+
+
+def runs(root: str | Path = "runs") -> list[dict[str, Any]]:
+    """The runs in a folder, newest first: path, task, headline score, state."""
+    return [_line(run) for run in _runs(root)]
+
+
+def load(path: str | Path) -> Result:
+    """A run as `fit` returned it."""
+    return Result(path)
+
+
+def _line(run: Run) -> dict[str, Any]:
+    spec = run.spec
+    line = {"run": str(run.path), "task": spec.task, "strategy": spec.strategy, "state": "finished" if run.finished else "unfinished"}
+    if not run.finished:
+        return line | {"score": "", "value": None}
+    name, value = next(iter(run.read("report.json")["parts"]["test"]["scores"].items()))
+    return line | {"score": name, "value": value["value"]}
+
+
+def _story(run: Run, ready: Ready, state: State) -> Iterator[Event]:
+    from .finish import finish
+    from .training.loop import train
+
+    with _interrupts(state):
+        for event in train(state, run.checkpoints):
+            yield _kept(run, event)
+    if not state.stop_asked:
+        for event in finish(run, ready, state):
+            yield _kept(run, event)
+
+
+def _kept(run: Run, event: Event) -> Event:
+    run.record(event)
+    return event
+
+
+@contextmanager
+def _interrupts(state: State) -> Iterator[None]:
+    """SIGTERM or Ctrl-C: save after this step and stop; the second one stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        if state.stop_asked:
+            raise KeyboardInterrupt
+        state.stop_asked = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _paths() -> dict[str, str]:
+    """Short name -> dotted path, where only one section has that name."""
+    from .spec import fields_of
+
+    found: dict[str, list[str]] = {}
+    for path in fields_of():
+        found.setdefault(path.rsplit(".", 1)[-1], []).append(path)
+    return {name: paths[0] for name, paths in found.items() if len(paths) == 1}
+
+
+def _data_path(data: Any, spec: Spec) -> str | list[str]:
+    if isinstance(data, (str, Path)):
+        return str(data)
+    if isinstance(data, Sequence):
+        return [str(item) for item in data]
+    from .data.frames import write_frame
+
+    return str(write_frame(data, Path(spec.runs) / ".frames"))
+
+
+def _drift(run: Run, what: str, was: str, now: str) -> RunError:
+    return RunError(
+        str(run.path), expected=f"{what} as at the start ({was[:16]})", got=f"something else ({now[:200]})", code="run-drift",
+        fix="bring it back, or start a new run with `tunesmith fit`",
+    )

@@ -1,0 +1,198 @@
+"""From trained weights to a run that can be trusted: calibrate, save, reload in a fresh process, look at the test rows once, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .errors import ModelError
+from .inference import encode, infer, pad_id
+from .planning import Ready
+from .run import Run
+from .task import Outputs, Solution, Task
+from .training import cache, solve
+from .training.checkpoint import write_bytes, write_json
+from .training.events import Event, Judging
+from .training.state import State
+
+if TYPE_CHECKING:
+    from .data.table import Table
+
+GATE_ROWS = 64
+"""Validation rows whose answers must be the same in a fresh process."""
+TOLERANCE = 1e-4
+"""Largest difference between raw outputs before saving and after reloading."""
+
+
+@final
+@dataclass(frozen=True)
+class Answered:
+    """The tuned model's raw outputs for each part of the rows."""
+
+    validation: Outputs
+    calibration: Outputs
+    test: Outputs
+
+
+def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
+    """Everything after the last step. Repeatable: `resume` runs it again if it was interrupted.
+
+    Raises ModelError where the saved model, loaded in a fresh process, does not give the same answers.
+    """
+    state.load_best(run.checkpoints)
+    data = ready.data
+    yield Judging("calibrating")
+    outputs = {part: _outputs(ready.task, state, table) for part, table in (("validation", data.validation), ("calibration", data.calibration))}
+    task = _calibrated(ready, outputs["calibration"])
+    yield Judging("saving, and reloading in a fresh process")
+    save(run, ready, task, state)
+    gate(run, task, data.validation, outputs["validation"], ready)
+    yield Judging("fitting the simple models beside it")
+    names = task.baselines(data.train, data.test) if ready.plan.spec.evaluate.baselines and len(data.test) else {}
+    probe = _probe(ready, state) if ready.plan.spec.evaluate.baselines and len(data.test) else None
+    yield Judging("looking at the sealed test rows")
+    from .evaluate.looks import look
+
+    looks = look(run.path, "fit")
+    outputs["test"] = _outputs(task, state, data.test)
+    write_predictions(run.path / "predictions.parquet", task, {"validation": data.validation, "test": data.test}, outputs)
+    _report(run, ready, task, outputs, names, probe, looks, state)
+
+
+def save(run: Run, ready: Ready, task: Task, state: State) -> None:
+    """The model as a plain folder, and the task with what it learned."""
+    from .models.save import save as save_model
+
+    save_model(state.model, state.processor, run.model)
+    write_json(run.path / "task.json", {"name": ready.plan.spec.task, "values": task.as_json()})
+
+
+def gate(run: Run, task: Task, rows: Table, outputs: Outputs, ready: Ready) -> None:
+    """Load the saved model in a fresh process and compare its answers on a few rows; refuse to go on if they differ."""
+    few = np.arange(min(GATE_ROWS, len(rows)))
+    columns = task.columns(task.inputs)
+    cells = [{c: row[c] for c in columns} for row in rows.rows(few)]
+    found = subprocess.run(
+        [sys.executable, "-m", "tunesmith.gate", str(run.path)], input=json.dumps(cells), capture_output=True, text=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])},
+    )
+    if found.returncode:
+        raise _refused(run, f"a failure: {found.stderr.strip()[-300:]}")
+    there = json.loads(found.stdout.splitlines()[-1])
+    # The encoded batch is another one here, so the last bits may differ: the answers may not.
+    for name, expected in outputs.items():
+        difference = float(np.abs(np.asarray(there[name]) - expected[few]).max()) if len(few) else 0.0
+        if not difference <= TOLERANCE * max(1.0, float(np.abs(expected[few]).max())):
+            raise _refused(run, f"{name} up to {difference:g} apart")
+
+
+def write_predictions(path: Path, task: Task, tables: Mapping[str, Table], outputs: Mapping[str, Outputs]) -> None:
+    """Answers and raw outputs of every judged row: what `compare` joins."""
+    pieces = [_prediction_table(part, task, tables[part], outputs[part]) for part in tables if len(tables[part])]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.concat_tables(pieces), sink)
+    write_bytes(path, sink.getvalue().to_pybytes())
+
+
+def _prediction_table(part: str, task: Task, table: Table, outputs: Outputs) -> pa.Table:
+    rows = range(len(table))
+    raw = {f"raw:{name}": list(value.reshape(len(table), -1).astype(np.float32)) for name, value in outputs.items()}
+    truth = task.truth(table).reshape(len(table), -1).astype(np.float64)
+    answers = [json.dumps(answer, ensure_ascii=False) for answer in task.answers(outputs)]
+    return pa.table(
+        {"part": [part] * len(table), "row_id": pa.array(table.row_ids, pa.uint64()), "place": [table.place(i) for i in rows],
+         "truth": list(truth), "answer": answers} | raw
+    )
+
+
+def _outputs(task: Task, state: State, table: Table) -> Outputs:
+    encoded = encode(task, state.processor, table)
+    return infer(task, state.model, encoded, pad=pad_id(state.processor), micro_tokens=state.micro_tokens)
+
+
+def _calibrated(ready: Ready, outputs: Outputs) -> Task:
+    if not ready.plan.spec.evaluate.calibrate or not len(ready.data.calibration):
+        return ready.task
+    return ready.task.calibrate(outputs, ready.task.truth(ready.data.calibration))
+
+
+def _probe(ready: Ready, state: State) -> Outputs | None:
+    """The frozen backbone with a solved linear head, on the test rows: what tuning must beat."""
+    untouched = _untouched(ready)
+    pad, task, data = pad_id(state.processor), ready.task, ready.data
+    cut = cache.Cut(None, untouched.model.features, tuple(untouched.outline.at_least(0)[: -len(untouched.outline.head) or None]))
+    features = {
+        part: _features(task, untouched, encode(task, state.processor, table), cut, pad)
+        for part, table in (("train", data.train), ("validation", data.validation), ("test", data.test))
+    }
+    metric = ready.plan.spec.evaluate.metric
+    solution = _saved_solution(ready, features, task, metric)
+    return solve.apply(task, solution, features["test"]) if solution is not None else None
+
+
+def _saved_solution(ready: Ready, features: Mapping[str, np.ndarray], task: Task, metric: str) -> Solution | None:
+    data = ready.data
+    probes = solve.path(
+        task, features["train"], task.truth(data.train), ready.class_weights, features["validation"], task.truth(data.validation), metric
+    )
+    best = solve.choose(task, probes, metric)
+    return best.solution if best else None
+
+
+def _untouched(ready: Ready) -> State:
+    """The model as it was before training, without adapters."""
+    from .registry import STRATEGIES
+
+    plain = dataclasses.replace(ready, strategy=STRATEGIES.load("head-only")())
+    return State.start(plain)
+
+
+def _features(task: Task, state: State, encoded: Any, cut: cache.Cut, pad: int) -> np.ndarray:
+    return cache.attach(task, state.model, encoded, cut, pad=pad, micro_tokens=state.micro_tokens).arrays["pooled_D"]  # type: ignore[return-value]
+
+
+def _report(
+    run: Run, ready: Ready, task: Task, outputs: Mapping[str, Outputs], baselines: Mapping[str, Outputs], probe: Outputs | None,
+    looks: int, state: State,
+) -> None:
+    from .evaluate.judge import How, Judged, judge
+    from .report.card import write as write_card
+    from .report.html import write as write_html
+
+    data, evaluate = ready.data, ready.plan.spec.evaluate
+    parts = {part: Judged(table, outputs[part], task.truth(table)) for part, table in (("test", data.test), ("validation", data.validation))}
+    how = How(
+        level=evaluate.confidence, resamples=evaluate.resamples, seed=ready.plan.spec.train.seed, looks=looks,
+        name=ready.plan.spec.task, metric=evaluate.metric,
+    )
+    report = dict(judge(task, parts, baselines, probe, data.splits.leaked_test, how))
+    report["measured"] = measured(state)
+    write_json(run.path / "report.json", report)
+    write_html(run.path)
+    write_card(run.path)
+
+
+def measured(state: State) -> dict[str, Any]:
+    """What the run took, beside the forecast."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"training_seconds": round(state.seconds, 1), "peak_memory_bytes": peak, "finished": time.strftime("%Y-%m-%dT%H:%M:%S")}
+
+
+def _refused(run: Run, got: str) -> ModelError:
+    return ModelError(
+        f"reload gate, {run.model}", expected="the same outputs from the saved model in a fresh process", got=got,
+        fix="the run is not finished; the checkpoints are whole: `tunesmith resume` tries again", code="reload-differs",
+    )
