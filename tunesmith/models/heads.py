@@ -1,0 +1,96 @@
+"""A backbone with one linear head on the text's vector.
+
+Axes: B rows of a batch, T tokens, D features, C outputs.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from torch import nn
+
+from .source import Backbone
+
+if TYPE_CHECKING:
+    from .prefix import Cut
+
+Batch = Mapping[str, torch.Tensor]
+CACHED = ("hidden_BTD", "pooled_BD")
+START = 0.02
+"""Standard deviation of a new head's weights, that of BERT's own (arXiv 1810.04805)."""
+
+
+def bare(module: nn.Module) -> nn.Module:
+    """The transformers model inside a peft wrapper, or the module itself."""
+    inner = getattr(module, "get_base_model", None)
+    return inner() if callable(inner) else module
+
+
+def inputs(module: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+    """The batch's entries that the backbone's forward has a name for (`token_type_ids` is none of DistilBERT's)."""
+    names = inspect.signature(type(bare(module)).forward).parameters
+    return {name: tensor for name, tensor in batch.items() if name in names}
+
+
+def pool(hidden_BTD: torch.Tensor, mask_BT: torch.Tensor, how: str) -> torch.Tensor:
+    """One vector of a text from its tokens' vectors, in float32; padding counts for nothing. Returns (B, D).
+
+    `mean`: over real tokens; `cls`: the first real token; `last`: the last real token, on whichever side padding stands.
+    Virtual tokens that prompt tuning put in front are left out: hidden_BTD may be longer than the mask by those.
+    """
+    hidden_BTD = hidden_BTD[:, hidden_BTD.shape[1] - mask_BT.shape[1] :].float()
+    if how == "mean":
+        mask_BT1 = mask_BT.to(hidden_BTD.dtype).unsqueeze(-1)
+        return (hidden_BTD * mask_BT1).sum(1) / mask_BT1.sum(1).clamp(min=1.0)
+    place_T = torch.arange(mask_BT.shape[1], device=mask_BT.device)
+    order_BT = mask_BT.ne(0) * (place_T + 1 if how == "last" else place_T.numel() - place_T)
+    return hidden_BTD[torch.arange(len(hidden_BTD), device=hidden_BTD.device), order_BT.argmax(1)]
+
+
+@final
+class Pooled(nn.Module):
+    """Backbone, pooling, dropout, linear head: `model(batch)` -> logits_BC.
+
+    A batch with `pooled_BD` runs the head only; one with `hidden_BTD` runs the layers above `cut` (`prefix.cut`).
+    """
+
+    def __init__(self, backbone: Backbone, out: int, dropout: float = 0.1, seed: int = 0, pooling: str = "") -> None:
+        """`out`: number of outputs C. The head's weights depend on `seed` alone, never on the global generator."""
+        super().__init__()
+        self.backbone: Any = backbone.module
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(backbone.source.hidden, out)
+        self.pooling = pooling or backbone.source.pooling
+        self.source = backbone.source
+        self.spare = backbone.spare
+        self.cut: Cut | None = None
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            self.head.weight.normal_(0.0, START, generator=generator)
+            self.head.bias.zero_()
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """Logits (B, C)."""
+        return self.head(self.dropout(self.features(batch)))
+
+    def features(self, batch: Batch) -> torch.Tensor:
+        """The texts' vectors before dropout and head: (B, D), float32."""
+        if "pooled_BD" in batch:
+            return batch["pooled_BD"].float()
+        return pool(self.hidden(batch), batch["attention_mask"], self.pooling)
+
+    def hidden(self, batch: Batch) -> torch.Tensor:
+        """The tokens' vectors as the backbone gives them: (B, T, D)."""
+        if "hidden_BTD" in batch:
+            assert self.cut is not None, "a batch of cached hidden states needs model.cut"
+            return self.cut.above(batch)
+        return self.backbone(**inputs(self.backbone, batch)).last_hidden_state
+
+    def set_head(self, weight_CD: torch.Tensor, bias_C: torch.Tensor) -> None:
+        """Put a solved head in place; the tensors keep their identity, so an optimiser that holds them goes on."""
+        with torch.no_grad():
+            self.head.weight.copy_(torch.as_tensor(weight_CD))
+            self.head.bias.copy_(torch.as_tensor(bias_C))

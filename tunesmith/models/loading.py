@@ -1,0 +1,170 @@
+"""Bring a checked folder into memory: float32, strict, silent, without the network and without code of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import ModelError, listing, nearest, shorten
+from . import facts, tensors
+from .allow import check_folder, filtered, read_json
+
+HEADS = re.compile(
+    r"^(cls|lm_head|vocab_(transform|layer_norm|projector)|(discriminator|generator|mask|lm)_predictions|generator_lm_head|"
+    r"predictions|sop_classifier|qa_outputs|classifier|score|embed_out|head|decoder|dropout)\b"
+)
+"""Names of what pretraining or an earlier task put on top: known, and not wanted."""
+POOLER = re.compile(r"^pooler\.")
+BUFFERS = re.compile(r"(position_ids|token_type_ids|inv_freq|masked_bias|attn\.bias)$")
+ENCODERS = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
+"""Families with two halves of which the first is a good encoder."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars and no log lines from the libraries; what they would say is checked by us instead."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging as library
+
+    bars, hub_bars, level = library.is_progress_bar_enabled(), not are_progress_bars_disabled(), library.get_verbosity()
+    library.disable_progress_bar()
+    disable_progress_bars()
+    library.set_verbosity(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        library.set_verbosity(level)
+        if bars:
+            library.enable_progress_bar()
+        (enable_progress_bars if hub_bars else disable_progress_bars)()
+
+
+def load_config(folder: Path) -> Any:
+    """The folder's config as its own class makes it from the keys that may pass. Raises ModelError."""
+    from transformers import CONFIG_MAPPING
+
+    path = folder / "config.json"
+    values = read_json(tensors.within(path, folder))
+    kind = str(values.get("model_type"))
+    if kind not in CONFIG_MAPPING:
+        raise ModelError(
+            f"{path}, key 'model_type'", expected="an architecture that this transformers version has", got=shorten(repr(kind)),
+            fix=nearest(kind, CONFIG_MAPPING), code="unknown-architecture",
+        )
+    made_by = CONFIG_MAPPING[kind]
+    fields = {field.name for field in dataclasses.fields(made_by)} | set(made_by.attribute_map)
+    values = filtered(values, fields, str(path))
+    try:
+        with quiet():
+            return made_by.from_dict({key: value for key, value in values.items() if key != "model_type"})
+    except Exception as error:  # the library's validators raise their own kinds; all of them mean the file is wrong
+        raise ModelError(
+            str(path), expected=f"a config of {kind}", got=shorten(" ".join(str(error).split()), 200), fix="download the model again",
+            code="bad-config",
+        ) from None
+
+
+def load_module(folder: Path) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """The bare model and the spare tensors (its pooler). Raises ModelError where a tensor is missing, too many, or of another shape."""
+    config = load_config(folder)
+    state: dict[str, torch.Tensor] = {}
+    for file in facts.weights(folder):
+        state |= tensors.read(file)
+    made_by = _class(config, folder)
+    prefix = f"{made_by.base_model_prefix}." if made_by.base_model_prefix else ""
+    spare = _spare(state, prefix)
+    extra = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(made_by.__init__).parameters else {}
+    wanted = {name: tensor for name, tensor in state.items() if name.removeprefix(prefix) not in spare}
+    with quiet():
+        config.use_cache = False
+        module, info = made_by.from_pretrained(
+            None, config=config, state_dict=wanted, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
+            local_files_only=True, **extra,
+        )  # fmt: skip
+    _strict(info, folder, spared=not extra)
+    return module.float().eval(), spare
+
+
+def build_module(folder: Path) -> nn.Module:
+    """The folder's architecture with weights at random, for loading into. Raises ModelError."""
+    config = load_config(folder)
+    made_by = _class(config, folder)
+    extra = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(made_by.__init__).parameters else {}
+    with quiet():
+        return made_by._from_config(config, dtype=torch.float32, **extra).eval()
+
+
+def load_tokenizer(folder: Path, decoder: bool) -> Any:
+    """The folder's tokenizer, padding and cutting on the right, with a padding token. Raises ModelError."""
+    from transformers import AutoTokenizer
+
+    check_folder(folder)
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, config=load_config(folder), local_files_only=True, trust_remote_code=False,
+            )  # fmt: skip
+    except ModelError:
+        raise
+    except Exception as error:  # many kinds, all of which mean that no tokenizer could be made of these files
+        raise ModelError(
+            str(folder), expected="a tokenizer (tokenizer.json)", got=shorten(" ".join(str(error).split()), 200),
+            fix="pass a folder that has one", code="no-tokenizer",
+        ) from None
+    tokenizer.padding_side = tokenizer.truncation_side = "right"
+    if tokenizer.pad_token is None:
+        # Padding is masked out: which known token stands there changes nothing. A new one would need a new row of weights.
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    return tokenizer
+
+
+def _class(config: Any, folder: Path) -> Any:
+    import transformers
+
+    if config.model_type in ENCODERS:
+        return getattr(transformers, ENCODERS[config.model_type])
+    if getattr(config, "is_encoder_decoder", False) or type(config) not in transformers.MODEL_MAPPING:
+        raise ModelError(
+            f"{folder / 'config.json'}, key 'model_type'", expected="an encoder or a decoder", got=repr(config.model_type),
+            fix="use a model such as BERT, RoBERTa, ModernBERT, Llama or Qwen", code="unsuitable-architecture",
+        )
+    made_by = transformers.MODEL_MAPPING[type(config)]
+    return made_by[0] if isinstance(made_by, tuple) else made_by
+
+
+def _spare(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    bare = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return {name: tensor for name, tensor in bare.items() if POOLER.match(name)}
+
+
+def _strict(info: Mapping[str, Any], folder: Path, spared: bool) -> None:
+    """Raises ModelError for tensors that are missing, unknown, or of another shape."""
+    shapes = sorted((str(name), got, wanted) for name, got, wanted in info["mismatched_keys"])
+    if shapes:
+        name, got, wanted = shapes[0]
+        raise _unfit(folder, f"tensor {name!r} of shape {list(wanted)}", f"{list(got)}")
+    missing = sorted(name for name in info["missing_keys"] if not BUFFERS.search(name) and not (spared and "pooler" in name))
+    if missing:
+        raise _unfit(folder, f"tensor {missing[0]!r}", f"none ({listing(missing)} missing)")
+    unknown = sorted(name for name in info["unexpected_keys"] if not HEADS.match(name) and not BUFFERS.search(name))
+    if unknown:
+        raise _unfit(folder, "only tensors of the architecture", f"tensor {unknown[0]!r} ({listing(unknown)})")
+
+
+def _unfit(folder: Path, expected: str, got: str) -> ModelError:
+    return ModelError(
+        str(folder), expected=expected, got=got, fix="config and weights do not belong together: download or save the model again",
+        code="weights-do-not-fit",
+    )

