@@ -18,7 +18,9 @@ from ..errors import ModelError, shorten
 MAX_JSON_BYTES = 20_000_000
 MAX_TEMPLATE_CHARS = 1_000_000
 
-REFUSED = frozenset({"auto_map", "trust_remote_code", "parent_library", "tokenizer_kwargs", "custom_pipelines", "custom_generate"})
+REFUSED = frozenset(
+    {"auto_map", "trust_remote_code", "parent_library", "tokenizer_kwargs", "custom_pipelines", "custom_generate"}
+)
 REFUSED_PATTERN = re.compile(r"^(_attn_implementation|_experts_implementation|megatron_)")
 ALWAYS = frozenset({
     "model_type", "architectures", "id2label", "label2id", "problem_type", "dtype", "torch_dtype", "transformers_version",
@@ -27,8 +29,14 @@ ALWAYS = frozenset({
 """Keys that every text config may carry although its class does not declare them (`rope_scaling` was renamed in v5)."""
 
 READ_BY_LIBRARIES = (
-    "config.json", "tokenizer_config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json",
-    "video_preprocessor_config.json", "special_tokens_map.json", "chat_template.json",
+    "config.json",
+    "tokenizer_config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
+    "special_tokens_map.json",
+    "chat_template.json",
 )
 
 
@@ -39,7 +47,10 @@ def read_json(path: Path, *, limit: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """
     if path.stat().st_size > limit:
         raise ModelError(
-            str(path), expected=f"at most {limit:,} bytes", got=f"{path.stat().st_size:,}", fix="this is no ordinary file of a model",
+            str(path),
+            expected=f"at most {limit:,} bytes",
+            got=f"{path.stat().st_size:,}",
+            fix="this is no ordinary file of a model",
             code="file-too-large",
         )
     return parse_json(path.read_bytes(), str(path))
@@ -51,7 +62,9 @@ def parse_json(text: bytes, place: str) -> dict[str, Any]:
         values = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         why = "brackets nested too deep" if isinstance(error, RecursionError) else shorten(str(error), 120)
-        raise ModelError(place, expected="a JSON object", got=why, fix="download the model again", code="bad-json") from None
+        raise ModelError(
+            place, expected="a JSON object", got=why, fix="download the model again", code="bad-json"
+        ) from None
     if not isinstance(values, dict):
         raise ModelError(
             place, expected="a JSON object", got=type(values).__name__, fix="download the model again", code="bad-json"
@@ -72,8 +85,11 @@ def refuse(values: Mapping[str, Any], place: str) -> None:
     for key, value in _walk(values):
         if _names_code(key) and value not in (None, False, "", [], {}) and not (key.startswith("_") and value is True):
             raise ModelError(
-                f"{place}, key {key!r}", expected="a model that needs no code of its own", got=shorten(repr(value)),
-                fix="use a model whose architecture is part of transformers", code="config-names-code",
+                f"{place}, key {key!r}",
+                expected="a model that needs no code of its own",
+                got=shorten(repr(value)),
+                fix="use a model whose architecture is part of transformers",
+                code="config-names-code",
             )
 
 
@@ -82,8 +98,11 @@ def filtered(values: Mapping[str, Any], fields: Iterable[str], place: str) -> di
     refuse(values, place)
     if values.get("quantization_config"):
         raise ModelError(
-            f"{place}, key 'quantization_config'", expected="weights in float32, float16 or bfloat16", got="quantised weights",
-            fix="use the model's unquantised weights", code="quantised",
+            f"{place}, key 'quantization_config'",
+            expected="weights in float32, float16 or bfloat16",
+            got="quantised weights",
+            fix="use the model's unquantised weights",
+            code="quantised",
         )
     known = ALWAYS | set(fields)
     plain = (bool, int, float, type(None))
@@ -122,14 +141,20 @@ def check_adapter(values: Mapping[str, Any], place: str) -> None:
     base = values.get("base_model_name_or_path")
     if base and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(base)) or ".." in str(base or ""):
         raise ModelError(
-            f"{place}, key 'base_model_name_or_path'", expected="a Hub id (`owner/name`)", got=shorten(repr(base)),
-            fix="write the base model's id there, or null", code="adapter-base",
+            f"{place}, key 'base_model_name_or_path'",
+            expected="a Hub id (`owner/name`)",
+            got=shorten(repr(base)),
+            fix="write the base model's id there, or null",
+            code="adapter-base",
         )
 
 
 def _refuse_template(place: str, size: int) -> None:
     raise ModelError(
-        place, expected=f"a chat template of at most {MAX_TEMPLATE_CHARS:,} characters", got=f"{size:,}", fix="remove it",
+        place,
+        expected=f"a chat template of at most {MAX_TEMPLATE_CHARS:,} characters",
+        got=f"{size:,}",
+        fix="remove it",
         code="template-too-large",
     )
 

@@ -62,7 +62,11 @@ def max_length(folder: Path, config: Mapping[str, Any]) -> int:
     """Most tokens of a text: the least of what positions, tokenizer and sentence-transformers settings allow; at least 512 else."""
     tokenizer = _optional(folder / "tokenizer_config.json").get("model_max_length")
     sentence = _optional(folder / "sentence_bert_config.json").get("max_seq_length")
-    limits = [limit for limit in (positions(config), tokenizer, sentence) if isinstance(limit, int | float) and 0 < limit < 1e7]
+    limits = [
+        limit
+        for limit in (positions(config), tokenizer, sentence)
+        if isinstance(limit, int | float) and 0 < limit < 1e7
+    ]
     return int(min(limits, default=512))
 
 
@@ -109,7 +113,10 @@ def headers(files: Iterable[Path]) -> dict[str, tensors.Entry]:
         twice = found.keys() & part.keys()
         if twice:
             raise ModelError(
-                f"{file}, tensor {min(twice)!r}", expected="each tensor in one file", got="it is in two", fix="download the model again",
+                f"{file}, tensor {min(twice)!r}",
+                expected="each tensor in one file",
+                got="it is in two",
+                fix="download the model again",
                 code="bad-safetensors",
             )
         found |= part
@@ -119,12 +126,17 @@ def headers(files: Iterable[Path]) -> dict[str, tensors.Entry]:
 def check_sizes(config: Mapping[str, Any], entries: Mapping[str, tensors.Entry], place: str) -> None:
     """Raises ModelError (`config-lies`) where the config promises more than the weights hold, before anything is allocated."""
     longest = max((side for entry in entries.values() for side in entry.shape), default=0)
-    promised = {name: (first(config, name), longest) for name in SIZES} | {"number of layers": (layers(config), len(entries))}
+    promised = {name: (first(config, name), longest) for name in SIZES} | {
+        "number of layers": (layers(config), len(entries))
+    }
     for name, (size, most) in promised.items():
         if size > most:
             raise ModelError(
-                f"{place}, key {name!r}", expected=f"at most {most:,}, as the weights have it", got=f"{size:,}",
-                fix="config and weights do not belong together: download the model again", code="config-lies",
+                f"{place}, key {name!r}",
+                expected=f"at most {most:,}, as the weights have it",
+                got=f"{size:,}",
+                fix="config and weights do not belong together: download the model again",
+                code="config-lies",
             )
 
 
@@ -155,13 +167,22 @@ def _mapping(values: Mapping[str, Any], place: str) -> Mapping[str, Any]:
 
 
 def _no_weights(folder: Path) -> ModelError:
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".mdl"})
+    pickles = sorted(
+        path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".mdl"}
+    )
     if not pickles:
         return ModelError(
-            str(folder), expected="model.safetensors", got="no weights", fix="pass the folder that holds them", code="no-weights"
+            str(folder),
+            expected="model.safetensors",
+            got="no weights",
+            fix="pass the folder that holds them",
+            code="no-weights",
         )
     return ModelError(
-        f"{folder}, file {pickles[0]!r}", expected="weights as model.safetensors", got="a pickle, which can run code when read",
+        f"{folder}, file {pickles[0]!r}",
+        expected="weights as model.safetensors",
+        got="a pickle, which can run code when read",
         fix="ask the author for safetensors, or convert it where nothing can be lost: "
-        "`AutoModel.from_pretrained(folder).save_pretrained(new_folder)`", code="pickled-weights",
+        "`AutoModel.from_pretrained(folder).save_pretrained(new_folder)`",
+        code="pickled-weights",
     )

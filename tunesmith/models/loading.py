@@ -60,8 +60,11 @@ def load_config(folder: Path) -> Any:
     kind = str(values.get("model_type"))
     if kind not in CONFIG_MAPPING:
         raise ModelError(
-            f"{path}, key 'model_type'", expected="an architecture that this transformers version has", got=shorten(repr(kind)),
-            fix=nearest(kind, CONFIG_MAPPING), code="unknown-architecture",
+            f"{path}, key 'model_type'",
+            expected="an architecture that this transformers version has",
+            got=shorten(repr(kind)),
+            fix=nearest(kind, CONFIG_MAPPING),
+            code="unknown-architecture",
         )
     made_by = CONFIG_MAPPING[kind]
     fields = {field.name for field in dataclasses.fields(made_by)} | set(made_by.attribute_map)
@@ -71,7 +74,10 @@ def load_config(folder: Path) -> Any:
             return made_by.from_dict({key: value for key, value in values.items() if key != "model_type"})
     except Exception as error:  # the library's validators raise their own kinds; all of them mean the file is wrong
         raise ModelError(
-            str(path), expected=f"a config of {kind}", got=shorten(" ".join(str(error).split()), 200), fix="download the model again",
+            str(path),
+            expected=f"a config of {kind}",
+            got=shorten(" ".join(str(error).split()), 200),
+            fix="download the model again",
             code="bad-config",
         ) from None
 
@@ -85,7 +91,9 @@ def load_module(folder: Path) -> tuple[nn.Module, dict[str, torch.Tensor]]:
     made_by = _class(config, folder)
     prefix = f"{made_by.base_model_prefix}." if made_by.base_model_prefix else ""
     spare = _spare(state, prefix)
-    extra = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(made_by.__init__).parameters else {}
+    extra = (
+        {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(made_by.__init__).parameters else {}
+    )
     wanted = {name: tensor for name, tensor in state.items() if name.removeprefix(prefix) not in spare}
     with quiet():
         config.use_cache = False
@@ -101,7 +109,9 @@ def build_module(folder: Path) -> nn.Module:
     """The folder's architecture with weights at random, for loading into. Raises ModelError."""
     config = load_config(folder)
     made_by = _class(config, folder)
-    extra = {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(made_by.__init__).parameters else {}
+    extra = (
+        {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(made_by.__init__).parameters else {}
+    )
     with quiet():
         return made_by._from_config(config, dtype=torch.float32, **extra).eval()
 
@@ -120,8 +130,11 @@ def load_tokenizer(folder: Path, decoder: bool) -> Any:
         raise
     except Exception as error:  # many kinds, all of which mean that no tokenizer could be made of these files
         raise ModelError(
-            str(folder), expected="a tokenizer (tokenizer.json)", got=shorten(" ".join(str(error).split()), 200),
-            fix="pass a folder that has one", code="no-tokenizer",
+            str(folder),
+            expected="a tokenizer (tokenizer.json)",
+            got=shorten(" ".join(str(error).split()), 200),
+            fix="pass a folder that has one",
+            code="no-tokenizer",
         ) from None
     tokenizer.padding_side = tokenizer.truncation_side = "right"
     if tokenizer.pad_token is None:
@@ -137,8 +150,11 @@ def _class(config: Any, folder: Path) -> Any:
         return getattr(transformers, ENCODERS[config.model_type])
     if getattr(config, "is_encoder_decoder", False) or type(config) not in transformers.MODEL_MAPPING:
         raise ModelError(
-            f"{folder / 'config.json'}, key 'model_type'", expected="an encoder or a decoder", got=repr(config.model_type),
-            fix="use a model such as BERT, RoBERTa, ModernBERT, Llama or Qwen", code="unsuitable-architecture",
+            f"{folder / 'config.json'}, key 'model_type'",
+            expected="an encoder or a decoder",
+            got=repr(config.model_type),
+            fix="use a model such as BERT, RoBERTa, ModernBERT, Llama or Qwen",
+            code="unsuitable-architecture",
         )
     made_by = transformers.MODEL_MAPPING[type(config)]
     return made_by[0] if isinstance(made_by, tuple) else made_by
@@ -155,7 +171,9 @@ def _strict(info: Mapping[str, Any], folder: Path, spared: bool) -> None:
     if shapes:
         name, got, wanted = shapes[0]
         raise _unfit(folder, f"tensor {name!r} of shape {list(wanted)}", f"{list(got)}")
-    missing = sorted(name for name in info["missing_keys"] if not BUFFERS.search(name) and not (spared and "pooler" in name))
+    missing = sorted(
+        name for name in info["missing_keys"] if not BUFFERS.search(name) and not (spared and "pooler" in name)
+    )
     if missing:
         raise _unfit(folder, f"tensor {missing[0]!r}", f"none ({listing(missing)} missing)")
     unknown = sorted(name for name in info["unexpected_keys"] if not HEADS.match(name) and not BUFFERS.search(name))
@@ -165,6 +183,9 @@ def _strict(info: Mapping[str, Any], folder: Path, spared: bool) -> None:
 
 def _unfit(folder: Path, expected: str, got: str) -> ModelError:
     return ModelError(
-        str(folder), expected=expected, got=got, fix="config and weights do not belong together: download or save the model again",
+        str(folder),
+        expected=expected,
+        got=got,
+        fix="config and weights do not belong together: download or save the model again",
         code="weights-do-not-fit",
     )

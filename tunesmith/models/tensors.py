@@ -52,7 +52,9 @@ def header(path: Path) -> dict[str, Entry]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > MAX_HEADER_BYTES or 8 + length > size:
-            raise _bad(path, f"a header of at most {MAX_HEADER_BYTES:,} bytes inside the file", f"{length:,} of {size:,} bytes")
+            raise _bad(
+                path, f"a header of at most {MAX_HEADER_BYTES:,} bytes inside the file", f"{length:,} of {size:,} bytes"
+            )
         values = parse_json(file.read(length), str(path))
     entries = {name: _entry(path, name, value) for name, value in values.items() if name != "__metadata__"}
     _contiguous(path, entries, size - 8 - length)
@@ -92,7 +94,10 @@ def within(path: Path, folder: Path) -> Path:
     home = root.parents[1] if root.parent.name == "snapshots" and root.parents[1].name.startswith("models--") else root
     if not path.resolve().is_relative_to(home):
         raise ModelError(
-            str(path), expected="a file inside the model's folder", got=f"a link to {path.resolve()}", fix="copy the file there",
+            str(path),
+            expected="a file inside the model's folder",
+            got=f"a link to {path.resolve()}",
+            fix="copy the file there",
             code="outside-folder",
         )
     _regular(path)
@@ -101,7 +106,9 @@ def within(path: Path, folder: Path) -> Path:
 
 def _regular(path: Path) -> None:
     if not stat.S_ISREG(path.stat().st_mode):
-        raise ModelError(str(path), expected="a regular file", got="a pipe, folder or device", fix="remove it", code="not-a-file")
+        raise ModelError(
+            str(path), expected="a regular file", got="a pipe, folder or device", fix="remove it", code="not-a-file"
+        )
 
 
 def _entry(path: Path, name: str, value: Any) -> Entry:
@@ -122,7 +129,12 @@ def _contiguous(path: Path, entries: Mapping[str, Entry], size: int) -> None:
     at = 0
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].start, item[1].end)):
         if entry.start != at:
-            raise _bad(path, f"bytes from {at:,} on", f"from {entry.start:,} ({'overlap' if entry.start < at else 'hole'})", name)
+            raise _bad(
+                path,
+                f"bytes from {at:,} on",
+                f"from {entry.start:,} ({'overlap' if entry.start < at else 'hole'})",
+                name,
+            )
         at = entry.end
     if at != size:
         raise _bad(path, f"{at:,} bytes of tensors", f"{size:,} in the file")
@@ -134,4 +146,6 @@ def _bad(path: Path, expected: str, got: str, tensor: str = "") -> ModelError:
 
 
 def _bad_index(place: str, expected: str, got: str) -> ModelError:
-    return ModelError(f"{place}, key 'weight_map'", expected=expected, got=got, fix="download the model again", code="bad-index")
+    return ModelError(
+        f"{place}, key 'weight_map'", expected=expected, got=got, fix="download the model again", code="bad-index"
+    )
