@@ -104,5 +104,5 @@ def test_weights_are_shared_not_copied():
     torch.testing.assert_close(model(cached), model(batch), rtol=0, atol=1e-6)
 
 
-def test_a_layer_out_of_range_cannot_be_cut():
-    assert prefix.cut(tiny.pooled("bert"), 3) is None
+def test_above_the_last_layer_the_last_layer_is_cut():
+    assert prefix.cut(tiny.pooled("bert"), 3).layer == 2

@@ -22,10 +22,21 @@ REFUSED = frozenset(
     {"auto_map", "trust_remote_code", "parent_library", "tokenizer_kwargs", "custom_pipelines", "custom_generate"}
 )
 REFUSED_PATTERN = re.compile(r"^(_attn_implementation|_experts_implementation|megatron_)")
-ALWAYS = frozenset({
-    "model_type", "architectures", "id2label", "label2id", "problem_type", "dtype", "torch_dtype", "transformers_version",
-    "rope_scaling", "rope_parameters", "layer_types",
-})  # fmt: skip
+ALWAYS = frozenset(
+    {
+        "model_type",
+        "architectures",
+        "id2label",
+        "label2id",
+        "problem_type",
+        "dtype",
+        "torch_dtype",
+        "transformers_version",
+        "rope_scaling",
+        "rope_parameters",
+        "layer_types",
+    }
+)
 """Keys that every text config may carry although its class does not declare them (`rope_scaling` was renamed in v5)."""
 
 READ_BY_LIBRARIES = (
@@ -107,9 +118,10 @@ def filtered(values: Mapping[str, Any], fields: Iterable[str], place: str) -> di
     known = ALWAYS | set(fields)
     plain = (bool, int, float, type(None))
     return {
-        key: value for key, value in values.items()
+        key: value
+        for key, value in values.items()
         if key in known or (isinstance(value, plain) and not key.startswith("_") and not _names_code(key))
-    }  # fmt: skip
+    }
 
 
 def check_folder(folder: Path) -> None:

@@ -13,16 +13,63 @@ from ..errors import ModelError
 from . import tensors
 from .allow import read_json
 
-OFFSET_POSITIONS = frozenset({
-    "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer", "data2vec-text", "xmod", "esm", "ibert",
-    "roberta-prelayernorm",
-})  # fmt: skip
+OFFSET_POSITIONS = frozenset(
+    {
+        "roberta",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "camembert",
+        "mpnet",
+        "longformer",
+        "data2vec-text",
+        "xmod",
+        "esm",
+        "ibert",
+        "roberta-prelayernorm",
+    }
+)
 """Families that count positions from pad_token_id + 1: of 514 positions 512 can be used."""
-DECODERS = frozenset({
-    "gpt2", "gptj", "gpt_neo", "gpt_neox", "gpt_bigcode", "llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen2_moe", "qwen3_moe",
-    "gemma", "gemma2", "gemma3_text", "phi", "phi3", "opt", "bloom", "falcon", "smollm3", "olmo", "olmo2", "stablelm", "mpt",
-    "starcoder2", "codegen", "granite", "cohere", "cohere2", "exaone4", "nemotron", "persimmon", "glm", "glm4", "helium", "deepseek_v3",
-})  # fmt: skip
+DECODERS = frozenset(
+    {
+        "gpt2",
+        "gptj",
+        "gpt_neo",
+        "gpt_neox",
+        "gpt_bigcode",
+        "llama",
+        "mistral",
+        "mixtral",
+        "qwen2",
+        "qwen3",
+        "qwen2_moe",
+        "qwen3_moe",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "phi",
+        "phi3",
+        "opt",
+        "bloom",
+        "falcon",
+        "smollm3",
+        "olmo",
+        "olmo2",
+        "stablelm",
+        "mpt",
+        "starcoder2",
+        "codegen",
+        "granite",
+        "cohere",
+        "cohere2",
+        "exaone4",
+        "nemotron",
+        "persimmon",
+        "glm",
+        "glm4",
+        "helium",
+        "deepseek_v3",
+    }
+)
 SIZES = ("vocab_size", "hidden_size", "d_model", "n_embd", "dim", "intermediate_size", "d_ff")
 README_BYTES = 200_000
 

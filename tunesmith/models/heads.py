@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Batch = Mapping[str, torch.Tensor]
 CACHED = ("hidden_BTD", "pooled_BD")
+ATTENTION_DROPOUTS = ("attention_dropout", "attn_dropout_prob", "attention_probs_dropout_prob")
+"""Numbers by which families whose attention is one fused call keep its dropout."""
 START = 0.02
 """Standard deviation of a new head's weights, that of BERT's own (arXiv 1810.04805)."""
 
@@ -29,10 +31,32 @@ def bare(module: nn.Module) -> nn.Module:
     return inner() if callable(inner) else module
 
 
-def inputs(module: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
-    """The batch's entries that the backbone's forward has a name for (`token_type_ids` is none of DistilBERT's)."""
+def inputs(module: nn.Module, batch: Batch) -> dict[str, Any]:
+    """What of the batch the backbone's forward has a name for (`token_type_ids` is none of DistilBERT's).
+
+    With virtual tokens in front, segment ids and positions are the wrapper's business: they are left out.
+    """
     names = inspect.signature(type(bare(module)).forward).parameters
-    return {name: tensor for name, tensor in batch.items() if name in names}
+    found: dict[str, Any] = {name: tensor for name, tensor in batch.items() if name in names}
+    if virtual_tokens(module):
+        found = {name: tensor for name, tensor in found.items() if name not in {"token_type_ids", "position_ids"}}
+    return found | ({"use_cache": False} if "use_cache" in names else {})
+
+
+def virtual_tokens(module: nn.Module) -> int:
+    """How many learnt tokens a peft wrapper (prompt, prefix or P-tuning) puts in front of each text."""
+    config = getattr(module, "active_peft_config", None)
+    return config.num_virtual_tokens if getattr(config, "is_prompt_learning", False) else 0
+
+
+def set_dropout(model: nn.Module, rate: float) -> None:
+    """Set every dropout of the model, those inside attention included, to this rate."""
+    for part in model.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = rate
+        for name in ATTENTION_DROPOUTS:
+            if isinstance(getattr(part, name, None), float):
+                setattr(part, name, rate)
 
 
 def pool(hidden_BTD: torch.Tensor, mask_BT: torch.Tensor, how: str) -> torch.Tensor:

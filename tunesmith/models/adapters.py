@@ -1,0 +1,192 @@
+"""Small learnable parts added to a frozen backbone: peft's, and bottlenecks of our own.
+
+Axes: B rows of a batch, T tokens, D features.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, final
+
+import torch
+from torch import nn
+
+from ..errors import ModelError, SpecError, listing
+from .heads import bare, inputs, pool
+from .outline import layer_list
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from peft import PeftConfig
+
+TASK = "FEATURE_EXTRACTION"
+ATTENTION = ("attention", "self_attn", "attn", "self_attention")
+"""Names under which families keep the attention of a layer."""
+ACTIVATION = nn.functional.gelu
+FAR = 1e-3
+"""Largest difference by which padding may change a text's vector before a method counts as unfit for an architecture."""
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random numbers of the CPU inside depend on `seed` alone; outside nothing changes."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def linear_targets(model: nn.Module, only: Sequence[str] = (), top: int = 0) -> str:
+    """A regular expression, as peft reads it, of the linear maps inside the layers.
+
+    `only`: last parts of their names (`query`, `v_proj`), else all (arXiv 2305.14314); `top`: only in that many upper layers.
+    Raises SpecError (`unknown-target`) where a name fits none, ModelError where the layers cannot be told.
+    """
+    name, layers = _layers(model)
+    inside = sorted({part for block in layers for part, module in block.named_modules() if _linear(module)})
+    for wanted in only:
+        if not any(part == wanted or part.endswith(f".{wanted}") for part in inside):
+            raise SpecError(
+                "option 'targets'",
+                expected="names of linear maps in a layer",
+                got=repr(wanted),
+                fix=f"this model has {listing(inside, 12)}",
+                code="unknown-target",
+            )
+    chosen = [part for part in inside if not only or any(part == w or part.endswith(f".{w}") for w in only)]
+    numbers = range(len(layers))[-top:] if top else range(len(layers))
+    which = rf"({'|'.join(map(str, numbers))})" if top else r"\d+"
+    return rf"{re.escape(name)}\.{which}\.({'|'.join(re.escape(part) for part in chosen)})"
+
+
+def wrap(model: nn.Module, config: PeftConfig, seed: int) -> None:
+    """Put peft's wrapper around `model.backbone`, with weights that depend on `seed` alone. Raises ModelError."""
+    from peft import get_peft_model
+
+    try:
+        with seeded(seed), warnings.catch_warnings():
+            # peft 0.21 reads a name that transformers 5.23 has renamed.
+            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+            wrapped = get_peft_model(model.backbone, config)
+    except ValueError as error:
+        raise _unfit(model, config, " ".join(str(error).split())) from None
+    for part in wrapped.peft_config.values():
+        part.base_model_name_or_path = part.revision = None
+    model.backbone = wrapped
+
+
+def has_conv1d(model: nn.Module) -> bool:
+    """Whether the layers' linear maps are GPT-2's Conv1D, whose weights stand transposed."""
+    return any(type(module).__name__ == "Conv1D" for module in bare(model.backbone).modules())
+
+
+def prompt_sizes(model: nn.Module) -> dict[str, int]:
+    """What peft's prompt methods must know of the backbone, under their own names."""
+    config = bare(model.backbone).config
+    heads = getattr(config, "num_attention_heads", 0) or getattr(config, "n_heads", 0)
+    return {
+        "token_dim": bare(model.backbone).get_input_embeddings().weight.shape[1],
+        "num_layers": len(_layers(model)[1]),
+        "num_attention_heads": heads,
+        "num_transformer_submodules": 1,
+    }
+
+
+def check_virtual(model: nn.Module, method: str) -> None:
+    """Raises ModelError (`method-does-not-fit`) where virtual tokens do not work: no answer, no effect, or padding leaks in."""
+    module = model.backbone
+    ids_BT = torch.tensor([[7, 8, 9, 7, 8], [9, 8, 7, 1, 1]]) % bare(module).config.vocab_size
+    mask_BT = torch.tensor([[1] * 5, [1, 1, 1, 0, 0]])
+    try:
+        with torch.no_grad():
+            both = _vectors(module, ids_BT, mask_BT)
+            alone = _vectors(module, ids_BT[1:, :3], mask_BT[1:, :3])
+            without = _vectors(bare(module), ids_BT, mask_BT)
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise _unfit(model, method, f"a failure: {' '.join(str(error).split())[:120]}") from None
+    if float((both[1] - alone[0]).abs().max()) > FAR * float(alone.abs().max()):
+        raise _unfit(model, method, "padding that changes the result")
+    if torch.equal(both, without):
+        raise _unfit(model, method, "virtual tokens without any effect")
+
+
+def _vectors(module: nn.Module, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+    was = module.training
+    module.eval()
+    batch = {"input_ids": ids_BT, "attention_mask": mask_BT}
+    hidden_BTD = module(**inputs(module, batch)).last_hidden_state
+    module.train(was)
+    return pool(hidden_BTD, mask_BT, "mean")
+
+
+@final
+class Bottleneck(nn.Module):
+    """h + up(gelu(down(h))): starts as the identity, because `up` starts at zero (arXiv 1902.00751)."""
+
+    def __init__(self, features: int, width: int) -> None:
+        """`features`: D; `width`: features of the narrow middle."""
+        super().__init__()
+        self.down, self.up = nn.Linear(features, width), nn.Linear(width, features)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, hidden_BTD: torch.Tensor) -> torch.Tensor:
+        """(B, T, D) to (B, T, D)."""
+        return hidden_BTD + self.up(ACTIVATION(self.down(hidden_BTD)))
+
+
+def add_bottlenecks(model: nn.Module, width: int, places: Literal["layer", "both"], seed: int) -> None:
+    """A bottleneck after each layer (arXiv 2005.00052), or after its attention as well (arXiv 1902.00751), as `X.bottleneck`.
+
+    Raises ModelError (`method-does-not-fit`) where layers or their attention cannot be told.
+    """
+    module = bare(model.backbone)
+    module.requires_grad_(False)
+    with seeded(seed):
+        for block in _layers(model)[1]:
+            hosts = [block, _attention(model, block)] if places == "both" else [block]
+            for host in hosts:
+                host.bottleneck = Bottleneck(module.config.hidden_size, width)
+                host.register_forward_hook(_narrowed)
+    module.tunesmith_bottlenecks = {"width": width, "places": places}
+
+
+def _narrowed(host: nn.Module, _: Any, output: Any) -> Any:
+    """The host's output through its bottleneck; a tuple's first entry is the hidden state."""
+    if isinstance(output, tuple):
+        return (host.bottleneck(output[0]), *output[1:])
+    return host.bottleneck(output)
+
+
+def _attention(model: nn.Module, block: nn.Module) -> nn.Module:
+    found = next(
+        (getattr(block, name) for name in ATTENTION if isinstance(getattr(block, name, None), nn.Module)), None
+    )
+    if found is None:
+        raise _unfit(model, "adapters with places: both", "layers whose attention has an unknown name")
+    return found
+
+
+def _layers(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    found = layer_list(model.backbone)
+    if found is None:
+        raise _unfit(model, "adapters", "no list of layers")
+    return found
+
+
+def _linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+
+
+def _unfit(model: nn.Module, method: Any, got: str) -> ModelError:
+    name = method if isinstance(method, str) else getattr(method, "peft_type", type(method).__name__)
+    return ModelError(
+        f"strategy {str(name).rsplit('.', 1)[-1].lower()!r} on {bare(model.backbone).config.model_type}",
+        expected="an architecture that it works with",
+        got=got,
+        fix="use `lora`, which works with every architecture",
+        code="method-does-not-fit",
+    )
