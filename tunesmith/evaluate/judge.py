@@ -1,0 +1,215 @@
+"""The verdict on a finished run: everything that `report.json` holds (`schema.Report` says what).
+
+Nothing here fits or trains. Whoever calls has the outputs of the tuned model, of the baselines and of the frozen probe
+for the same test rows, and has counted the look (`looks.look`) before making them.
+
+Axes: N rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast, final
+
+import numpy as np
+
+from ..task import Outputs, Task, Truth
+from . import calibration, compare, pictures, words, worst
+from .intervals import Candidate, Draws, resample, take
+from .power import power
+from .schema import VERSION, Part, Report, Rung, Verdict
+from .slices import Rows, slices
+from .view import View, view
+
+TUNED = "tuned"
+PROBE = "probe"
+SLICE_SCORES = {
+    "classes": "share of rows answered right", "flags": "share of rows with every label right",
+    "numbers": "mean error, in units of the target's spread",
+}
+
+
+@final
+@dataclass(frozen=True)
+class Judged:
+    """One set of rows with what the tuned model said of them."""
+
+    rows: Rows
+    outputs: Outputs
+    truth: Truth
+    groups_N: np.ndarray | None = None
+    """Equal values: duplicates, drawn together in every interval."""
+
+
+@final
+@dataclass(frozen=True)
+class How:
+    """How the judging is done."""
+
+    level: float = 0.95
+    resamples: int = 1000
+    seed: int = 0
+    seconds: float = 30.0
+    """Limit for the resampling of one set of rows; reached, fewer resamples are taken and the report says so."""
+    looks: int = 1
+    name: str = ""
+    """The task's name as the user knows it."""
+    metric: str = ""
+    """The headline; empty: the task's first score."""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that a rung took to fit and answer."""
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    """A rung's own calibrated task (its temperature and thresholds), where it is not the tuned model's."""
+
+
+def judge(
+    task: Task, parts: Mapping[str, Judged], baselines: Mapping[str, Outputs] | None = None,
+    probe: Outputs | None = None, leaked: np.ndarray | Sequence[int] | None = None, how: How | None = None,
+) -> Report:
+    """Judge the tuned model. `parts` has `test` and, where there is one, `validation`; `baselines` and `probe` answer
+    the test rows.
+
+    `leaked`: positions among the test rows that have a duplicate among the training rows; the scores are then also
+    given without. The tuned model is compared with every rung on the same rows; the strongest one decides the verdict.
+    """
+    how = how or How()
+    test = parts["test"]
+    leaked_L = np.asarray([] if leaked is None else leaked, dtype=np.int64)
+    candidates = _candidates(task, test.outputs, baselines or {}, probe, how)
+    draws = _resample(candidates, test, how)
+    metric = how.metric or next(iter(draws.values[TUNED]))
+    ladder = _ladder(draws, candidates, test, metric, task, how)
+    scored = _all_parts(task, parts, draws, leaked_L, how)
+    verdict, strongest = _verdict(ladder, metric, task.directions.get(metric, True))
+    here = view(task, test.outputs, test.truth)
+    report: dict[str, Any] = {
+        "version": VERSION, "kind": here.kind if here else "other", "task": how.name or type(task).__name__,
+        "metric": metric, "directions": {name: task.directions.get(name, True) for name in draws.values[TUNED]},
+        "level": how.level, "verdict": verdict, "names": list(here.names) if here else [], "parts": scored,
+        "sentence": words.headline(metric, scored["test"]["scores"][metric], len(test.truth), verdict["sentence"]),
+        "leaked": len(leaked_L), "ladder": ladder, "power": _power(draws, strongest, metric), "looks": how.looks,
+    }
+    return cast(Report, report | _details(task, here, test, how))
+
+
+def scores(task: Task, judged: Judged, how: How | None = None) -> Part:
+    """Scores with intervals of one set of rows: what `tunesmith evaluate` shows."""
+    how = how or How()
+    return _part(_resample({TUNED: Candidate(task, judged.outputs)}, judged, how), TUNED)
+
+
+def _candidates(
+    task: Task, tuned: Outputs, baselines: Mapping[str, Outputs], probe: Outputs | None, how: How
+) -> dict[str, Candidate]:
+    others = dict(baselines) | ({PROBE: probe} if probe is not None else {})
+    return {TUNED: Candidate(task, tuned)} | {
+        name: Candidate(how.tasks.get(name, task), outputs) for name, outputs in others.items()
+    }
+
+
+def _resample(candidates: Mapping[str, Candidate], judged: Judged, how: How) -> Draws:
+    return resample(
+        candidates, judged.truth, groups_N=judged.groups_N, resamples=how.resamples, level=how.level, seed=how.seed,
+        seconds=how.seconds,
+    )
+
+
+def _part(draws: Draws, name: str) -> Part:
+    groups = draws.rows if draws.groups_N is None else len(np.unique(draws.groups_N))
+    return Part(
+        rows=draws.rows, groups=groups, resamples=draws.resamples, capped=draws.capped, scores=_scores(draws, name),
+    )
+
+
+def _scores(draws: Draws, name: str) -> dict[str, Any]:
+    return {score: draws.interval(name, score).as_json() for score in draws.values[name]}
+
+
+def _all_parts(
+    task: Task, parts: Mapping[str, Judged], draws: Draws, leaked_L: np.ndarray, how: How
+) -> dict[str, Part]:
+    found = {name: scores(task, judged, how) for name, judged in parts.items() if name != "test" and len(judged.truth)}
+    found["test"] = _part(draws, TUNED)
+    test = parts["test"]
+    if 0 < len(leaked_L) < len(test.truth):
+        kept = np.setdiff1d(np.arange(len(test.truth)), leaked_L)
+        groups_N = None if test.groups_N is None else np.asarray(test.groups_N)[kept]
+        clean = Judged(test.rows, take(test.outputs, kept), test.truth[kept], groups_N)
+        found["test without leaked rows"] = scores(task, clean, how)
+    return found
+
+
+def _ladder(
+    draws: Draws, candidates: Mapping[str, Candidate], test: Judged, metric: str, task: Task, how: How
+) -> list[Rung]:
+    """Weakest first, the tuned model last."""
+    higher = task.directions.get(metric, True)
+    ordered = sorted(
+        (name for name in candidates if name != TUNED),
+        key=lambda name: compare.rank(draws.values[name].get(metric, np.nan), higher),
+    )
+    rungs = [_rung(name, draws, candidates, test, metric, higher, how) for name in ordered]
+    tuned = Rung(
+        name=TUNED, title=words.rung(TUNED), tuned=True, scores=_scores(draws, TUNED), seconds=how.costs.get(TUNED),
+        comparison=None,
+    )
+    return [*rungs, tuned]
+
+
+def _rung(
+    name: str, draws: Draws, candidates: Mapping[str, Candidate], test: Judged, metric: str, higher: bool, how: How
+) -> Rung:
+    compared = compare.judged(
+        draws, (TUNED, candidates[TUNED]), (name, candidates[name]), test.truth, score=metric, higher=higher,
+        seed=how.seed, seconds=how.seconds / 3,
+    ).as_json()
+    ours, theirs = (view(candidates[who].task, candidates[who].outputs, test.truth) for who in (TUNED, name))
+    if ours and theirs and ours.kind in ("classes", "flags"):
+        compared["mcnemar"] = compare.mcnemar(ours.right_N, theirs.right_N).as_json()
+    return Rung(
+        name=name, title=words.rung(name), tuned=False, scores=_scores(draws, name), seconds=how.costs.get(name),
+        comparison=compared,
+    )
+
+
+def _verdict(ladder: Sequence[Rung], metric: str, higher: bool) -> tuple[Verdict, str]:
+    """The verdict against the strongest baseline, and that baseline's name."""
+    others = [rung for rung in ladder if not rung["tuned"]]
+    if not others:
+        sentence = "No baseline was fitted, so no gain can be claimed."
+        return Verdict(against="", word="no baseline", sentence=sentence), ""
+    best = others[-1]
+    compared = best["comparison"] or {}
+    sentence = words.gain(metric, best["title"], compared, higher)
+    return Verdict(against=best["name"], word=compared["verdict"], sentence=sentence), best["name"]
+
+
+def _power(draws: Draws, strongest: str, metric: str) -> dict[str, Any] | None:
+    if not strongest:
+        return None
+    found = power(draws.rows, draws.spread(TUNED, strongest, metric), metric, draws.level)
+    return found.as_json() | {"sentence": words.power(metric, draws.rows, found.noise, found.seen)}
+
+
+def _details(task: Task, here: View | None, test: Judged, how: How) -> dict[str, Any]:
+    empty: dict[str, Any] = {
+        "calibration": None, "confusion": None, "per_label": [], "numbers": [], "slices": [], "slice_score": "",
+        "overall": None, "worst": [], "right": [],
+    }
+    if here is None:
+        return empty
+    inputs, targets = task.columns(task.inputs), task.columns(task.targets)
+    overall = here.loss_N if here.kind == "numbers" else here.right_N
+    common = {
+        "slices": slices(here, test.rows, inputs, targets, level=how.level), "slice_score": SLICE_SCORES[here.kind],
+        "overall": float(overall.mean()), "worst": worst.worst(here, test.rows, inputs),
+        "right": worst.right(here, test.rows, inputs, seed=how.seed),
+    }
+    if here.kind == "numbers":
+        return empty | common | {"numbers": pictures.numbers(here, level=how.level, seed=how.seed)}
+    return empty | common | {
+        "calibration": calibration.report(here, test.groups_N, level=how.level, resamples=how.resamples, seed=how.seed),
+        "per_label": pictures.per_label(here, level=how.level, seed=how.seed),
+        "confusion": pictures.confusion(here) if here.kind == "classes" else None,
+    }

@@ -1,0 +1,108 @@
+"""What `report.json` holds. Numbers that are not finite are null; user texts are raw, and whoever renders them escapes
+them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+VERSION = 1
+
+
+class Score(TypedDict):
+    """One score with its interval."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    method: str
+    """`wilson`, `bootstrap` or `fixed`."""
+
+
+class Part(TypedDict):
+    """Scores on one set of rows."""
+
+    rows: int
+    groups: int
+    """Groups of rows that count as one piece of evidence (duplicates); equals `rows` where there are none."""
+    resamples: int
+    capped: bool
+    """Whether time allowed fewer resamples than asked."""
+    scores: dict[str, Score]
+    """Headline first."""
+
+
+class Rung(TypedDict):
+    """One step of the baseline ladder, on the test rows."""
+
+    name: str
+    title: str
+    tuned: bool
+    scores: dict[str, Score]
+    seconds: float | None
+    """Time to fit and answer, where it is known."""
+    comparison: dict[str, Any] | None
+    """The tuned model against this one in the headline score: `ours`, `theirs`, `difference` (a Score), `p`, `verdict`,
+    `mcnemar`. None for the tuned model itself."""
+
+
+class Verdict(TypedDict):
+    """Is the gain real?"""
+
+    against: str
+    word: Literal["better", "not distinguishable", "worse", "no baseline"]
+    sentence: str
+
+
+class Example(TypedDict):
+    """One row with its answer."""
+
+    place: str
+    inputs: dict[str, str]
+    truth: str
+    answer: str
+    confidence: float | None
+    loss: float
+    right: bool
+
+
+class Report(TypedDict):
+    """The whole of `report.json`."""
+
+    version: int
+    kind: Literal["classes", "flags", "numbers", "other"]
+    task: str
+    metric: str
+    """The headline score's name."""
+    directions: dict[str, bool]
+    level: float
+    sentence: str
+    """The headline in plain words: score, interval, rows, strongest baseline, verdict."""
+    verdict: Verdict
+    names: list[str]
+    """Labels or targets."""
+    parts: dict[str, Part]
+    """`validation`, `test`, and `test without leaked rows` where the user's own split leaks."""
+    leaked: int
+    ladder: list[Rung]
+    """Weakest first, the tuned model last."""
+    power: dict[str, Any] | None
+    """`rows`, `noise` (smaller differences are noise), `seen` (found four times in five), `sentence`."""
+    calibration: dict[str, Any] | None
+    """`bins`, `bins_before`, `before`, `after` (Scores of ECE), `chance`, `verdict`; None for numbers."""
+    confusion: dict[str, Any] | None
+    """`labels`, `counts` (truth x answer, or None), `pairs`, `unknown`; classes only."""
+    per_label: list[dict[str, Any]]
+    """`label`, `precision`, `recall`, `f1`, `low`, `high`, `support`, `answered`; empty for numbers."""
+    numbers: list[dict[str, Any]]
+    """Per target: `name`, `points`, `bins`, `slope`, `mean_error`, `error_quantiles`, `low`, `high`; empty for
+    labels."""
+    slices: list[dict[str, Any]]
+    """`by`, `value`, `rows`, `score`, `low`, `high`, `p`, `clear`, worst first."""
+    slice_score: str
+    """What `score` of a slice is, in words."""
+    overall: float | None
+    """The same over all test rows."""
+    worst: list[Example]
+    right: list[Example]
+    looks: int
+    """Looks at the test rows so far."""

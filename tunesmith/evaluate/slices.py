@@ -1,0 +1,122 @@
+"""Where does the model fail? Groups of rows by length, by true label, by file, and by every other column of few values.
+
+Sorted by the far end of the interval: first comes the group that is bad even if it was unlucky. `clear` says that a
+group is worse than all other rows beyond chance after Holm's correction for having looked at many groups.
+
+Axes: N rows, S rows of one slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from scipy import stats
+
+from .intervals import wilson
+from .view import View
+
+FEW = 20
+"""Fewest rows of a slice."""
+MOST_VALUES = 30
+"""A column with more different values is no category."""
+MOST_SHOWN = 20
+
+
+class Rows(Protocol):
+    """What is needed of a Table."""
+
+    names: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+    def column(self, name: str) -> list[Any]: ...
+    def rows(self, positions: Any = None) -> list[dict[str, Any]]: ...
+    def place(self, position: int) -> str: ...
+
+
+def slices(
+    of: View, table: Rows, inputs: Sequence[str], targets: Sequence[str], *, level: float = 0.95, few: int = FEW
+) -> list[dict[str, Any]]:
+    """Slices with at least `few` rows, worst first: `by`, `value`, `rows`, `score`, `low`, `high`, `p`, `clear`.
+
+    `score` is the share of rows answered right (higher is better), or for numbers the mean absolute error in spreads
+    (lower is).
+    """
+    found: list[dict[str, Any]] = [
+        {"by": by, "value": value, "rows": int(inside_N.sum())} | _judge(of, inside_N, level)
+        for by, value, inside_N in _groups(of, table, inputs, targets)
+        if few <= inside_N.sum() <= len(table) - few
+    ]
+    _mark_clear(found, 1 - level)
+    worst_first = sorted(found, key=lambda one: -one["low"] if of.kind == "numbers" else one["high"])
+    return worst_first[:MOST_SHOWN]
+
+
+Group = tuple[str, str, np.ndarray]
+"""By what, which value, and which rows (N,) are inside."""
+
+
+def _groups(of: View, table: Rows, inputs: Sequence[str], targets: Sequence[str]) -> Iterator[Group]:
+    yield from _by_length(_lengths(table, inputs))
+    yield from _by_truth(of)
+    files = [table.place(i).rsplit(", row ", 1)[0] for i in range(len(table))]
+    yield from _by_value("file", files)
+    for name in table.names:
+        if name not in inputs and name not in targets:
+            yield from _by_value(name, table.column(name))
+
+
+def _lengths(table: Rows, inputs: Sequence[str]) -> np.ndarray:
+    columns = [table.column(name) for name in inputs if name in table.names]
+    return np.array([sum(len(str(cell or "")) for cell in cells) for cells in zip(*columns)], dtype=np.int64)
+
+
+def _by_length(length_N: np.ndarray) -> Iterator[Group]:
+    if not len(length_N):
+        return
+    edges = np.unique(np.quantile(length_N, [0, 0.25, 0.5, 0.75, 1]).round().astype(int))
+    for low, high in zip(edges[:-1], edges[1:]):
+        inside_N = (length_N >= low) & ((length_N < high) | (high == edges[-1]))
+        last = high if high == edges[-1] else high - 1
+        yield "length", f"{low:,}–{last:,} characters", inside_N
+
+
+def _by_truth(of: View) -> Iterator[Group]:
+    for i, name in enumerate(of.names if of.kind in ("classes", "flags") else ()):
+        yield "true label", name, of.truth == i if of.kind == "classes" else of.truth[:, i]
+
+
+def _by_value(name: str, values: Sequence[Any]) -> Iterator[Group]:
+    """A column of few values. Numbers, lists and near-unique columns are no categories."""
+    words = np.array(["(empty)" if v is None else str(v) for v in values], dtype=object)
+    if any(isinstance(v, (float, list, dict)) for v in values):
+        return
+    distinct = sorted(set(words))
+    if 2 <= len(distinct) <= min(MOST_VALUES, len(words) // 2):
+        for value in distinct:
+            yield name, value, words == value
+
+
+def _judge(of: View, inside_N: np.ndarray, level: float) -> dict[str, Any]:
+    if of.kind == "numbers":
+        return _judge_error(of.loss_N[inside_N], of.loss_N[~inside_N], level)
+    right, rows = int(of.right_N[inside_N].sum()), int(inside_N.sum())
+    other, others = int(of.right_N[~inside_N].sum()), int((~inside_N).sum())
+    low, high = wilson(right, rows, level)
+    p = stats.fisher_exact([[right, rows - right], [other, others - other]], alternative="less").pvalue
+    return {"score": right / rows, "low": low, "high": high, "p": float(p)}
+
+
+def _judge_error(error_S: np.ndarray, other: np.ndarray, level: float) -> dict[str, Any]:
+    mean, half = float(error_S.mean()), float(stats.t.ppf((1 + level) / 2, len(error_S) - 1) * stats.sem(error_S))
+    p = stats.mannwhitneyu(error_S, other, alternative="greater").pvalue
+    return {"score": mean, "low": max(0.0, mean - half), "high": mean + half, "p": float(p)}
+
+
+def _mark_clear(found: list[dict[str, Any]], alpha: float) -> None:
+    """Holm's step-down correction."""
+    going = True
+    for rank, one in enumerate(sorted(found, key=lambda one: float(one["p"]))):
+        going = going and one["p"] <= alpha / (len(found) - rank)
+        one["clear"] = going

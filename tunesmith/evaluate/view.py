@@ -1,0 +1,151 @@
+"""Outputs and truth of any task, seen as what can be drawn: one label of C, any of C labels, or numbers.
+
+The kind is read off the shapes, never off the task's name, so a new task whose outputs have one of these shapes is
+reported in full and any other is reported by its scores alone.
+
+Axes: N rows, C labels or targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+from scipy import special
+
+from ..task import Outputs, Task, Truth
+
+Kind = Literal["classes", "flags", "numbers", "other"]
+TINY = 1e-12
+
+
+@final
+@dataclass(frozen=True)
+class View:
+    """One set of rows as judged. `chosen` and `probability` follow the task's own temperature and thresholds."""
+
+    kind: Kind
+    names: tuple[str, ...]
+    """Labels (classes, flags) or targets (numbers)."""
+    truth: np.ndarray
+    """classes: (N,) ids, -1 unknown; flags: (N, C) bool; numbers: (N, C) float."""
+    chosen: np.ndarray
+    """classes: (N,) ids; flags: (N, C) bool; numbers: (N, C) float."""
+    right_N: np.ndarray
+    """bool: the row is answered wholly right; for numbers: closer than the median error."""
+    loss_N: np.ndarray
+    """classes, flags: negative log-likelihood; numbers: mean absolute error in units of each target's spread."""
+    sure_N: np.ndarray
+    """classes: probability of the chosen label; flags: of the whole chosen set, labels taken as independent; numbers:
+    NaN."""
+    probability_NC: np.ndarray | None = None
+    """Calibrated; None for numbers."""
+    plain_NC: np.ndarray | None = None
+    """Before calibration; None for numbers."""
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(self.truth)
+
+
+def kind_of(outputs: Outputs, truth: Truth) -> Kind:
+    """Which picture suits these arrays."""
+    scores = outputs.get("logits")
+    if scores is not None and scores.ndim == 2 and truth.ndim == 1 and np.issubdtype(truth.dtype, np.integer):
+        return "classes"
+    if scores is not None and scores.shape == truth.shape and truth.ndim == 2 and np.isin(truth, (0, 1)).all():
+        return "flags"
+    numbers = outputs.get("numbers")
+    if numbers is not None and np.issubdtype(truth.dtype, np.number) and _square(numbers).shape == _square(truth).shape:
+        return "numbers"
+    return "other"
+
+
+def view(task: Task, outputs: Outputs, truth: Truth) -> View | None:
+    """The rows as judged, or None where no picture suits them."""
+    kind = kind_of(outputs, truth)
+    if kind == "other":
+        return None
+    return {"classes": _classes, "flags": _flags, "numbers": _numbers}[kind](task, outputs, truth)
+
+
+def words(of: View, row: int, value: np.ndarray) -> str:
+    """A row's truth or answer (`of.truth` or `of.chosen`) as a reader knows it."""
+    here = value[row]
+    if of.kind == "classes":
+        return of.names[here] if 0 <= here < len(of.names) else "a label unknown to the training rows"
+    if of.kind == "flags":
+        return ", ".join(of.names[i] for i in np.flatnonzero(here)) or "none"
+    if len(of.names) == 1:
+        return f"{here[0]:.4g}"
+    return ", ".join(f"{name} {number:.4g}" for name, number in zip(of.names, here))
+
+
+def _classes(task: Task, outputs: Outputs, truth: Truth) -> View:
+    logits_NC = outputs["logits"].astype(np.float64)
+    probability_NC = special.softmax(logits_NC / _temperature(task), axis=1)
+    chosen_N = _labels_chosen(task, outputs, probability_NC)
+    rows = np.arange(len(truth))
+    known_N = truth >= 0
+    likelihood_N = np.where(known_N, probability_NC[rows, np.maximum(truth, 0)], TINY)
+    return View(
+        "classes", _names(task, logits_NC.shape[1]), truth, chosen_N, chosen_N == truth,
+        -np.log(np.maximum(likelihood_N, TINY)), probability_NC[rows, chosen_N], probability_NC,
+        special.softmax(logits_NC, axis=1),
+    )
+
+
+def _flags(task: Task, outputs: Outputs, truth: Truth) -> View:
+    logits_NC = outputs["logits"].astype(np.float64)
+    probability_NC = np.clip(special.expit(logits_NC / _temperature(task)), TINY, 1 - TINY)
+    truth_NC = truth.astype(bool)
+    chosen_NC = probability_NC >= _thresholds(task, logits_NC.shape[1])
+    agree_NC = np.where(truth_NC, probability_NC, 1 - probability_NC)
+    sure_N = np.exp(np.log(np.where(chosen_NC, probability_NC, 1 - probability_NC)).sum(1))
+    return View(
+        "flags", _names(task, logits_NC.shape[1]), truth_NC, chosen_NC, (chosen_NC == truth_NC).all(1),
+        -np.log(agree_NC).sum(1), sure_N, probability_NC, special.expit(logits_NC),
+    )
+
+
+def _numbers(task: Task, outputs: Outputs, truth: Truth) -> View:
+    given_NC, truth_NC = _square(outputs["numbers"]).astype(np.float64), _square(truth).astype(np.float64)
+    spread_C = np.maximum(truth_NC.std(0), TINY)
+    error_N = (np.abs(given_NC - truth_NC) / spread_C).mean(1)
+    names = tuple(task.columns(task.targets))
+    if len(names) != truth_NC.shape[1]:
+        names = tuple(f"target {i + 1}" for i in range(truth_NC.shape[1]))
+    close_N = error_N <= np.median(error_N)
+    return View("numbers", names, truth_NC, given_NC, close_N, error_N, np.full(len(truth_NC), np.nan))
+
+
+def _labels_chosen(task: Task, outputs: Outputs, probability_NC: np.ndarray) -> np.ndarray:
+    """The task's own answer where it names one of its labels (a binary task may have moved its threshold), else the
+    likeliest."""
+    names = {name: i for i, name in enumerate(_names(task, probability_NC.shape[1]))}
+    answers: Sequence[dict[str, Any]] = task.answers(outputs)
+    chosen = [names.get(str(answer.get("label")), -1) for answer in answers]
+    return np.where(np.array(chosen, dtype=np.int64) >= 0, chosen, probability_NC.argmax(1))
+
+
+def _temperature(task: Task) -> float:
+    value = getattr(task, "temperature", None)
+    return float(value) if value else 1.0
+
+
+def _thresholds(task: Task, labels: int) -> np.ndarray:
+    value = getattr(task, "thresholds", None)
+    given = 0.5 if value is None or np.size(value) == 0 else value
+    return np.broadcast_to(np.asarray(given, dtype=np.float64), (labels,))
+
+
+def _names(task: Task, count: int) -> tuple[str, ...]:
+    names = tuple(str(name) for name in getattr(task, "labels", None) or ())
+    return names if len(names) == count else tuple(f"class {i}" for i in range(count))
+
+
+def _square(array: np.ndarray) -> np.ndarray:
+    return array[:, None] if array.ndim == 1 else array

@@ -1,0 +1,95 @@
+"""Scores and verdicts in plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+TITLES = {
+    "macro_f1": "macro-F1", "micro_f1": "micro-F1", "f1": "F1", "weighted_f1": "weighted F1",
+    "samples_f1": "F1 per row",
+    "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "subset_accuracy": "all labels right",
+    "auroc": "AUROC",
+    "precision": "precision", "recall": "recall", "macro_precision": "macro-precision", "macro_recall": "macro-recall",
+    "micro_precision": "micro-precision", "micro_recall": "micro-recall", "mcc": "MCC", "brier": "Brier score",
+    "ece": "ECE",
+    "map": "mAP", "log_loss": "log loss", "nll": "log loss", "r2": "R²", "mse": "MSE", "rmse": "RMSE", "mae": "MAE",
+    "pearson": "Pearson r", "spearman": "Spearman ρ", "hamming": "Hamming loss",
+}
+RUNGS = {
+    "majority": "Majority label", "prior": "Label prior", "mean": "Mean of the training rows", "tuned": "Tuned model",
+    "probe": "Frozen encoder + linear", "frozen": "Frozen encoder + linear", "tfidf": "TF-IDF + linear",
+    "tfidf-linear": "TF-IDF + linear", "tfidf_linear": "TF-IDF + linear", "tf-idf + linear": "TF-IDF + linear",
+}
+
+
+def title(score: str) -> str:
+    """`macro_f1` as a reader writes it: macro-F1. A target's own score keeps the target's name: `valence R²`."""
+    if score in TITLES:
+        return TITLES[score]
+    for mark in (":", "/", "."):
+        target, _, own = score.rpartition(mark)
+        if target and own in TITLES:
+            return f"{target} {TITLES[own]}"
+        own, _, target = score.partition(mark)
+        if target and own in TITLES:
+            return f"{target} {TITLES[own]}"
+    return score.replace("_", " ")
+
+
+def rung(name: str) -> str:
+    """A baseline's name as a reader writes it."""
+    return RUNGS.get(name.lower(), name.replace("_", " "))
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A score: three decimals, or four digits where it is large; `n/a` where it is not finite."""
+    if value is None or not math.isfinite(value):
+        return "n/a"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}f}" if abs(value) < 10 else f"{value:.4g}"
+
+
+def scored(score: Mapping[str, Any]) -> str:
+    """`0.912 (0.895–0.927)`."""
+    if score.get("low") is None or score["low"] == score["high"]:
+        return number(score["value"])
+    return f"{number(score['value'])} ({span(score['low'], score['high'])})"
+
+
+def span(low: float | None, high: float | None) -> str:
+    """`0.895–0.927`; with a negative end `-0.010 to 0.020`."""
+    if low is None or high is None:
+        return "n/a"
+    return f"{number(low)} to {number(high)}" if low < 0 or high < 0 else f"{number(low)}–{number(high)}"
+
+
+def headline(metric: str, score: Mapping[str, Any], rows: int, verdict: str) -> str:
+    """The first sentence of the report."""
+    return f"{title(metric)} {scored(score)} on {rows:,} sealed test rows. {verdict}"
+
+
+def gain(metric: str, against: str, comparison: Mapping[str, Any], higher: bool) -> str:
+    """`It beats X, the strongest baseline, by 0.041 (0.020–0.062): the gain is real.`"""
+    difference = comparison["difference"]
+    sign = 1 if higher else -1
+    low, high = sorted(sign * end for end in (difference["low"] or 0.0, difference["high"] or 0.0))
+    size = f"{number(abs(difference['value'] or 0))} ({span(low, high)})"
+    if comparison["verdict"] == "better":
+        return f"It beats {against}, the strongest baseline, by {size}: the gain is real."
+    if comparison["verdict"] == "worse":
+        size = f"{number(abs(difference['value'] or 0))} ({span(-high, -low)})"
+        return f"It is worse than {against} by {size}: use {against} instead."
+    way = "ahead of" if (difference["value"] or 0) * sign >= 0 else "behind"
+    if difference["value"] == 0:
+        return f"It scores the same as {against}, the strongest baseline: no gain can be claimed."
+    return (f"It is {number(abs(difference['value'] or 0))} {way} {against}, the strongest baseline, which may be "
+            f"chance ({span(low, high)}): no gain can be claimed.")
+
+
+def power(metric: str, rows: int, noise: float, seen: float) -> str:
+    """What the test rows can show."""
+    return (f"With {rows:,} test rows, a difference in {title(metric)} under {number(noise)} is noise; "
+            f"a true difference of {number(seen)} would be found four times in five.")

@@ -1,0 +1,49 @@
+"""Rows to look at: the ones the model gets most wrong, and a sample of right ones. Texts stay raw; whoever renders them
+escapes them.
+
+Axes: N rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .slices import Rows
+from .view import View, words
+
+LONGEST = 1200
+"""Characters of a cell that are kept in the report."""
+
+
+def worst(of: View, table: Rows, inputs: Sequence[str], count: int = 20) -> list[dict[str, Any]]:
+    """Wrongly answered rows (for numbers: any) with the highest loss, highest first."""
+    candidates = np.arange(of.rows) if of.kind == "numbers" else np.flatnonzero(~of.right_N)
+    order = candidates[np.argsort(-of.loss_N[candidates], kind="stable")]
+    return [example(of, table, inputs, int(row)) for row in order[:count]]
+
+
+def right(of: View, table: Rows, inputs: Sequence[str], count: int = 8, seed: int = 0) -> list[dict[str, Any]]:
+    """A random sample of the rows answered right (for numbers: of the closer half), most certain first."""
+    candidates = np.flatnonzero(of.right_N)
+    drawn = np.random.default_rng([seed, of.rows, 6]).permutation(candidates)[:count]
+    return [example(of, table, inputs, int(row)) for row in drawn[np.argsort(of.loss_N[drawn], kind="stable")]]
+
+
+def example(of: View, table: Rows, inputs: Sequence[str], row: int) -> dict[str, Any]:
+    """One row: `place`, `inputs` (column -> text), `truth`, `answer`, `confidence`, `loss`, `right`."""
+    cells = table.rows([row])[0]
+    return {
+        "place": table.place(row),
+        "inputs": {name: _shown(cells.get(name)) for name in inputs},
+        "truth": words(of, row, of.truth), "answer": words(of, row, of.chosen),
+        "confidence": None if np.isnan(of.sure_N[row]) else float(of.sure_N[row]),
+        "loss": float(of.loss_N[row]), "right": bool(of.right_N[row]),
+    }
+
+
+def _shown(cell: Any) -> str:
+    text = "" if cell is None else str(cell)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
