@@ -24,7 +24,9 @@ REFUSALS = (
 
 
 def column_of(name: str, values: Sequence[Any], place: str, numbers: Sequence[int] | None = None) -> pa.Array:
-    """Values of one column as an Arrow array. `numbers`: the rows' numbers in the file, where they are not 1, 2, 3...
+    """Values of one column as an Arrow array (of type null where all are empty).
+
+    `numbers`: the rows' numbers in the file, where they are not 1, 2, 3...
 
     Raises DataError where two rows hold different kinds (a text and an object), or a value that cannot be kept exactly.
     """
@@ -34,6 +36,8 @@ def column_of(name: str, values: Sequence[Any], place: str, numbers: Sequence[in
         if value is not None:
             kinds.setdefault(_kind(value), position)
     _check_one_kind(name, values, kinds, place, numbers)
+    if not kinds:
+        return pa.nulls(len(values))
     try:
         return normalise_array(_build(values, set(kinds)))
     except REFUSALS:
@@ -170,3 +174,24 @@ def _narrow(values: pa.Array) -> pa.Array:
 
 def _blank(values: pa.Array, empty: pa.Array) -> pa.Array:
     return pc.if_else(empty, pa.scalar(None, values.type), values) if pc.any(empty).as_py() else values
+
+
+def unify(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """One schema for batches of one file: all columns, in the order of first appearance, each of a type that holds all.
+
+    Raises pa.ArrowTypeError where a column's types have no common one (a text and an object).
+    """
+    types: dict[str, pa.DataType] = {}
+    for schema in schemas:
+        for field in schema:
+            types[field.name] = _common(types.get(field.name), field.type)
+    return pa.schema(list(types.items()))
+
+
+def _common(one: pa.DataType | None, other: pa.DataType) -> pa.DataType:
+    if one is None or one == other or pa.types.is_null(one):
+        return other
+    if pa.types.is_null(other):
+        return one
+    merged = pa.unify_schemas([pa.schema([("x", one)]), pa.schema([("x", other)])], promote_options="permissive")
+    return merged.field(0).type

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from ..errors import DataError, listing, nearest
 from . import content
-from .cells import column_of, normalise
+from .cells import column_of, normalise, normalise_array
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Table:
         columns = rows if isinstance(rows, Mapping) else _columns(rows)
         _check_lengths(columns, name)
         arrow = pa.table({str(key): column_of(str(key), list(values), name) for key, values in columns.items()})
-        return cls(arrow, [Part(name, arrow.num_rows)])
+        return cls(normalise(arrow), [Part(name, arrow.num_rows)])
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class Table:
     def with_column(self, name: str, values: Sequence[Any]) -> Table:
         """The same rows, at the same places, with a column set or added; content and row ids change with it."""
         assert len(values) == len(self), "one value per row"
-        column = column_of(name, values, self._name())
+        column = normalise_array(column_of(name, values, self._name()))
         if self._index_N is not None:
             column = column.take(self._scattered())
         at = self.names.index(name) if name in self.names else None

@@ -1,0 +1,249 @@
+"""How a delimited file is written: what parts the cells, what quotes do, whether the first line names the columns.
+
+A reading is right when every row of the sample has the same number of cells, two or more. Where two readings are equally
+good, nobody guesses: the error shows both. What was found is noted in the ledger.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..errors import DataError, SpecError, listing, shorten
+from .encoding import MAX_LINE, Text
+from .numbers import is_number
+
+SAMPLE = 1 << 20
+"""Characters that are looked at."""
+MAX_ROWS = 5000
+"""Rows of the sample that are looked at."""
+DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
+_ONE_COLUMN = "\x1f"
+"""Stands for no delimiter: a character that no text holds."""
+_USUAL = frozenset(
+    "text label class category target sentence sentence1 sentence2 review comment message title body content document question"
+    " answer query premise hypothesis score rating stars sentiment intent emotion topic tags labels id index name date split"
+    " 文本 标签 内容 类别".split()
+)
+"""Names that columns often have."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One way to read a delimited file. `quote` empty: quotes are characters like any other.
+
+    `backslash`: it stands before quotes within a cell. `space`: after a delimiter it is left out. `skip`: lines before the rows.
+    """
+
+    delimiter: str
+    quote: str = '"'
+    backslash: bool = False
+    space: bool = False
+    skip: int = 0
+
+    def rows(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        """Rows of cells, strictly: raises csv.Error where quotes do not close or stand amid a quoted cell."""
+        csv.field_size_limit(MAX_LINE)
+        return csv.reader(
+            lines, delimiter=self.delimiter, quotechar=self.quote or None, strict=True, doublequote=not self.backslash,
+            quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE, escapechar="\\" if self.backslash else None,
+            skipinitialspace=self.space,
+        )
+
+    @property
+    def words(self) -> str:
+        """The dialect as a person would say it."""
+        if self.delimiter == _ONE_COLUMN:
+            return "one column, no delimiter"
+        name = DELIMITERS.get(self.delimiter, repr(self.delimiter))
+        quotes = {"": "quotes are plain characters", "'": "single quotes around cells"}.get(self.quote, "")
+        more = [quotes, "backslash before quotes" if self.backslash else ""]
+        return ", ".join([f"delimiter {name}", *filter(None, more)])
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A dialect tried on the sample. `share`: rows that have the usual number of cells, `width`."""
+
+    dialect: Dialect
+    rows: list[list[str]]
+    width: int
+    share: float
+
+
+def sniff(text: Text, wanted: str) -> tuple[Dialect, list[list[str]]]:
+    """The dialect, and the rows of a sample read with it. `wanted`: the delimiter, or `auto`.
+
+    Raises DataError where two readings are equally good; SpecError for a delimiter of more than one character.
+    """
+    lines = list(io.StringIO(text.sample(SAMPLE), newline=""))
+    marked = re.fullmatch(r"(?i)sep=(.)\s*", lines[0])
+    if marked:
+        wanted, lines = (marked[1] if wanted == "auto" else wanted), lines[1:]
+    delimiters = list(DELIMITERS) if wanted == "auto" else [_given(wanted)]
+    readings = [found for delimiter in delimiters if (found := _best_quoting(delimiter, lines))]
+    chosen = _choose(readings, text, wanted) or _single(lines, text)
+    return replace(chosen.dialect, skip=int(bool(marked))), chosen.rows
+
+
+def _given(wanted: str) -> str:
+    delimiter = {"tab": "\t", "\\t": "\t", **{name: char for char, name in DELIMITERS.items()}}.get(wanted, wanted)
+    if len(delimiter) != 1 or delimiter in '\r\n"':
+        raise SpecError(
+            "data.delimiter", expected="one character, or tab, comma, semicolon, pipe", got=repr(wanted),
+            fix="say the character between two cells", code="bad-delimiter",
+        )
+    return delimiter
+
+
+def _best_quoting(delimiter: str, lines: Sequence[str]) -> _Reading | None:
+    """The best way to take quotes for one delimiter: the plainest of those that fit the most rows."""
+    first = _try(Dialect(delimiter), lines)
+    literal = _try(Dialect(delimiter, quote=""), lines) if delimiter in "\t|" else None
+    if literal and literal.share == 1 and not (first and first.share == 1 and _quotes_are_marks(literal.rows)):
+        return literal
+    others = _other_quotings(delimiter, lines) if not first or first.share < 1 else []
+    readings = [first, *(_try(dialect, lines) for dialect in others), literal]
+    return max(filter(None, readings), key=lambda reading: reading.share, default=None)
+
+
+def _other_quotings(delimiter: str, lines: Sequence[str]) -> list[Dialect]:
+    """Rarer ways, each only where the sample shows its mark; else an unclosed quote would pass as a plain character."""
+    sample = "".join(lines)
+    marks = (
+        (Dialect(delimiter, space=True), f'{delimiter} "' in sample),
+        (Dialect(delimiter, backslash=True), '\\"' in sample),
+        (Dialect(delimiter, quote="'"), '"' not in sample and bool(re.search(rf"(^|{re.escape(delimiter)})'", sample, re.M))),
+    )
+    return [dialect for dialect, shown in marks if shown]
+
+
+def _quotes_are_marks(rows: list[list[str]]) -> bool:
+    """In rows read with quotes left in: a writer put them there (a whole column has them, or inner ones are doubled)."""
+    if any('""' in cell[1:-1] for row in rows for cell in row if len(cell) > 2 and cell[0] == cell[-1] == '"'):
+        return True
+    below = rows[1:] or rows
+    columns = zip(*(row for row in below if len(row) == len(below[0])))
+    return any(all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in column) for column in columns)
+
+
+def _try(dialect: Dialect, lines: Sequence[str]) -> _Reading | None:
+    rows: list[list[str]] = []
+    bad = 0
+    reader = dialect.rows(iter(lines))
+    while len(rows) < MAX_ROWS:
+        try:
+            row = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            # The sample may end within a quoted cell: no fault of the file's.
+            bad += "end of data" not in str(error) or len(lines) < 2 or not _cut(lines)
+            continue
+        if row and (len(row) > 1 or row[0].strip()):
+            rows.append(row)
+    if not rows:
+        return None
+    width, count = Counter(map(len, rows)).most_common(1)[0]
+    return _Reading(dialect, rows, width, count / (len(rows) + bad))
+
+
+def _cut(lines: Sequence[str]) -> bool:
+    return sum(map(len, lines)) >= 0.9 * SAMPLE
+
+
+def _choose(readings: list[_Reading], text: Text, wanted: str) -> _Reading | None:
+    several = [reading for reading in readings if reading.width > 1]
+    if not several:
+        return next((r for r in readings if wanted != "auto"), None)
+    best = max(reading.share for reading in several)
+    equal = [reading for reading in several if reading.share == best]
+    by_name = {".tsv": "\t", ".tab": "\t", ".psv": "|"}.get(text.source.suffix)
+    preferred = [reading for reading in equal if reading.dialect.delimiter == by_name] or equal
+    if len(preferred) > 1:
+        preferred = _firmer(preferred)
+    if len(preferred) > 1:
+        raise _doubtful(preferred, text)
+    return preferred[0]
+
+
+def _firmer(readings: list[_Reading]) -> list[_Reading]:
+    """Of equal readings, those whose first row is made of names rather than of pieces of them."""
+    named = [r for r in readings if all(re.fullmatch(r"\w[\w .()/-]*", cell.strip()) for cell in r.rows[0])]
+    return named or readings
+
+
+def _doubtful(readings: list[_Reading], text: Text) -> DataError:
+    shown = [f"{r.dialect.words} gives {r.width} cells ({listing(r.rows[0], 4)})" for r in readings]
+    choices = " or ".join(f"--delimiter {DELIMITERS[r.dialect.delimiter]}" for r in readings)
+    return DataError(
+        text.source.name, expected="one way to part the cells", got=f"{len(shown)} that fit all rows: {'; '.join(shown)}",
+        fix=f"say {choices}", code="doubtful-delimiter",
+    )
+
+
+def _single(lines: Sequence[str], text: Text) -> _Reading:
+    """One column: quoted cells where the file has them, else whole lines."""
+    quoted = _try(Dialect(","), lines)
+    if quoted and quoted.width == 1 and (quoted.share == 1 or text.source.suffix == ".csv"):
+        return quoted
+    whole = _try(Dialect(_ONE_COLUMN, quote=""), lines)
+    if whole is None:
+        raise DataError(
+            text.source.name, expected="rows", got="only empty lines: no rows", fix="check the file", code="empty-file"
+        )
+    return whole
+
+
+# -- header -----------------------------------------------------------------------------------------------------------
+
+
+def has_header(rows: Sequence[Sequence[str]], wanted: bool | str) -> bool:
+    """Whether the first row names the columns.
+
+    It does where a column is all numbers but for its first cell, or a first cell is a usual name; it does not where a first
+    cell is a number, appears again below in its column, or is a sentence.
+    """
+    if isinstance(wanted, bool):
+        return wanted
+    first, below = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
+    columns = list(zip(*below)) or [()] * len(first)
+    if any(_names_numbers(cell, column) for cell, column in zip(first, columns)):
+        return True
+    if any(map(is_number, first)) or _seen_below(first, below):
+        return False
+    usual = any(cell.strip().lower() in _USUAL for cell in first)
+    return usual or len(first) > 1 and not any(map(_is_sentence, first))
+
+
+def _names_numbers(cell: str, column: Sequence[str]) -> bool:
+    filled = [value for value in column if value.strip()]
+    return bool(cell.strip()) and not is_number(cell) and bool(filled) and all(map(is_number, filled))
+
+
+def _seen_below(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    return any(cell and any(row[i] == cell for row in below) for i, cell in enumerate(first))
+
+
+def _is_sentence(cell: str) -> bool:
+    return len(cell) > 60 or len(cell.split()) > 6 or cell.rstrip().endswith((".", "!", "。", "！"))
+
+
+def names_of(first: Sequence[str], headed: bool) -> list[str]:
+    """Column names: the first row's, stripped of outer space; `column_1`... where there is no header or a name is empty."""
+    return [(cell.strip() if headed else "") or f"column_{i}" for i, cell in enumerate(first, 1)]
+
+
+def check_names(names: Sequence[str], place: str) -> None:
+    """Raises DataError where two columns have one name."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        at = {name: [i for i, other in enumerate(names, 1) if other == name] for name in twice}
+        shown = "; ".join(f"{shorten(name)!r} at columns {listing(where)}" for name, where in at.items())
+        raise DataError(
+            place, expected="a different name for each column", got=shown, fix="rename them", code="duplicate-columns"
+        )

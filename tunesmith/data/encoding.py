@@ -1,0 +1,139 @@
+"""Bytes to characters: which encoding, checked to the last byte before anything is parsed; nothing is ever replaced."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..errors import DataError, SpecError
+from .source import Source
+
+CHUNK = 1 << 20
+MAX_LINE = 16 << 20
+"""Characters of the longest line or cell that is read. Longer ones are broken files, not data."""
+
+BOMS: tuple[tuple[bytes, str], ...] = (
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A file that was found to be sound text in `codec`."""
+
+    source: Source
+    codec: str
+
+    @property
+    def note(self) -> str:
+        """What to say about the encoding; empty for plain UTF-8."""
+        plain = self.codec in ("utf-8", "utf-8-sig")
+        return "" if plain else f"read as {self.codec}"
+
+    def lines(self) -> Iterator[str]:
+        """Lines with their ends as they are (LF, CRLF or CR), each at most MAX_LINE characters long.
+
+        Raises DataError for a longer one, without holding it.
+        """
+        with open(self.source.path, encoding=self.codec, newline="") as file:
+            number = 0
+            while line := file.readline(MAX_LINE + 1):
+                number += 1
+                if len(line) > MAX_LINE:
+                    raise too_long(self.source.name, number)
+                yield line.removeprefix("\ufeff") if number == 1 else line
+
+    def sample(self, size: int) -> str:
+        """The first characters, cut after the last whole line where there is one."""
+        with open(self.source.path, encoding=self.codec, newline="") as file:
+            text = file.read(size).removeprefix("\ufeff")
+            if not file.read(1):
+                return text
+        cut = max(text.rfind("\n"), text.rfind("\r")) + 1
+        return text[:cut] or text
+
+    def all(self) -> str:
+        """The whole text, as one string."""
+        with open(self.source.path, encoding=self.codec, newline="") as file:
+            return file.read().removeprefix("\ufeff")
+
+
+def too_long(name: str, line: int) -> DataError:
+    """The error for a line or cell over the limit."""
+    return DataError(
+        f"{name}, line {line}", expected=f"cells and lines of at most {MAX_LINE >> 20} MiB", got="a longer one: field over limit",
+        fix="check the quotes and line ends there, or cut the text", code="field-over-limit",
+    )
+
+
+def open_text(source: Source, wanted: str) -> Text:
+    """The file as text in the `wanted` encoding, or (`auto`) what its first bytes say, else UTF-8.
+
+    Raises DataError, with byte and line, where bytes do not fit the encoding or are NUL; SpecError for an unknown encoding.
+    """
+    text = Text(source, _codec(source, wanted))
+    _check(text)
+    return text
+
+
+def _codec(source: Source, wanted: str) -> str:
+    with open(source.path, "rb") as file:
+        head = file.read(4)
+    by_bom = next((codec for bom, codec in BOMS if head.startswith(bom)), "utf-8")
+    if wanted == "auto":
+        return by_bom
+    try:
+        codec = codecs.lookup(wanted).name
+        "a".encode(codec)
+    except (LookupError, TypeError, ValueError):
+        raise SpecError(
+            "data.encoding", expected="the name of a text encoding", got=repr(wanted), fix="say utf-8, latin-1, utf-16, cp1252...",
+            code="unknown-encoding",
+        ) from None
+    return by_bom if codec == "utf-8" and by_bom == "utf-8-sig" else codec
+
+
+def _check(text: Text) -> None:
+    """Decode everything once, chunk by chunk: what is parsed later cannot fail on its bytes."""
+    decoder = codecs.getincrementaldecoder(text.codec)()
+    line, done, last = 1, 0, ""
+    with open(text.source.path, "rb") as file:
+        while True:
+            chunk = file.read(CHUNK)
+            pending = len(decoder.getstate()[0])
+            try:
+                part = decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                good = error.object[: error.start].decode(text.codec, "ignore")
+                raise _undecodable(text, error, done - pending + error.start, line + _breaks(good, last)) from None
+            if "\0" in part:
+                raise _nul(text, line + _breaks(part[: part.index("\0")], last))
+            if not chunk:
+                return
+            line += _breaks(part, last)
+            last, done = part[-1:] or last, done + len(chunk)
+
+
+def _breaks(text: str, before: str) -> int:
+    """Line ends in a text: LF, CRLF or CR. `before`: the character before it."""
+    return text.count("\n") + text.count("\r") - text.count("\r\n") - (before == "\r" and text.startswith("\n"))
+
+
+def _undecodable(text: Text, error: UnicodeDecodeError, offset: int, line: int) -> DataError:
+    byte = error.object[error.start : error.start + 1]
+    suggestion = "--encoding latin-1 (or cp1252, gb18030... whichever wrote the file)"
+    return DataError(
+        f"{text.source.name}, line {line}", expected=f"text in {text.codec.removesuffix('-sig')}",
+        got=f"the byte 0x{byte.hex()} at byte {offset:,}", fix=f"say {suggestion}, or save the file as UTF-8",
+        code="bad-encoding",
+    )
+
+
+def _nul(text: Text, line: int) -> DataError:
+    with open(text.source.path, "rb") as file:
+        head = file.read(4000)
+    wide = head[1::2].count(0) > 0.4 * len(head[1::2]) or head[::2].count(0) > 0.4 * len(head[::2])
+    fix = "it looks like UTF-16 without a mark: say --encoding utf-16-le" if wide else "remove it, or save the file anew"
+    return DataError(f"{text.source.name}, line {line}", expected="text", got="a NUL byte", fix=fix, code="nul-byte")
