@@ -149,7 +149,9 @@ def check_template(template: object, place: str) -> None:
 
 def check_adapter(values: Mapping[str, Any], place: str) -> None:
     """Raises ModelError where an adapter's config names code, or a base model by path or address."""
-    refuse(values, place)
+    # peft writes its own default here; it is read only where a megatron_config stands beside it.
+    idle = values.get("megatron_core") == "megatron.core" and not values.get("megatron_config")
+    refuse({key: value for key, value in values.items() if not (idle and key == "megatron_core")}, place)
     base = values.get("base_model_name_or_path")
     if base and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(base)) or ".." in str(base or ""):
         raise ModelError(

@@ -82,7 +82,7 @@ def load_config(folder: Path) -> Any:
         ) from None
 
 
-def load_module(folder: Path) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+def load_module(folder: Path, own: bool = False) -> tuple[nn.Module, dict[str, torch.Tensor]]:
     """The bare model and the spare tensors (its pooler). Raises ModelError where a tensor is missing, too many, or of another shape."""
     config = load_config(folder)
     state: dict[str, torch.Tensor] = {}
@@ -106,19 +106,8 @@ def load_module(folder: Path) -> tuple[nn.Module, dict[str, torch.Tensor]]:
             local_files_only=True,
             **extra,
         )
-    _strict(info, folder, spared=not extra)
+    _strict(info, folder, spared=not extra, own=own)
     return module.float().eval(), spare
-
-
-def build_module(folder: Path) -> nn.Module:
-    """The folder's architecture with weights at random, for loading into. Raises ModelError."""
-    config = load_config(folder)
-    made_by = _class(config, folder)
-    extra = (
-        {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(made_by.__init__).parameters else {}
-    )
-    with quiet():
-        return made_by._from_config(config, dtype=torch.float32, **extra).eval()
 
 
 def load_tokenizer(folder: Path, decoder: bool) -> Any:
@@ -173,7 +162,7 @@ def _spare(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Te
     return {name: tensor for name, tensor in bare.items() if POOLER.match(name)}
 
 
-def _strict(info: Mapping[str, Any], folder: Path, spared: bool) -> None:
+def _strict(info: Mapping[str, Any], folder: Path, spared: bool, own: bool) -> None:
     """Raises ModelError for tensors that are missing, unknown, or of another shape."""
     shapes = sorted((str(name), got, wanted) for name, got, wanted in info["mismatched_keys"])
     if shapes:
@@ -184,7 +173,9 @@ def _strict(info: Mapping[str, Any], folder: Path, spared: bool) -> None:
     )
     if missing:
         raise _unfit(folder, f"tensor {missing[0]!r}", f"none ({listing(missing)} missing)")
-    unknown = sorted(name for name in info["unexpected_keys"] if not HEADS.match(name) and not BUFFERS.search(name))
+    unknown = sorted(
+        name for name in info["unexpected_keys"] if (own or not HEADS.match(name)) and not BUFFERS.search(name)
+    )
     if unknown:
         raise _unfit(folder, "only tensors of the architecture", f"tensor {unknown[0]!r} ({listing(unknown)})")
 

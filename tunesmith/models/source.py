@@ -107,11 +107,14 @@ def processor(source: Source) -> Any:
     return load_tokenizer(source.folder, source.decoder)
 
 
-def load(source: Source) -> Backbone:
-    """The model in float32, in evaluation mode, every tensor accounted for. Raises ModelError (`weights-do-not-fit`)."""
+def load(source: Source, *, own: bool = False) -> Backbone:
+    """The model in float32, in evaluation mode, every tensor accounted for. Raises ModelError (`weights-do-not-fit`).
+
+    `own`: a folder that `save` wrote, in which not even a head of pretraining may stand.
+    """
     from .loading import load_module
 
-    module, spare = load_module(source.folder)
+    module, spare = load_module(source.folder, own)
     return Backbone(module, source, spare)
 
 

@@ -1,0 +1,338 @@
+"""A tuned model as a plain folder, and back.
+
+config.json model.safetensors tokenizer*     the backbone: `AutoModel.from_pretrained(folder)` reads it
+adapter/adapter_config.json *.safetensors    where a strategy added weights: `PeftModel.from_pretrained(model, "folder/adapter")`
+adapter/bottlenecks.json *.safetensors       the same for bottlenecks, which peft does not have
+head.json head.safetensors                   what lies on top: pooling, dropout, the linear map
+1_Pooling/config.json sentence_bert_config.json   pooling and length as sentence-transformers writes them
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import nn
+
+from ..errors import ModelError, listing, shorten
+from . import adapters, tensors
+from .allow import check_adapter, read_json
+from .heads import Pooled, bare, virtual_tokens
+from .loading import load_tokenizer, quiet
+from .outline import ADAPTER
+from .source import Backbone, Source, find, load
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+State = Mapping[str, torch.Tensor]
+FORMAT = 1
+PEFT_TYPES = ("LORA", "IA3", "VERA", "PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING")
+MAX_TARGETS = 20_000
+"""Most characters of an adapter's `target_modules`."""
+
+
+class MakesModels(Protocol):
+    """What `load_model` needs of a task."""
+
+    def model(self, backbone: Backbone, dropout: float) -> nn.Module:
+        """The backbone with the task's head."""
+
+
+def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
+    """Write backbone, adapter, head and tokenizer. What an earlier save left in the folder is replaced."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder / "adapter", ignore_errors=True)
+    module, source = bare(model.backbone), model.source
+    state = {**plain_state(model.backbone), **model.spare}
+    module.config._name_or_path = _public(source)
+    with quiet():
+        module.save_pretrained(folder, state_dict=state)
+        _save_tokenizer(processor, folder, source)
+    kind = _save_adapter(model, folder / "adapter")
+    top = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("backbone.")}
+    _write_tensors(folder / "head.safetensors", top)
+    _write_json(folder / "head.json", _head(model, kind))
+    if source.pooling in {"mean", "cls", "last"}:
+        _write_sentence_files(model, folder)
+
+
+def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module:
+    """The model that `save` wrote, in evaluation mode, bit for bit; without a task a `Pooled`.
+
+    Raises ModelError with the tensor's name where one is missing, too many, or of another shape.
+    """
+    folder = Path(folder)
+    head = _read_head(folder)
+    source = dataclasses.replace(
+        find(str(folder)), name=str(head["base"]), licence=str(head["licence"]), max_length=int(head["max_length"])
+    )
+    backbone = load(source, own=True)
+    dropout = float(head["dropout"])
+    if task is None:
+        model: Any = Pooled(backbone, int(head["out"]), dropout, pooling=str(head["pooling"]))
+    else:
+        model = task.model(backbone, dropout)
+    _load_adapter(model, folder / "adapter", head["adapter"])
+    _load_top(model, folder / "head.safetensors")
+    return model.eval()
+
+
+def load_processor(folder: str | Path) -> Any:
+    """The tokenizer that `save` wrote. Raises ModelError."""
+    return load_tokenizer(Path(folder), decoder=False)
+
+
+def merged(model: nn.Module) -> nn.Module:
+    """A copy without adapters that answers the same: their updates are added to the weights.
+
+    Raises ModelError (`not-mergeable`) for virtual tokens and bottlenecks, which are no updates of weights.
+    """
+    cut, model.cut = model.cut, None
+    twin = copy.deepcopy(model)
+    model.cut = cut
+    if hasattr(bare(twin.backbone), "tunesmith_bottlenecks") or virtual_tokens(twin.backbone):
+        raise ModelError(
+            "merge",
+            expected="an adapter that is an update of weights (lora, dora, ia3, vera)",
+            got="virtual tokens or bottlenecks",
+            fix="use the model as it was saved",
+            code="not-mergeable",
+        )
+    if hasattr(twin.backbone, "merge_and_unload"):
+        with quiet():
+            twin.backbone = twin.backbone.merge_and_unload()
+    return twin
+
+
+def plain_state(module: nn.Module) -> dict[str, torch.Tensor]:
+    """The backbone's tensors under the names that they have without adapters."""
+    state = bare(module).state_dict()
+    return {name.replace(".base_layer.", "."): tensor for name, tensor in state.items() if not ADAPTER.search(name)}
+
+
+def _head(model: nn.Module, kind: str | None) -> dict[str, Any]:
+    source = model.source
+    return {
+        "format": FORMAT,
+        "pooling": model.pooling,
+        "out": model.head.out_features,
+        "dropout": model.dropout.p,
+        "adapter": kind,
+        "base": _public(source),
+        "licence": source.licence,
+        "max_length": source.max_length,
+    }
+
+
+def _read_head(folder: Path) -> dict[str, Any]:
+    path = folder / "head.json"
+    if not path.is_file():
+        raise ModelError(
+            str(folder),
+            expected="a model that tunesmith saved",
+            got="no head.json",
+            fix="pass a run's folder",
+            code="no-head",
+        )
+    kinds = {
+        "format": int,
+        "pooling": str,
+        "out": int,
+        "dropout": int | float,
+        "base": str,
+        "licence": str,
+        "max_length": int,
+    }
+    values = read_json(path)
+    for key, kind in kinds.items():
+        if not isinstance(values.get(key), kind):
+            raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
+    if values["pooling"] not in {"mean", "cls", "last"} or values.get("adapter") not in {None, "peft", "bottlenecks"}:
+        raise _bad_file(
+            path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}"
+        )
+    if values["format"] != FORMAT or not 0 < values["out"] < 10**6 or not 0 <= values["dropout"] < 1:
+        raise _bad_file(path, "keys 'format', 'out', 'dropout'", f"format {FORMAT} and sane numbers", "others")
+    return {"adapter": None, **values}
+
+
+def _save_adapter(model: nn.Module, folder: Path) -> str | None:
+    bottlenecks = getattr(bare(model.backbone), "tunesmith_bottlenecks", None)
+    if bottlenecks:
+        state = bare(model.backbone).state_dict()
+        _write_tensors(folder / "bottlenecks.safetensors", {n: t for n, t in state.items() if ".bottleneck." in n})
+        _write_json(folder / "bottlenecks.json", bottlenecks)
+        return "bottlenecks"
+    if not hasattr(model.backbone, "peft_config"):
+        return None
+    from peft import get_peft_model_state_dict
+
+    config = model.backbone.peft_config["default"].to_dict()
+    config = {
+        key: _plain(value) for key, value in config.items() if value is not None and not key.startswith("megatron")
+    }
+    # The weights saved beside the adapter are those it was trained on: nothing is to be initialised from them again.
+    config |= {"inference_mode": True, "base_model_name_or_path": None}
+    config |= {"init_lora_weights": True} if "init_lora_weights" in config else {}
+    with quiet():
+        state = get_peft_model_state_dict(model.backbone, save_embedding_layers=False)
+    _write_tensors(folder / "adapter_model.safetensors", state)
+    _write_json(folder / "adapter_config.json", config)
+    return "peft"
+
+
+def _load_adapter(model: nn.Module, folder: Path, kind: str | None) -> None:
+    if kind == "bottlenecks":
+        _load_bottlenecks(model, folder)
+    if kind == "peft":
+        config = _adapter_config(folder / "adapter_config.json")
+        state = tensors.read(folder / "adapter_model.safetensors")
+        adapters.wrap(model, config, seed=0)
+        load_adapter_state(model, state, str(folder / "adapter_model.safetensors"))
+
+
+def load_adapter_state(model: nn.Module, state: State, place: str) -> None:
+    """Put saved weights into a peft adapter. Raises ModelError where they were made for another base or rank."""
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
+    with quiet():
+        _fits(
+            state,
+            get_peft_model_state_dict(model.backbone, save_embedding_layers=False),
+            f"{place} on {model.source.name}",
+        )
+        set_peft_model_state_dict(model.backbone, dict(state))
+
+
+def _adapter_config(path: Path) -> PeftConfig:
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    values = read_json(tensors.within(path, path.parent))
+    check_adapter(values, str(path))
+    kind = values.get("peft_type")
+    if kind not in PEFT_TYPES or len(str(values.get("target_modules", ""))) > MAX_TARGETS:
+        raise _bad_file(path, "keys 'peft_type' and 'target_modules'", f"one of {', '.join(PEFT_TYPES)}", repr(kind))
+    made_by = PEFT_TYPE_TO_CONFIG_MAPPING[kind]
+    known = {field.name for field in dataclasses.fields(made_by)} - {"auto_mapping", "peft_type"}
+    # A nested setting asks for more than a structure: a download, an import, another way to initialise.
+    plain = {key: value for key, value in values.items() if key in known and not isinstance(value, dict)}
+    plain |= {"init_lora_weights": True} if "init_lora_weights" in known else {}
+    try:
+        return made_by(**plain)
+    except (TypeError, ValueError) as error:
+        raise _bad_file(path, f"a config of {kind}", "usable settings", shorten(str(error), 120)) from None
+
+
+def _load_bottlenecks(model: nn.Module, folder: Path) -> None:
+    path = folder / "bottlenecks.json"
+    values = read_json(path)
+    width, places = values.get("width"), values.get("places")
+    if type(width) is not int or not 0 < width <= 65536 or places not in {"layer", "both"}:
+        raise _bad_file(
+            path, "keys 'width' and 'places'", "a whole number, and layer or both", f"{width!r}, {places!r}"
+        )
+    state = tensors.read(folder / "bottlenecks.safetensors")
+    adapters.add_bottlenecks(model, width, places, seed=0)
+    module = bare(model.backbone)
+    _fits(
+        state,
+        {n: t for n, t in module.state_dict().items() if ".bottleneck." in n},
+        str(folder / "bottlenecks.safetensors"),
+    )
+    module.load_state_dict(state, strict=False)
+
+
+def _load_top(model: nn.Module, path: Path) -> None:
+    state = tensors.read(tensors.within(path, path.parent))
+    wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("backbone.")}
+    _fits(state, wanted, str(path))
+    model.load_state_dict(state, strict=False)
+
+
+def _fits(state: State, wanted: State, place: str) -> None:
+    """Raises ModelError where names or shapes differ."""
+    missing, extra = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    if missing:
+        raise _unfit(place, f"tensor {missing[0]!r}", f"none ({listing(missing)} missing)")
+    if extra:
+        raise _unfit(place, "only tensors of this model", f"tensor {extra[0]!r}")
+    for name, tensor in state.items():
+        if tensor.shape != wanted[name].shape:
+            raise _unfit(place, f"tensor {name!r} of shape {list(wanted[name].shape)}", f"{list(tensor.shape)}")
+
+
+def _save_tokenizer(processor: Any, folder: Path, source: Source) -> None:
+    if processor is None:
+        return
+    processor.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    if path.is_file():  # where the tokenizer was read from is this machine's business
+        values = json.loads(path.read_text("utf-8"))
+        _write_json(
+            path, {key: value for key, value in values.items() if key not in {"name_or_path", "local_files_only"}}
+        )
+
+
+def _write_sentence_files(model: nn.Module, folder: Path) -> None:
+    mode = {"mean": "mean_tokens", "cls": "cls_token", "last": "lasttoken"}[model.pooling]
+    modes = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
+    values = {"word_embedding_dimension": model.source.hidden} | {
+        f"pooling_mode_{name}": name == mode for name in modes
+    }
+    _write_json(folder / "1_Pooling" / "config.json", values)
+    _write_json(
+        folder / "sentence_bert_config.json", {"max_seq_length": model.source.max_length, "do_lower_case": False}
+    )
+
+
+def _write_tensors(path: Path, state: State) -> None:
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Clones: two names of one tensor would be refused, and a view would be written whole.
+    save_file(
+        {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}, path, {"format": "pt"}
+    )
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """A setting of peft's as JSON has it: sets sorted, enumerations by value."""
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return (
+        value
+        if isinstance(value, str | int | float | bool | list | dict) and not hasattr(value, "value")
+        else str(value.value)
+    )
+
+
+def _public(source: Source) -> str:
+    """The base model's name without this machine's folders."""
+    return source.folder.name if source.kind == "folder" and Path(source.name).name != source.name else source.name
+
+
+def _unfit(place: str, expected: str, got: str) -> ModelError:
+    return ModelError(
+        place,
+        expected=expected,
+        got=got,
+        fix="it belongs to another model: use the one it was saved with",
+        code="weights-do-not-fit",
+    )
+
+
+def _bad_file(path: Path, key: str, expected: str, got: str) -> ModelError:
+    return ModelError(f"{path}, {key}", expected=expected, got=got, fix="save the model again", code="bad-model-file")
