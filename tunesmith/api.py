@@ -1,7 +1,7 @@
 """The story, in order: every verb as one function. The command line and notebooks call these.
 
-    run = tunesmith.fit("reviews.csv", label="stars")
-    run.scores["macro_f1"]; run.predict(["A quiet, exact film."])
+run = tunesmith.fit("reviews.csv", label="stars")
+run.scores["macro_f1"]; run.predict(["A quiet, exact film."])
 """
 
 from __future__ import annotations
@@ -142,7 +142,13 @@ def follow(events: Iterator[Event], on_event: Callable[[Event], None] | None = N
         if on_event:
             on_event(event)
     if reason == "stopped":
-        raise RunError(path, expected="training to its end", got="a stop", fix=f"tunesmith.resume({path!r}) goes on", code="stopped")
+        raise RunError(
+            path,
+            expected="training to its end",
+            got="a stop",
+            fix=f"tunesmith.resume({path!r}) goes on",
+            code="stopped",
+        )
     return Result(path)
 
 
@@ -150,7 +156,11 @@ def make_spec(data: Any = None, *, spec: Spec | None = None, **settings: Any) ->
     """A spec from keyword settings: dotted paths, names of sections' settings, and whatever else is a task option."""
     base = spec or Spec()
     paths = _paths()
-    assigned = {paths.get(name, name if "." in name else f"options.{name}"): value for name, value in settings.items() if value is not None}
+    assigned = {
+        paths.get(name, name if "." in name else f"options.{name}"): value
+        for name, value in settings.items()
+        if value is not None
+    }
     if data is not None:
         assigned["data.train"] = _data_path(data, base)
     return base.changed(assigned)
@@ -199,7 +209,12 @@ def resume_events(path: str | Path) -> Iterator[Event]:
         refuse_drift(run, ready)
         state, passed = State.resume(ready, run.checkpoints)
         for folder in passed:
-            yield _kept(run, Adjusted(state.total, "checkpoint passed over", f"{folder.name} is damaged: went back to the one before"))
+            yield _kept(
+                run,
+                Adjusted(
+                    state.total, "checkpoint passed over", f"{folder.name} is damaged: went back to the one before"
+                ),
+            )
         yield from _story(run, ready, state)
 
 
@@ -231,7 +246,9 @@ def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
     looks = look(result.path, f"evaluate {Path(file).name}")
     settings = result.run.spec.evaluate
     judged = Judged(table, predictor.outputs(table), task.truth(table))
-    part = scores(task, judged, How(level=settings.confidence, resamples=settings.resamples, seed=result.run.spec.train.seed))
+    part = scores(
+        task, judged, How(level=settings.confidence, resamples=settings.resamples, seed=result.run.spec.train.seed)
+    )
     return dict(part) | {"file": str(file), "looks": looks}
 
 
@@ -254,7 +271,12 @@ def load(path: str | Path) -> Result:
 
 def _line(run: Run) -> dict[str, Any]:
     spec = run.spec
-    line = {"run": str(run.path), "task": spec.task, "strategy": spec.strategy, "state": "finished" if run.finished else "unfinished"}
+    line = {
+        "run": str(run.path),
+        "task": spec.task,
+        "strategy": spec.strategy,
+        "state": "finished" if run.finished else "unfinished",
+    }
     if not run.finished:
         return line | {"score": "", "value": None}
     name, value = next(iter(run.read("report.json")["parts"]["test"]["scores"].items()))
@@ -320,6 +342,9 @@ def _data_path(data: Any, spec: Spec) -> str | list[str]:
 
 def _drift(run: Run, what: str, was: str, now: str) -> RunError:
     return RunError(
-        str(run.path), expected=f"{what} as at the start ({was[:16]})", got=f"something else ({now[:200]})", code="run-drift",
+        str(run.path),
+        expected=f"{what} as at the start ({was[:16]})",
+        got=f"something else ({now[:200]})",
+        code="run-drift",
         fix="bring it back, or start a new run with `tunesmith fit`",
     )

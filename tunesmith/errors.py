@@ -31,8 +31,14 @@ class TunesmithError(Exception):
     def as_dict(self) -> dict[str, str | int]:
         """The same error for `--json` and HTTP."""
         return {
-            "error": type(self).__name__, "code": self.code, "exit": self.exit_code, "place": self.place,
-            "expected": self.expected, "got": self.got, "fix": self.fix, "message": str(self),
+            "error": type(self).__name__,
+            "code": self.code,
+            "exit": self.exit_code,
+            "place": self.place,
+            "expected": self.expected,
+            "got": self.got,
+            "fix": self.fix,
+            "message": str(self),
         }
 
 

@@ -55,7 +55,10 @@ def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
     state.load_best(run.checkpoints)
     data = ready.data
     yield Judging("calibrating")
-    outputs = {part: _outputs(ready.task, state, table) for part, table in (("validation", data.validation), ("calibration", data.calibration))}
+    outputs = {
+        part: _outputs(ready.task, state, table)
+        for part, table in (("validation", data.validation), ("calibration", data.calibration))
+    }
     task = _calibrated(ready, outputs["calibration"])
     yield Judging("saving, and reloading in a fresh process")
     save(run, ready, task, state)
@@ -68,7 +71,9 @@ def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
 
     looks = look(run.path, "fit")
     outputs["test"] = _outputs(task, state, data.test)
-    write_predictions(run.path / "predictions.parquet", task, {"validation": data.validation, "test": data.test}, outputs)
+    write_predictions(
+        run.path / "predictions.parquet", task, {"validation": data.validation, "test": data.test}, outputs
+    )
     _report(run, ready, task, outputs, names, probe, looks, state)
 
 
@@ -86,8 +91,15 @@ def gate(run: Run, task: Task, rows: Table, outputs: Outputs, ready: Ready) -> N
     columns = task.columns(task.inputs)
     cells = [{c: row[c] for c in columns} for row in rows.rows(few)]
     found = subprocess.run(
-        [sys.executable, "-m", "tunesmith.gate", str(run.path)], input=json.dumps(cells), capture_output=True, text=True,
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])},
+        [sys.executable, "-m", "tunesmith.gate", str(run.path)],
+        input=json.dumps(cells),
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
+        },
     )
     if found.returncode:
         raise _refused(run, f"a failure: {found.stderr.strip()[-300:]}")
@@ -113,8 +125,14 @@ def _prediction_table(part: str, task: Task, table: Table, outputs: Outputs) -> 
     truth = task.truth(table).reshape(len(table), -1).astype(np.float64)
     answers = [json.dumps(answer, ensure_ascii=False) for answer in task.answers(outputs)]
     return pa.table(
-        {"part": [part] * len(table), "row_id": pa.array(table.row_ids, pa.uint64()), "place": [table.place(i) for i in rows],
-         "truth": list(truth), "answer": answers} | raw
+        {
+            "part": [part] * len(table),
+            "row_id": pa.array(table.row_ids, pa.uint64()),
+            "place": [table.place(i) for i in rows],
+            "truth": list(truth),
+            "answer": answers,
+        }
+        | raw
     )
 
 
@@ -133,7 +151,9 @@ def _probe(ready: Ready, state: State) -> Outputs | None:
     """The frozen backbone with a solved linear head, on the test rows: what tuning must beat."""
     untouched = _untouched(ready)
     pad, task, data = pad_id(state.processor), ready.task, ready.data
-    cut = cache.Cut(None, untouched.model.features, tuple(untouched.outline.at_least(0)[: -len(untouched.outline.head) or None]))
+    cut = cache.Cut(
+        None, untouched.model.features, tuple(untouched.outline.at_least(0)[: -len(untouched.outline.head) or None])
+    )
     features = {
         part: _features(task, untouched, encode(task, state.processor, table), cut, pad)
         for part, table in (("train", data.train), ("validation", data.validation), ("test", data.test))
@@ -146,7 +166,13 @@ def _probe(ready: Ready, state: State) -> Outputs | None:
 def _saved_solution(ready: Ready, features: Mapping[str, np.ndarray], task: Task, metric: str) -> Solution | None:
     data = ready.data
     probes = solve.path(
-        task, features["train"], task.truth(data.train), ready.class_weights, features["validation"], task.truth(data.validation), metric
+        task,
+        features["train"],
+        task.truth(data.train),
+        ready.class_weights,
+        features["validation"],
+        task.truth(data.validation),
+        metric,
     )
     best = solve.choose(task, probes, metric)
     return best.solution if best else None
@@ -165,18 +191,31 @@ def _features(task: Task, state: State, encoded: Any, cut: cache.Cut, pad: int) 
 
 
 def _report(
-    run: Run, ready: Ready, task: Task, outputs: Mapping[str, Outputs], baselines: Mapping[str, Outputs], probe: Outputs | None,
-    looks: int, state: State,
+    run: Run,
+    ready: Ready,
+    task: Task,
+    outputs: Mapping[str, Outputs],
+    baselines: Mapping[str, Outputs],
+    probe: Outputs | None,
+    looks: int,
+    state: State,
 ) -> None:
     from .evaluate.judge import How, Judged, judge
     from .report.card import write as write_card
     from .report.html import write as write_html
 
     data, evaluate = ready.data, ready.plan.spec.evaluate
-    parts = {part: Judged(table, outputs[part], task.truth(table)) for part, table in (("test", data.test), ("validation", data.validation))}
+    parts = {
+        part: Judged(table, outputs[part], task.truth(table))
+        for part, table in (("test", data.test), ("validation", data.validation))
+    }
     how = How(
-        level=evaluate.confidence, resamples=evaluate.resamples, seed=ready.plan.spec.train.seed, looks=looks,
-        name=ready.plan.spec.task, metric=evaluate.metric,
+        level=evaluate.confidence,
+        resamples=evaluate.resamples,
+        seed=ready.plan.spec.train.seed,
+        looks=looks,
+        name=ready.plan.spec.task,
+        metric=evaluate.metric,
     )
     report = dict(judge(task, parts, baselines, probe, data.splits.leaked_test, how))
     report["measured"] = measured(state)
@@ -188,11 +227,18 @@ def _report(
 def measured(state: State) -> dict[str, Any]:
     """What the run took, beside the forecast."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"training_seconds": round(state.seconds, 1), "peak_memory_bytes": peak, "finished": time.strftime("%Y-%m-%dT%H:%M:%S")}
+    return {
+        "training_seconds": round(state.seconds, 1),
+        "peak_memory_bytes": peak,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S"),
+    }
 
 
 def _refused(run: Run, got: str) -> ModelError:
     return ModelError(
-        f"reload gate, {run.model}", expected="the same outputs from the saved model in a fresh process", got=got,
-        fix="the run is not finished; the checkpoints are whole: `tunesmith resume` tries again", code="reload-differs",
+        f"reload gate, {run.model}",
+        expected="the same outputs from the saved model in a fresh process",
+        got=got,
+        fix="the run is not finished; the checkpoints are whole: `tunesmith resume` tries again",
+        code="reload-differs",
     )

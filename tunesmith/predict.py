@@ -37,7 +37,10 @@ class Predictor:
         run = Run(path)
         if not (run.model / "head.json").is_file():
             raise RunError(
-                str(run.path), expected="a finished model", got="a run that has not ended", code="run-unfinished",
+                str(run.path),
+                expected="a finished model",
+                got="a run that has not ended",
+                code="run-unfinished",
                 fix=f"`tunesmith resume {run.path}` finishes it",
             )
         make_deterministic(int(run.spec.train.threads))
@@ -66,7 +69,10 @@ class Predictor:
             positions = range(start, min(start + CHUNK, len(table)))
             part = table.take(positions)
             encoded = encode(self.task, self.processor, part)
-            yield positions, infer(self.task, self.model, encoded, pad=pad_id(self.processor), micro_tokens=MICRO_TOKENS)
+            yield (
+                positions,
+                infer(self.task, self.model, encoded, pad=pad_id(self.processor), micro_tokens=MICRO_TOKENS),
+            )
 
     def read(self, file: str | Path) -> Table:
         """The rows of a data file, read as the run's own were."""
@@ -91,14 +97,20 @@ class Predictor:
             return {columns[0]: row}
         if not isinstance(row, Mapping):
             raise DataError(
-                place, expected=f"{'a text' if len(columns) == 1 else 'a row'} with {listing(columns)}", got=type(row).__name__,
-                fix="pass {" + ", ".join(f"{c!r}: ..." for c in columns) + "}", code="bad-row",
+                place,
+                expected=f"{'a text' if len(columns) == 1 else 'a row'} with {listing(columns)}",
+                got=type(row).__name__,
+                fix="pass {" + ", ".join(f"{c!r}: ..." for c in columns) + "}",
+                code="bad-row",
             )
         for column in columns:
             if not isinstance(row.get(column), str):
                 raise DataError(
-                    f"{place}, column {column!r}", expected="a text", got=repr(row.get(column)) if column in row else "no such column",
-                    fix=nearest(column, row) if column not in row else "pass a text", code="bad-cell",
+                    f"{place}, column {column!r}",
+                    expected="a text",
+                    got=repr(row.get(column)) if column in row else "no such column",
+                    fix=nearest(column, row) if column not in row else "pass a text",
+                    code="bad-cell",
                 )
         return {column: row[column] for column in columns}
 

@@ -49,7 +49,10 @@ class Registry:
         if name in self._entry_points():
             return self._entry_points()[name].load()
         raise SpecError(
-            self.kind, expected=f"the name of a {self.kind}", got=repr(name), fix=nearest(name, self.names()),
+            self.kind,
+            expected=f"the name of a {self.kind}",
+            got=repr(name),
+            fix=nearest(name, self.names()),
             code=f"unknown-{self.kind}",
         )
 
@@ -63,7 +66,10 @@ class Registry:
     def _attribute(self, module: Any, name: str) -> Any:
         if not hasattr(module, self.kind):
             raise SpecError(
-                name, expected=f"a module-level name `{self.kind}`", got="none", code=f"no-{self.kind}-in-file",
+                name,
+                expected=f"a module-level name `{self.kind}`",
+                got="none",
+                code=f"no-{self.kind}-in-file",
                 fix=f"end the file with `{self.kind} = YourClass`",
             )
         return getattr(module, self.kind)
@@ -72,7 +78,10 @@ class Registry:
 def _import_file(path: Path, kind: str) -> Any:
     if not path.is_file():
         raise SpecError(
-            str(path), expected=f"a Python file that defines `{kind}`", got="no such file", fix="check the path",
+            str(path),
+            expected=f"a Python file that defines `{kind}`",
+            got="no such file",
+            fix="check the path",
             code="no-such-file",
         )
     spec = importlib.util.spec_from_file_location(f"tunesmith_user_{path.stem}", path)

@@ -1,8 +1,8 @@
 """The run folder: all that training, report, predict, serve and export share.
 
-    runs/2026-11-21-reviews-a1b2c3/
-      spec.yaml plan.yaml task.json data.json env.json events.jsonl looks.json
-      checkpoints/   model/   predictions.parquet   report.json report.html README.md
+runs/2026-11-21-reviews-a1b2c3/
+  spec.yaml plan.yaml task.json data.json env.json events.jsonl looks.json
+  checkpoints/   model/   predictions.parquet   report.json report.html README.md
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, final
 
@@ -29,7 +29,19 @@ from .training.events import Event
 if TYPE_CHECKING:
     from .planning import Ready
 
-LIBRARIES = ("torch", "transformers", "tokenizers", "peft", "accelerate", "safetensors", "duckdb", "pyarrow", "numpy", "scipy", "scikit-learn")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "accelerate",
+    "safetensors",
+    "duckdb",
+    "pyarrow",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+)
 
 
 @final
@@ -81,8 +93,11 @@ class Run:
             return json.loads(path.read_text("utf-8"))
         except (OSError, ValueError):
             raise RunError(
-                str(path), expected="a file that training writes", got="none" if not path.exists() else "something else",
-                code="run-incomplete", fix=f"`tunesmith resume {self.path}` finishes it",
+                str(path),
+                expected="a file that training writes",
+                got="none" if not path.exists() else "something else",
+                code="run-incomplete",
+                fix=f"`tunesmith resume {self.path}` finishes it",
             ) from None
 
     def record(self, event: Event) -> None:
@@ -137,7 +152,10 @@ class Lock:
         except OSError:
             self.file.close()
             raise RunError(
-                str(self.folder), expected="a run that no one writes to", got="another process at work in it", code="run-locked",
+                str(self.folder),
+                expected="a run that no one writes to",
+                got="another process at work in it",
+                code="run-locked",
                 fix="wait for it, or stop it (SIGTERM saves first)",
             ) from None
         return self
@@ -158,11 +176,24 @@ def environment(ready: Ready) -> dict[str, Any]:
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     train = ready.plan.spec.train
     return {
-        "tunesmith": _own_version(), "python": platform.python_version(), "system": platform.platform(), "machine": platform.machine(),
-        "processor": _processor(), "cores": os.cpu_count(), "device": train.device, "threads": train.threads, "libraries": versions,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]], "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "model": {"name": ready.source.name, "digest": ready.source.digest, "licence": ready.source.licence,
-                  "parameters": ready.source.parameters, "folder": str(ready.source.folder)},
+        "tunesmith": _own_version(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "device": train.device,
+        "threads": train.threads,
+        "libraries": versions,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "model": {
+            "name": ready.source.name,
+            "digest": ready.source.digest,
+            "licence": ready.source.licence,
+            "parameters": ready.source.parameters,
+            "folder": str(ready.source.folder),
+        },
     }
 
 
@@ -178,13 +209,17 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def _plan_yaml(ready: Ready) -> str:
     plan = ready.plan
     values = {
-        "spec": plan.spec.model_dump(), "why": dict(plan.why), "strategy_options": plan.spec.strategy_options,
+        "spec": plan.spec.model_dump(),
+        "why": dict(plan.why),
+        "strategy_options": plan.spec.strategy_options,
         "forecast": {"seconds": plan.forecast.seconds, "memory_bytes": plan.forecast.memory_bytes},
     }
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
@@ -192,11 +227,19 @@ def _plan_yaml(ready: Ready) -> str:
 
 def _free_name(root: Path, ready: Ready) -> Path:
     stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(ready.data.name).name.split(".")[0]).strip("-").lower()[:40] or "run"
-    mark = hashlib.sha256(f"{ready.plan.spec.dump()}{ready.data.digest}{datetime.datetime.now().isoformat()}".encode()).hexdigest()
+    mark = hashlib.sha256(
+        f"{ready.plan.spec.dump()}{ready.data.digest}{datetime.datetime.now().isoformat()}".encode()
+    ).hexdigest()
     return root / f"{datetime.date.today().isoformat()}-{stem}-{mark[:6]}"
 
 
 def _no_run(path: Path) -> RunError:
     near = [str(p) for p in path.parent.glob("*") if (p / "spec.yaml").is_file()] if path.parent.is_dir() else []
     fix = nearest(str(path), near) if near else "`tunesmith runs` lists the runs here"
-    return RunError(str(path), expected="a run folder", got="no spec.yaml in it" if path.exists() else "nothing", fix=fix, code="no-run")
+    return RunError(
+        str(path),
+        expected="a run folder",
+        got="no spec.yaml in it" if path.exists() else "nothing",
+        fix=fix,
+        code="no-run",
+    )

@@ -181,7 +181,9 @@ class Spec(Section):
         """The spec in a YAML file. Raises SpecError with the file, the key, and the nearest name."""
         path = Path(path)
         if not path.is_file():
-            raise SpecError(str(path), expected="a YAML file", got="no such file", fix="check the path", code="no-such-file")
+            raise SpecError(
+                str(path), expected="a YAML file", got="no such file", fix="check the path", code="no-such-file"
+            )
         return cls.of(read_yaml(path), place=str(path))
 
     @classmethod
@@ -226,29 +228,46 @@ def fields_of(section: type[BaseModel] = Spec, prefix: str = "") -> dict[str, An
 
 def parse_value(text: str) -> Any:
     """A value typed on the command line, as YAML would read it (`1e-4`, `true`, `[a, b]`, `auto`)."""
-    return yaml.load(text, Loader=_Loader)  # noqa: S506  _Loader is a SafeLoader
+    return yaml.load(text, Loader=_Loader)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping, read safely: no tags that make objects, bounded size and aliases."""
     if path.stat().st_size > MAX_SPEC_BYTES:
         raise SpecError(
-            str(path), expected=f"at most {MAX_SPEC_BYTES:,} bytes", got=f"{path.stat().st_size:,}",
-            fix="is this a spec?", code="spec-too-large",
+            str(path),
+            expected=f"at most {MAX_SPEC_BYTES:,} bytes",
+            got=f"{path.stat().st_size:,}",
+            fix="is this a spec?",
+            code="spec-too-large",
         )
     try:
         text = path.read_text("utf-8-sig")
         if sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)) > MAX_ALIASES:
             raise SpecError(
-                str(path), expected=f"at most {MAX_ALIASES} aliases", got="more", fix="write the values out", code="yaml-aliases"
+                str(path),
+                expected=f"at most {MAX_ALIASES} aliases",
+                got="more",
+                fix="write the values out",
+                code="yaml-aliases",
             )
-        values = yaml.load(text, Loader=_Loader)  # noqa: S506  _Loader is a SafeLoader
+        values = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise SpecError(
-            str(path), expected="plain YAML", got=shorten(" ".join(str(error).split()), 200), fix="mend the file", code="bad-yaml"
+            str(path),
+            expected="plain YAML",
+            got=shorten(" ".join(str(error).split()), 200),
+            fix="mend the file",
+            code="bad-yaml",
         ) from None
     if not isinstance(values, dict):
-        raise SpecError(str(path), expected="keys with values", got=type(values).__name__, fix="see docs/reference.md", code="bad-yaml")
+        raise SpecError(
+            str(path),
+            expected="keys with values",
+            got=type(values).__name__,
+            fix="see docs/reference.md",
+            code="bad-yaml",
+        )
     return values
 
 
@@ -269,11 +288,19 @@ def _explain(error: ValidationError, place: str) -> SpecError:
     if first["type"] == "extra_forbidden":
         known = list(section.model_fields)
         return SpecError(
-            f"{place}, key {key!r}", expected="a known setting", got=repr(names[-1]), fix=nearest(names[-1], known), code="unknown-key"
+            f"{place}, key {key!r}",
+            expected="a known setting",
+            got=repr(names[-1]),
+            fix=nearest(names[-1], known),
+            code="unknown-key",
         )
     wanted = _wanted(section, names[-1]) if names else first["msg"]
     return SpecError(
-        f"{place}, key {key!r}", expected=wanted, got=shorten(repr(first["input"])), fix="see docs/reference.md", code="bad-value"
+        f"{place}, key {key!r}",
+        expected=wanted,
+        got=shorten(repr(first["input"])),
+        fix="see docs/reference.md",
+        code="bad-value",
     )
 
 
@@ -299,8 +326,18 @@ def _words(schema: dict[str, Any]) -> str:
     if "const" in schema or "enum" in schema:
         return ", ".join(json.dumps(v) for v in schema.get("enum", [schema.get("const")]))
     limits = {
-        "exclusiveMinimum": "above", "minimum": "at least", "exclusiveMaximum": "below", "maximum": "at most",
+        "exclusiveMinimum": "above",
+        "minimum": "at least",
+        "exclusiveMaximum": "below",
+        "maximum": "at most",
     }
-    kind = {"number": "a number", "integer": "a whole number", "string": "a text", "boolean": "true or false",
-            "array": "a list", "null": "null", "object": "keys with values"}.get(schema.get("type", ""), "a value")
+    kind = {
+        "number": "a number",
+        "integer": "a whole number",
+        "string": "a text",
+        "boolean": "true or false",
+        "array": "a list",
+        "null": "null",
+        "object": "keys with values",
+    }.get(schema.get("type", ""), "a value")
     return " ".join([kind, *(f"{word} {schema[key]:g}" for key, word in limits.items() if key in schema)])

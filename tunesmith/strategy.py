@@ -61,7 +61,7 @@ class Strategy(ABC):
     lr: ClassVar[float] = 1e-4
     """Peak rate that suits this way of learning for an encoder of about 100 M weights or fewer, with AdamW."""
 
-    def shape(self, model: nn.Module, seed: int) -> None:
+    def shape(self, model: nn.Module, seed: int) -> None:  # noqa: B027  most strategies change no structure
         """Change the model's structure in place (adapters, prompts). The same seed gives the same weights."""
 
     @abstractmethod
@@ -79,7 +79,10 @@ class Strategy(ABC):
         for key in options:
             if key not in cls.options():
                 raise SpecError(
-                    f"options of {name}", expected="an option of the strategy", got=repr(key),
-                    fix=nearest(key, cls.options()), code="unknown-option",
+                    f"options of {name}",
+                    expected="an option of the strategy",
+                    got=repr(key),
+                    fix=nearest(key, cls.options()),
+                    code="unknown-option",
                 )
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})

@@ -125,7 +125,9 @@ class Task(ABC):
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Raw outputs of a batch (logits, numbers), before calibration."""
 
-    def solve(self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float) -> Solution | None:
+    def solve(
+        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float
+    ) -> Solution | None:
         """The optimal linear head on frozen features at one L2 `strength`; None where the task has no linear head."""
         return None
 
@@ -169,7 +171,10 @@ class Task(ABC):
         for key in options:
             if key not in cls.options():
                 raise SpecError(
-                    f"options of {name}", expected="an option of the task", got=repr(key), fix=nearest(key, cls.options()),
+                    f"options of {name}",
+                    expected="an option of the task",
+                    got=repr(key),
+                    fix=nearest(key, cls.options()),
                     code="unknown-option",
                 )
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})

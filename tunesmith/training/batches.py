@@ -29,7 +29,9 @@ def epoch_rows(class_N: np.ndarray | None, rows: int, balance: str, seed: int, e
     return np.concatenate([_resize(np.flatnonzero(class_N == c), goal, rng) for c in np.flatnonzero(counts)])
 
 
-def nominal_batches(positions: np.ndarray, lengths_N: np.ndarray, batch: int, seed: int, epoch: int) -> list[np.ndarray]:
+def nominal_batches(
+    positions: np.ndarray, lengths_N: np.ndarray, batch: int, seed: int, epoch: int
+) -> list[np.ndarray]:
     """The epoch's optimiser steps, in order: arrays of positions, `batch` rows each, the last one maybe fewer."""
     rng = seeded(seed, epoch, 0)
     shuffled = rng.permutation(positions)

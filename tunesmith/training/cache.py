@@ -121,7 +121,12 @@ def _compute(
     try:
         values = _fill(task, model, encoded, cut, beside / "values.npy", pad, micro_tokens)
         values.flush()
-        meta = {"shape": values.shape, "crc32": _crc(beside / "values.npy"), "bytes": _size(beside), "made": time.time()}
+        meta = {
+            "shape": values.shape,
+            "crc32": _crc(beside / "values.npy"),
+            "bytes": _size(beside),
+            "made": time.time(),
+        }
         (beside / META).write_text(json.dumps(meta))
         if not place.exists():
             os.rename(beside, place)
@@ -132,7 +137,9 @@ def _compute(
     return np.load(place / "values.npy", mmap_mode="r")
 
 
-def _fill(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, path: Path | None, pad: int, micro_tokens: int) -> Any:
+def _fill(
+    task: Task, model: nn.Module, encoded: Encoded, cut: Cut, path: Path | None, pad: int, micro_tokens: int
+) -> Any:
     values: Any = None
     starts = np.concatenate([[0], np.cumsum(encoded.lengths_N)])
     device = next(model.parameters()).device

@@ -168,7 +168,10 @@ def _check_files(folder: Path, entries: Mapping[str, Any]) -> Iterator[tuple[str
 
 def _damaged(folder: Path, got: str) -> ModelError:
     return ModelError(
-        f"checkpoint {folder}", expected="every file as it was saved", got=got, code="damaged-checkpoint",
+        f"checkpoint {folder}",
+        expected="every file as it was saved",
+        got=got,
+        code="damaged-checkpoint",
         fix="delete this folder; `tunesmith resume` goes on from the newest whole one",
     )
 
@@ -179,7 +182,9 @@ def _disk_error(error: OSError, path: Path, tensors: Mapping[str, Tensors]) -> R
     free = shutil.disk_usage(parent).free
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return ResourceError(
-        f"saving {path}", expected=f"{need / 2**20:.0f} MiB that can be written",
-        got=f"{'a full disk' if full else error.strerror} ({free / 2**20:.0f} MiB free)", code="disk-full" if full else "cannot-write",
+        f"saving {path}",
+        expected=f"{need / 2**20:.0f} MiB that can be written",
+        got=f"{'a full disk' if full else error.strerror} ({free / 2**20:.0f} MiB free)",
+        code="disk-full" if full else "cannot-write",
         fix="free space and run `tunesmith resume`; earlier checkpoints are intact",
     )

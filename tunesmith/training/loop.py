@@ -13,11 +13,11 @@ import numpy as np
 
 from ..errors import DivergedError, listing
 from ..inference import collate
-from . import batches, device, optim, solve
+from . import batches, device, optim, range_test, solve, soup
 from .events import Adjusted, Evaluated, Event, Finished, Saved, Started, Step
-from .stages import Work, batches_from, frozen_cut, steps_in, validate, with_cache
+from .stages import Work, batches_from, frozen_cut, gradient_of, steps_in, validate, with_cache
 from .state import Best, State
-from .step import Gradient, average, bad_rows, gradient
+from .step import Gradient, average, bad_rows
 
 if TYPE_CHECKING:
     from ..spec import Train
@@ -61,6 +61,8 @@ def train(state: State, folder: Path) -> Iterator[Event]:
             yield _finished(state, "stopped")
             return
         state.leave_stage()
+    if len(state.tops) > 1:
+        yield from soup.average_tops(state, work, folder, metric(state))
     state.done = state.done or "complete"
     yield _save(state, folder, None)
     yield _finished(state, state.done)
@@ -74,7 +76,12 @@ def _solve(state: State, work: Work, folder: Path) -> Iterator[Event]:
     probe = solve.choose(
         state.ready.task,
         solve.path(
-            state.ready.task, train_ND, work.train.truth, state.ready.class_weights, validation_ND, work.validation.truth,
+            state.ready.task,
+            train_ND,
+            work.train.truth,
+            state.ready.class_weights,
+            validation_ND,
+            work.validation.truth,
             metric(state),
         ),
         metric(state),
@@ -106,6 +113,8 @@ def _descend(state: State, work: Work, folder: Path) -> Iterator[Event]:
     yield from notes
     settings, clock = state.ready.plan.spec.train, Clock(time.monotonic())
     every = max(1, per_epoch // int(settings.evaluations))
+    if settings.range_test and state.step == 0:
+        yield range_test.find_rate(state, work, per_epoch)
     for positions in batches_from(state, work, per_epoch, total):
         if settings.patience is not None and state.without_gain >= int(settings.patience):
             yield Adjusted(state.total, "stage ended early", f"{state.without_gain} validations without gain")
@@ -128,18 +137,20 @@ def _step(state: State, work: Work, positions: np.ndarray, total: int, per_epoch
     settings = state.ready.plan.spec.train
     factor = optim.factor(settings.schedule, state.step, total, settings.warmup)
     assert state.optimizer is not None
-    optim.set_rate(state.optimizer, float(settings.lr), factor)
+    optim.set_rate(state.optimizer, state.peak_rate, factor)
     state.model.train()
     while True:
         try:
-            found = _gradient(state, work, positions)
+            found = gradient_of(state, work, positions)
             break
         except (RuntimeError, MemoryError) as error:
             if not device.out_of_memory(error) or state.micro_tokens <= SMALLEST_MICRO:
                 raise
         state.optimizer.zero_grad()
         state.micro_tokens //= 2
-        yield Adjusted(state.total, "micro-batch halved", f"memory ran out; at most {state.micro_tokens} tokens a pass, same batch")
+        yield Adjusted(
+            state.total, "micro-batch halved", f"memory ran out; at most {state.micro_tokens} tokens a pass, same batch"
+        )
     if not found.finite:
         raise _diverged(state, work, positions, found)
     state.optimizer.step()
@@ -148,32 +159,57 @@ def _step(state: State, work: Work, positions: np.ndarray, total: int, per_epoch
     if settings.ema:
         average(state.ema, state.model, settings.ema, state.current.rates)
     yield Step(
-        state.total, state.current.name, state.step / per_epoch, found.loss, float(settings.lr) * factor, found.norm,
-        len(positions), found.tokens, state.seconds,
+        state.total,
+        state.current.name,
+        state.step / per_epoch,
+        found.loss,
+        state.peak_rate * factor,
+        found.norm,
+        len(positions),
+        found.tokens,
+        state.seconds,
     )
 
 
-def _gradient(state: State, work: Work, positions: np.ndarray) -> Gradient:
-    encoded, task = work.train.encoded, state.ready.task
-    parts = batches.micro_batches(positions, encoded.lengths_N, state.micro_tokens)
-    made = [collate(task, encoded, part, work.pad, state.accelerator.device) for part in parts]
-    settings = state.ready.plan.spec.train
-    return gradient(task, state.model, made, settings, state.accelerator, (settings.seed, state.stage, state.step))
-
-
 def _evaluate(state: State, work: Work, folder: Path, epoch: float) -> Iterator[Event]:
-    """Score the validation rows; keep the weights if they are the best so far."""
+    """Score the validation rows; keep the weights if they are to be taken."""
     with _averaged(state):
-        scores = validate(state, work)
+        scores, noise = validate(state, work)
     value = scores[metric(state)]
     better = 1 if state.ready.task.directions[metric(state)] else -1
-    gain = math.isfinite(value) and (state.best is None or better * value > better * state.best.value)
+    gain = math.isfinite(value) and (state.best is None or better * value > better * state.best.peak)
     state.without_gain = 0 if gain else state.without_gain + 1
-    if gain:
-        state.best = Best(value, state.total, state.current.name, scores)
-        yield Saved(state.total, str(state.save_best(folder)))
+    peak = value if gain or state.best is None else state.best.peak
+    here = Best(value, state.total, state.current.name, scores, peak)
+    take = gain or taken(state.best, here, better, noise)
+    if take:
+        state.best = here
+    state.tops = _tops(state, here, better)
+    if take or here in state.tops:
+        yield Saved(state.total, str(state.save_weights(folder, here)))
         yield _save(state, folder, None)
-    yield Evaluated(state.total, state.current.name, epoch, scores, gain, state.seconds)
+    yield Evaluated(state.total, state.current.name, epoch, scores, take, state.seconds)
+
+
+def taken(best: Best | None, here: Best, better: int, noise: float) -> bool:
+    """Whether weights without a new peak replace the best: later ones of the same stage, within half a standard error of the peak.
+
+    Differences that small are chance, and the later weights have seen more of the falling rate. Another stage's weights (a solved
+    head's) are replaced by better ones only.
+    """
+    return (
+        best is not None
+        and math.isfinite(here.value)
+        and here.stage == best.stage
+        and better * here.value >= better * best.peak - 0.5 * noise
+    )
+
+
+def _tops(state: State, here: Best, better: int) -> tuple[Best, ...]:
+    count = state.ready.plan.spec.train.average
+    if count == 1 or not math.isfinite(here.value) or state.current.solve:
+        return state.tops
+    return tuple(sorted([*state.tops, here], key=lambda top: -better * top.value)[:count])
 
 
 class _averaged:
@@ -217,7 +253,12 @@ def _over_budget(state: State) -> bool:
 def _finished(state: State, reason: str) -> Finished:
     best = state.best
     return Finished(
-        state.total, reason, best.step if best else 0, best.stage if best else "", best.scores if best else {}, state.seconds
+        state.total,
+        reason,
+        best.step if best else 0,
+        best.stage if best else "",
+        best.scores if best else {},
+        state.seconds,
     )
 
 
@@ -232,6 +273,9 @@ def _diverged(state: State, work: Work, positions: np.ndarray, found: Gradient) 
     what = "loss" if found.bad else "gradient"
     cause = "these rows alone give it" if bad else "no row alone gives it: the rate is too high, or a weight overflowed"
     return DivergedError(
-        f"step {state.total + 1}", expected=f"a finite {what}", got=f"{found.loss if found.bad else found.norm} on {listing(rows, 8)}",
-        fix=f"{cause}; look at them, or set a smaller --lr; the last checkpoint is sound", code="not-finite",
+        f"step {state.total + 1}",
+        expected=f"a finite {what}",
+        got=f"{found.loss if found.bad else found.norm} on {listing(rows, 8)}",
+        fix=f"{cause}; look at them, or set a smaller --lr; the last checkpoint is sound",
+        code="not-finite",
     )

@@ -20,7 +20,9 @@ def make(settings: Train, model: nn.Module, rates: Mapping[str, float]) -> torch
     for name, parameter in model.named_parameters():
         if name in rates:
             decays = parameter.ndim >= 2
-            group = groups.setdefault((rates[name], decays), _group(rates[name], settings.weight_decay if decays else 0.0))
+            group = groups.setdefault(
+                (rates[name], decays), _group(rates[name], settings.weight_decay if decays else 0.0)
+            )
             group["params"].append(parameter)
             group["names"].append(name)
     kind = settings.optimizer

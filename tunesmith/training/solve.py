@@ -31,8 +31,13 @@ class Probe:
 
 
 def path(
-    task: Task, train_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, validation_ND: np.ndarray,
-    validation_truth: Truth, metric: str
+    task: Task,
+    train_ND: np.ndarray,
+    truth: Truth,
+    weight_N: np.ndarray | None,
+    validation_ND: np.ndarray,
+    validation_truth: Truth,
+    metric: str,
 ) -> Iterator[Probe]:
     """Each strength's solution with its validation score. Stops when two in a row are worse than the best."""
     better = 1 if task.directions[metric] else -1
@@ -68,7 +73,9 @@ class Head(nn.Module):
 
     def __init__(self, solution: Solution) -> None:
         super().__init__()
-        self.weight_CD, self.bias_C = (torch.from_numpy(np.asarray(a, np.float32)) for a in (solution.weight_CD, solution.bias_C))
+        self.weight_CD, self.bias_C = (
+            torch.from_numpy(np.asarray(a, np.float32)) for a in (solution.weight_CD, solution.bias_C)
+        )
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Logits or numbers (B, C) of features (B, D)."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from ..inference import Encoded, encode, infer, pad_id
+from ..inference import Encoded, collate, encode, infer, pad_id
 from ..models.prefix import cut as cut_model
 from ..strategy import Outline, Stage
 from ..task import Truth
 from . import batches, cache, device
 from .events import Adjusted
+from .step import Gradient, gradient
 
 if TYPE_CHECKING:
     from .state import State
@@ -47,7 +48,8 @@ class Work:
     def map(self, function: Any) -> Work:
         """The same rows, encoded otherwise."""
         return Work(
-            Rows(function(self.train.encoded), self.train.truth), Rows(function(self.validation.encoded), self.validation.truth),
+            Rows(function(self.train.encoded), self.train.truth),
+            Rows(function(self.validation.encoded), self.validation.truth),
             self.pad,
         )
 
@@ -61,7 +63,9 @@ def frozen_cut(state: State, stage: Stage) -> cache.Cut | None:
     if lowest < 2:
         return None
     found = cut_model(state.model, min(lowest - 1, state.outline.layers))
-    return found and cache.Cut(found.layer, found.below, tuple(n for n in frozen if state.outline.depths[n] <= found.layer))
+    return found and cache.Cut(
+        found.layer, found.below, tuple(n for n in frozen if state.outline.depths[n] <= found.layer)
+    )
 
 
 def lowest_depth(outline: Outline, stage: Stage) -> int:
@@ -80,7 +84,13 @@ def with_cache(state: State, work: Work, epochs: float) -> tuple[Work, list[Adju
     if setting == "auto" and cut.layer is not None and epochs <= 1:
         return work, [_note(state, "no activation cache", f"one epoch reads each activation {where} once")]
     if not cache.fits(need):
-        return work, [_note(state, "no activation cache", f"it would take {need / 2**20:,.0f} MiB {where}: over the limit or half the free disk")]
+        return work, [
+            _note(
+                state,
+                "no activation cache",
+                f"it would take {need / 2**20:,.0f} MiB {where}: over the limit or half the free disk",
+            )
+        ]
     attach = lambda encoded: cache.attach(  # noqa: E731
         state.ready.task, state.model, encoded, cut, pad=work.pad, micro_tokens=state.micro_tokens
     )
@@ -88,13 +98,26 @@ def with_cache(state: State, work: Work, epochs: float) -> tuple[Work, list[Adju
     return work.map(attach), [_note(state, "activation cache", why)]
 
 
-def validate(state: State, work: Work) -> dict[str, float]:
-    """Scores of the model as it stands on the validation rows."""
+NOISE_DRAWS = 40
+"""Resamples behind the standard error of a validation score: a rough one is enough."""
+
+
+def validate(state: State, work: Work) -> tuple[dict[str, float], float]:
+    """Scores of the model as it stands on the validation rows, and the standard error of the deciding one (by bootstrap)."""
+    task, truth = state.ready.task, work.validation.truth
     outputs = infer(
-        state.ready.task, state.model, work.validation.encoded, pad=work.pad, micro_tokens=state.micro_tokens,
+        task,
+        state.model,
+        work.validation.encoded,
+        pad=work.pad,
+        micro_tokens=state.micro_tokens,
         autocast=device.autocast(state.ready.plan.spec.train),
     )
-    return state.ready.task.score(outputs, work.validation.truth)
+    metric, rng, drawn = state.ready.plan.spec.evaluate.metric, batches.seeded(0, len(truth)), []
+    for _ in range(NOISE_DRAWS):
+        rows = rng.integers(0, len(truth), len(truth))
+        drawn.append(task.score({name: value[rows] for name, value in outputs.items()}, truth[rows])[metric])
+    return task.score(outputs, truth), float(np.nanstd(drawn)) if np.isfinite(drawn).any() else 0.0
 
 
 def steps_in(state: State, work: Work, stage: Stage) -> tuple[int, int]:
@@ -124,6 +147,15 @@ def _epoch_rows(state: State, work: Work, epoch: int) -> np.ndarray:
     settings, truth = state.ready.plan.spec.train, work.train.truth
     classes = truth if truth.ndim == 1 and np.issubdtype(truth.dtype, np.integer) else None
     return batches.epoch_rows(classes, len(work.train.encoded), settings.balance, settings.seed, epoch)
+
+
+def gradient_of(state: State, work: Work, positions: np.ndarray) -> Gradient:
+    """The gradient of one nominal batch."""
+    encoded, task = work.train.encoded, state.ready.task
+    parts = batches.micro_batches(positions, encoded.lengths_N, state.micro_tokens)
+    made = [collate(task, encoded, part, work.pad, state.accelerator.device) for part in parts]
+    settings = state.ready.plan.spec.train
+    return gradient(task, state.model, made, settings, state.accelerator, (settings.seed, state.stage, state.step))
 
 
 def _note(state: State, what: str, why: str) -> Adjusted:

@@ -37,6 +37,13 @@ class Best:
     step: int
     stage: str
     scores: Mapping[str, float]
+    peak: float
+    """The best value seen so far, which may be another step's: see `loop.taken`."""
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder with these weights."""
+        return f"best-{self.step:08d}-{self.stage}"
 
 
 @final
@@ -58,6 +65,10 @@ class State:
     total: int = 0
     """Optimiser steps done in all."""
     best: Best | None = None
+    tops: tuple[Best, ...] = ()
+    """The best few, best first, where they are to be averaged."""
+    peak_rate: float = 0.0
+    """Peak learning rate: the plan's, or what a range test found."""
     without_gain: int = 0
     """Validations since the best."""
     spent: float = 0.0
@@ -85,7 +96,15 @@ class State:
         stages = tuple(ready.strategy.stages(shape))
         names = [n for n in shape.depths if n in shape.adapters or any(_learns(stage, n, shape) for stage in stages)]
         return cls(
-            ready, model, processor(ready.source), accelerator, shape, stages, int(settings.micro_tokens), carried=tuple(names)
+            ready,
+            model,
+            processor(ready.source),
+            accelerator,
+            shape,
+            stages,
+            int(settings.micro_tokens),
+            carried=tuple(names),
+            peak_rate=float(settings.lr),
         )
 
     @classmethod
@@ -99,7 +118,10 @@ class State:
         found, passed = checkpoint.newest_whole(saved)
         if found is None and passed:
             raise ModelError(
-                str(folder), expected="one whole checkpoint", got=f"{len(passed)} damaged", code="no-whole-checkpoint",
+                str(folder),
+                expected="one whole checkpoint",
+                got=f"{len(passed)} damaged",
+                code="no-whole-checkpoint",
                 fix="restore one from a backup, or start again with `tunesmith fit`",
             )
         if found is not None:
@@ -129,20 +151,23 @@ class State:
 
     def save(self, folder: Path) -> Path:
         """Write everything that `resume` needs, and drop what no kept checkpoint refers to."""
-        tensors = {"model": self.weights(), "optimizer": optim.state_tensors(self.optimizer) if self.optimizer else {},
-                   "ema": self.ema}
+        tensors = {
+            "model": self.weights(),
+            "optimizer": optim.state_tensors(self.optimizer) if self.optimizer else {},
+            "ema": self.ema,
+        }
         path = checkpoint.write(folder / f"last-{self.total:08d}-{self.stage}", tensors, self._values())
         _prune(folder)
         return path
 
-    def save_best(self, folder: Path) -> Path:
-        """Write the weights alone, under the name that `best_path` gives."""
-        return checkpoint.write(self.best_path(folder), {"model": self.weights(averaged=True)}, self._values())
+    def save_weights(self, folder: Path, best: Best) -> Path:
+        """Write the weights alone, under the name that belongs to `best`."""
+        return checkpoint.write(folder / best.folder, {"model": self.weights(averaged=True)}, self._values())
 
     def best_path(self, folder: Path) -> Path:
         """Where the best weights are."""
         assert self.best is not None
-        return folder / f"best-{self.best.step:08d}-{self.best.stage}"
+        return folder / self.best.folder
 
     def load_best(self, folder: Path) -> None:
         """Put the best weights into the model."""
@@ -160,8 +185,10 @@ class State:
         here = self.weights()
         for name in sorted(set(here) ^ set(tensors)):
             raise ModelError(
-                f"checkpoint, tensor {name!r}", expected="the same tensors as the plan's model",
-                got="one missing" if name in here else "one too many", code="checkpoint-keys",
+                f"checkpoint, tensor {name!r}",
+                expected="the same tensors as the plan's model",
+                got="one missing" if name in here else "one too many",
+                code="checkpoint-keys",
                 fix="resume with the plan that made the checkpoint",
             )
         with torch.no_grad():
@@ -170,9 +197,16 @@ class State:
 
     def _values(self) -> dict[str, Any]:
         return {
-            "stage": self.stage, "step": self.step, "total": self.total, "without_gain": self.without_gain,
-            "seconds": self.seconds, "micro_tokens": self.micro_tokens, "done": self.done,
+            "stage": self.stage,
+            "step": self.step,
+            "total": self.total,
+            "without_gain": self.without_gain,
+            "seconds": self.seconds,
+            "micro_tokens": self.micro_tokens,
+            "done": self.done,
             "best": dataclasses.asdict(self.best) if self.best else None,
+            "tops": [dataclasses.asdict(top) for top in self.tops],
+            "peak_rate": self.peak_rate,
         }
 
     def _restore(self, tensors: Mapping[str, Mapping[str, torch.Tensor]], values: Mapping[str, Any]) -> None:
@@ -181,6 +215,7 @@ class State:
         self.without_gain, self.spent, self.done = values["without_gain"], values["seconds"], values["done"]
         self.micro_tokens = values["micro_tokens"]
         self.best = Best(**values["best"]) if values["best"] else None
+        self.tops, self.peak_rate = tuple(Best(**top) for top in values["tops"]), values["peak_rate"]
         self.ema = {name: tensor.clone() for name, tensor in tensors["ema"].items()}
         if self.stage < len(self.stages):
             self.enter_stage()
@@ -197,19 +232,20 @@ def _prune(folder: Path) -> None:
     lasts = checkpoint.steps_saved(folder, "last")
     for old in lasts[:-2]:
         _remove(old)
-    kept = [_best_name(path) for path in lasts[-2:]]
+    kept = [_named(path) for path in lasts[-2:]]
     if None not in kept:
         for old in checkpoint.steps_saved(folder, "best"):
-            if old.name not in kept:
+            if not any(old.name in names for names in kept if names is not None):
                 _remove(old)
 
 
-def _best_name(path: Path) -> str | None:
+def _named(path: Path) -> set[str] | None:
+    """Names of the weights that a checkpoint refers to; None where it cannot be read: then nothing is removed."""
     try:
-        best = checkpoint.read_values(path)["best"]
+        values = checkpoint.read_values(path)
     except ModelError:
         return None
-    return f"best-{best['step']:08d}-{best['stage']}" if best else ""
+    return {Best(**best).folder for best in [values["best"], *values["tops"]] if best}
 
 
 def _remove(path: Path) -> None:

@@ -38,7 +38,12 @@ class Gradient:
 
 
 def gradient(
-    task: Task, model: nn.Module, batches: Sequence[Batch], settings: Train, accelerator: Accelerator, seeds: tuple[int, ...]
+    task: Task,
+    model: nn.Module,
+    batches: Sequence[Batch],
+    settings: Train,
+    accelerator: Accelerator,
+    seeds: tuple[int, ...],
 ) -> Gradient:
     """Accumulate the gradient of these micro-batches as one batch. Seeds: (seed, stage, step)."""
     whole = sum(task.weight(batch) for batch in batches)

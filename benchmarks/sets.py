@@ -1,0 +1,203 @@
+"""The real sets beside the project (`../shared/data`), as files that `tunesmith fit` reads, with the floors measured on them.
+
+Nothing is copied into the project: `prepare` writes CSV files with a header into a temporary folder.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SHARED = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
+Rows = list[Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Set:
+    """One data set: how its files are written, and what must be beaten."""
+
+    name: str
+    task: str
+    options: dict[str, Any]
+    header: tuple[str, ...]
+    parts: Callable[[], dict[str, Rows]]
+    metric: str
+    floor: float | None
+    floor_of: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def prepare(self, folder: Path) -> dict[str, str]:
+        """Write each part as CSV; returns part -> path."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return {
+            part: str(_write(folder / f"{self.name}-{part}.csv", self.header, rows))
+            for part, rows in self.parts().items()
+        }
+
+
+def _write(path: Path, header: Sequence[str], rows: Rows) -> Path:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def _open(name: str) -> io.TextIOBase:
+    path = SHARED / name
+    return gzip.open(path, "rt", encoding="utf-8") if name.endswith(".gz") else open(path, encoding="utf-8")
+
+
+def _tabs(name: str) -> list[list[str]]:
+    with _open(name) as file:
+        return [line.rstrip("\n").split("\t") for line in file]
+
+
+def sst2() -> dict[str, Rows]:
+    root = "text_classification/sst2/data/SST2/"
+    files = {"train": "train.tsv.gz", "validation": "dev.tsv", "test": "test.tsv"}
+    return {part: [r for r in _tabs(root + name) if r[-1] in ("0", "1")] for part, name in files.items()}
+
+
+def banking77() -> dict[str, Rows]:
+    root = "text_classification/banking77/banking_data/"
+    read = lambda name: [r for r in csv.reader(_open(root + name))][1:]  # noqa: E731
+    return {"train": read("train.csv.gz"), "test": read("test.csv")}
+
+
+def sms_spam() -> dict[str, Rows]:
+    return {"train": [[r[1], r[0]] for r in _tabs("text_imbalanced/sms_spam/data/sms.tsv")]}
+
+
+def goemotions() -> dict[str, Rows]:
+    root = "text_multilabel/goemotions/data/original/"
+    names = [line.strip() for line in _open(root + "labels.txt")]
+    read = lambda name: [[r[0], "|".join(names[int(i)] for i in r[1].split(","))] for r in _tabs(root + name)]  # noqa: E731
+    return {"train": read("train.tsv.gz"), "validation": read("dev.tsv"), "test": read("test.tsv")}
+
+
+def rte() -> dict[str, Rows]:
+    root = "sentence_pair/rte/data/RTE/"
+    keep = lambda name: [r[1:4] for r in _tabs(root + name) if len(r) >= 4 and r[-1] != "label"]  # noqa: E731
+    return {"train": keep("train.tsv.gz") + keep("val.tsv"), "test": keep("dev.tsv")}
+
+
+def sick() -> dict[str, Rows]:
+    root = "sentence_pair/sick/data/sts/sick2014/"
+    read = lambda name: [[r[1], r[2], r[4]] for r in _tabs(root + name)[1:] if len(r) >= 5]  # noqa: E731
+    return {
+        "train": read("SICK_train.txt"),
+        "validation": read("SICK_trial.txt"),
+        "test": read("SICK_test_annotated.txt"),
+    }
+
+
+def chnsenticorp() -> dict[str, Rows]:
+    path = SHARED / "chinese_classification/chnsenticorp_split/data/chnsenticorp/chnsenticorp.zip"
+    with zipfile.ZipFile(path) as archive:
+        members = {Path(n).stem: n for n in archive.namelist() if n.endswith(".tsv")}
+        read = lambda stem: [[r[1], r[0]] for r in _lines(archive.read(members[stem])) if len(r) == 2 and r[0] in "01"]  # noqa: E731
+        return {"train": read("train"), "validation": read("dev"), "test": read("test")}
+
+
+def _lines(content: bytes) -> Iterable[list[str]]:
+    return (line.split("\t", 1) for line in content.decode("utf-8-sig").splitlines())
+
+
+def stsb() -> dict[str, Rows]:
+    root = "text_regression/stsb/data/stsb-en-"
+    read = lambda name: [r for r in csv.reader(_open(root + name)) if len(r) == 3]  # noqa: E731
+    return {"train": read("train.csv.gz"), "validation": read("dev.csv"), "test": read("test.csv")}
+
+
+def emobank() -> dict[str, Rows]:
+    rows = list(csv.DictReader(_open("text_regression/emobank/corpus/emobank.csv.gz")))
+    names = {"train": "train", "validation": "dev", "test": "test"}
+    return {
+        part: [[r["text"], r["V"], r["A"], r["D"]] for r in rows if r["split"] == name] for part, name in names.items()
+    }
+
+
+ONE = {"text": "text", "label": "label"}
+PAIR = {"text": "sentence1", "text_pair": "sentence2", "label": "label"}
+SETS = {
+    s.name: s
+    for s in (
+        Set("sst2", "text-classification", ONE, ("text", "label"), sst2, "accuracy", 0.824, "TF-IDF + SVM"),
+        Set("banking77", "text-classification", ONE, ("text", "label"), banking77, "accuracy", 0.911, "TF-IDF + SVM"),
+        Set(
+            "sms_spam",
+            "text-classification",
+            ONE,
+            ("text", "label"),
+            sms_spam,
+            "macro_f1",
+            0.974,
+            "TF-IDF + SVM, 80/20, duplicates kept",
+        ),
+        Set(
+            "rte",
+            "text-classification",
+            PAIR,
+            ("sentence1", "sentence2", "label"),
+            rte,
+            "accuracy",
+            0.603,
+            "overlap + GBDT",
+        ),
+        Set(
+            "sick",
+            "text-classification",
+            PAIR,
+            ("sentence1", "sentence2", "label"),
+            sick,
+            "accuracy",
+            0.761,
+            "overlap + GBDT",
+        ),
+        Set(
+            "stsb",
+            "text-regression",
+            {"text": "sentence1", "text_pair": "sentence2", "target": "score"},
+            ("sentence1", "sentence2", "score"),
+            stsb,
+            "spearman",
+            0.705,
+            "TF-IDF cosine",
+        ),
+        Set(
+            "emobank",
+            "text-regression",
+            {"text": "text", "target": ["V", "A", "D"]},
+            ("text", "V", "A", "D"),
+            emobank,
+            "pearson",
+            (0.552 + 0.391 + 0.277) / 3,
+            "TF-IDF + ridge, mean r of V, A, D",
+        ),
+        Set(
+            "goemotions",
+            "text-multilabel",
+            {"text": "text", "labels": "labels"},
+            ("text", "labels"),
+            goemotions,
+            "macro_f1",
+            0.400,
+            "TF-IDF + logistic regression at threshold .25",
+        ),
+        Set(
+            "chnsenticorp",
+            "text-classification",
+            ONE,
+            ("text", "label"),
+            chnsenticorp,
+            "accuracy",
+            0.929,
+            "character TF-IDF + SVM",
+        ),
+    )
+}

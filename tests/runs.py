@@ -1,0 +1,69 @@
+"""Small runs for tests: rows, specs, and a fingerprint of everything that a run leaves."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from tunesmith import api
+from tunesmith.training import checkpoint, optim
+from tunesmith.training.state import State
+
+GOOD, BAD = "good fine great nice warm loved liked".split(), "bad awful poor dull cold hated".split()
+FILL = "the film was so very and it book meal room service plot we saw read again one two three red blue".split()
+SETTINGS = {"strategy": "probe-then-tune", "epochs": 2, "batch": 8, "lr": 1e-3, "threads": 1, "evaluations": 2}
+
+
+def write_rows(path: Path, n: int = 96, seed: int = 0, noise: float = 0.1) -> Path:
+    """Rows of two classes told apart by one word, of unlike length, a tenth of them mislabelled."""
+    rng = np.random.default_rng(seed)
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for index in range(n):
+            good = index % 2 == 0
+            words = [
+                *rng.choice(FILL, rng.integers(2, 14)),
+                rng.choice(GOOD if good else BAD),
+                f"{chr(97 + index % 26)}",
+            ]
+            writer.writerow([" ".join(rng.permutation(words)), "yes" if good != (rng.random() < noise) else "no"])
+    return path
+
+
+def make_ready(folder: Path, model: Path, *, train: dict | None = None, **settings):
+    """A plan over `write_rows`, ready to train."""
+    data = folder / "rows.csv"
+    if not data.exists():
+        write_rows(data)
+    paths = {f"train.{name}": value for name, value in (train or {}).items()}
+    values = SETTINGS | {"model": str(model), "runs": str(folder / "runs")} | settings
+    return api.plan(api.make_spec(str(data), **values, **paths))
+
+
+def events_until(events, kind, count: int = 1) -> str:
+    """Follow events to the `count`th of this kind, then leave them; returns the run's path."""
+    path = ""
+    for event in events:
+        path = getattr(event, "run", path)
+        if isinstance(event, kind):
+            count -= 1
+        if not count:
+            break
+    events.close()
+    return path
+
+
+def fingerprint(state: State, folder: Path) -> str:
+    """sha256 over the weights, the optimiser, the averages, the position and the best weights."""
+    digest = hashlib.sha256()
+    tensors = {**state.weights(), **state.ema, **(optim.state_tensors(state.optimizer) if state.optimizer else {})}
+    best, _ = checkpoint.read(state.best_path(folder))
+    for name, tensor in [*sorted(tensors.items()), *sorted(best["model"].items())]:
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    digest.update(f"{state.stage} {state.step} {state.total} {state.best}".encode())
+    return digest.hexdigest()

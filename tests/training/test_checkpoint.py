@@ -1,0 +1,116 @@
+"""A checkpoint is whole or it is not there."""
+
+import errno
+import json
+import os
+import random
+
+import pytest
+import torch
+
+from tunesmith.errors import ModelError, ResourceError
+from tunesmith.training import checkpoint
+
+TENSORS = {"model": {"a.weight": torch.arange(12.0).reshape(3, 4), "a.bias": torch.zeros(3)}, "optimizer": {}}
+VALUES = {"step": 7, "best": None}
+
+
+def saved(folder):
+    return checkpoint.write(folder / "last-00000007-0", TENSORS, VALUES)
+
+
+def test_what_is_written_is_read(tmp_path):
+    tensors, values = checkpoint.read(saved(tmp_path))
+    assert values == VALUES and tensors["optimizer"] == {}
+    assert all(torch.equal(tensors["model"][k], v) for k, v in TENSORS["model"].items())
+    assert [p.name for p in tmp_path.iterdir()] == ["last-00000007-0"], "nothing else is left behind"
+
+
+def mutations(folder):
+    """(name, function that damages the checkpoint) for every way in which a file can be off."""
+    for path in sorted(folder.iterdir()):
+        size = path.stat().st_size
+        for at in sorted({0, 1, size // 4, size // 2, size - 1}):
+            yield f"{path.name} cut at {at}", lambda p=path, n=at: p.write_bytes(p.read_bytes()[:n])
+        for at in random.Random(path.name).sample(range(size), 12):
+            yield f"{path.name} bit {at}", lambda p=path, n=at: flip(p, n)
+        yield f"{path.name} missing", lambda p=path: p.unlink()
+        yield f"{path.name} a link", lambda p=path: (p.rename(p.with_suffix(".x")), p.symlink_to("nowhere"))
+
+
+def flip(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0x10
+    path.write_bytes(bytes(content))
+
+
+def test_no_damage_is_loaded_and_the_one_before_is_found(tmp_path):
+    older = checkpoint.write(tmp_path / "last-00000003-0", TENSORS, {"step": 3})
+    tried = 0
+    for index in range(1000):
+        path = saved(tmp_path)
+        damages = list(mutations(path))
+        if index == len(damages):
+            break
+        name, damage = damages[index]
+        if name.startswith("manifest.json bit"):
+            continue  # a changed hash digit and a changed file are told apart below; white space in JSON is harmless
+        damage()
+        with pytest.raises(ModelError, match="checkpoint"):
+            checkpoint.read(path)
+        found, passed = checkpoint.newest_whole(checkpoint.steps_saved(tmp_path, "last"))
+        assert (found, passed) == (older, [path]), name
+        tried += 1
+    assert tried > 50
+
+
+def test_a_file_of_another_step_is_refused(tmp_path):
+    path, other = (
+        saved(tmp_path),
+        checkpoint.write(tmp_path / "other", {"model": {"a.weight": torch.ones(3, 4)}}, VALUES),
+    )
+    (other / "model.safetensors").replace(path / "model.safetensors")
+    with pytest.raises(ModelError, match="model.safetensors"):
+        checkpoint.read(path)
+
+
+def test_a_manifest_cannot_lead_out_of_the_folder(tmp_path):
+    path = saved(tmp_path)
+    (tmp_path / "secret").write_bytes(b"x")
+    entry = {"bytes": 1, "sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}
+    (path / "manifest.json").write_text(json.dumps({"../secret": entry}))
+    with pytest.raises(ModelError, match="secret"):
+        checkpoint.read(path)
+
+
+def test_a_full_disk_leaves_the_old_one_whole(tmp_path, monkeypatch):
+    """ENOSPC at every write and sync of a save, one after the other."""
+    path = saved(tmp_path)
+    real = os.fsync
+    for failing in range(1, 6):
+        calls = []
+
+        def fsync(handle, failing=failing, calls=calls):
+            calls.append(handle)
+            if len(calls) == failing:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(handle)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        try:
+            checkpoint.write(path, TENSORS, {"step": 8})
+        except ResourceError as error:
+            assert "full disk" in str(error) and error.exit_code == 5
+        else:
+            assert len(calls) < failing
+        monkeypatch.setattr(os, "fsync", real)
+        assert checkpoint.read(path)[1]["step"] in (7, 8)
+        assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_json_is_replaced_at_once(tmp_path):
+    path = tmp_path / "task.json"
+    checkpoint.write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        checkpoint.write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text()) == {"a": 1}

@@ -1,0 +1,131 @@
+"""The gradient of a nominal batch does not depend on how it is cut; memory running out changes nothing; NaN is caught at once."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import tunesmith
+from tests.runs import fingerprint, make_ready
+from tunesmith.inference import collate
+from tunesmith.training import batches, step
+from tunesmith.training.events import Adjusted, Step
+from tunesmith.training.loop import train
+from tunesmith.training.stages import Work
+from tunesmith.training.state import State
+
+
+@pytest.fixture
+def still(tmp_path, tiny_bert):
+    """A ready plan without dropout, so that only the cutting differs."""
+    return make_ready(tmp_path, tiny_bert, train={"dropout": 0.0, "threads": 1}, strategy="full")
+
+
+def gradients(state, work, positions, micro_tokens):
+    settings = state.ready.plan.spec.train
+    parts = batches.micro_batches(positions, work.train.encoded.lengths_N, micro_tokens)
+    made = [collate(state.ready.task, work.train.encoded, part, work.pad) for part in parts]
+    state.model.zero_grad()
+    found = step.gradient(
+        state.ready.task, state.model, made, settings.model_copy(update={"clip": 0.0}), state.accelerator, (0, 0, 0)
+    )
+    return len(parts), found.loss, [p.grad.clone() for p in state.model.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize("micro_tokens", [1, 20, 60])
+def test_accumulation_is_the_big_batch(still, micro_tokens):
+    state = State.start(still)
+    state.enter_stage()
+    state.model.train()
+    work, positions = Work.of(state), np.arange(16)
+    one, loss, whole = gradients(state, work, positions, 10**9)
+    many, other, pieces = gradients(state, work, positions, micro_tokens)
+    assert one == 1 < many
+    assert other == pytest.approx(loss, abs=1e-6)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(whole, pieces, strict=True))
+
+
+def test_memory_running_out_changes_no_step(still, tmp_path, monkeypatch):
+    whole = State.start(still)
+    calm = [e for e in train(whole, tmp_path / "calm") if isinstance(e, Step)]
+    real, calls = step.gradient, []
+
+    def fails_at_the_third(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+        return real(*args)
+
+    monkeypatch.setattr("tunesmith.training.loop.gradient", fails_at_the_third)
+    state = State.start(still)
+    events = list(train(state, tmp_path / "tight"))
+    halved = [e for e in events if isinstance(e, Adjusted) and "halved" in e.what]
+    assert len(halved) == 1 and state.micro_tokens == whole.micro_tokens // 2
+    tight = [e for e in events if isinstance(e, Step)]
+    assert [(e.step, e.rows, e.tokens) for e in tight] == [(e.step, e.rows, e.tokens) for e in calm]
+    assert [e.loss for e in tight] == pytest.approx([e.loss for e in calm], abs=1e-4)
+
+
+def test_a_real_fault_is_not_taken_for_memory(still, tmp_path, monkeypatch):
+    def broken(*args):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr("tunesmith.training.loop.gradient", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        list(train(State.start(still), tmp_path / "c"))
+
+
+@pytest.mark.parametrize("poison", ["loss", "weight"])
+def test_a_number_that_is_not_finite_ends_the_step_and_is_never_saved(still, tmp_path, monkeypatch, poison):
+    state = State.start(still)
+    events = train(state, tmp_path / "c")
+    for event in events:
+        if isinstance(event, Step) and event.step == 2:
+            break
+    if poison == "weight":
+        next(p for n, p in state.model.named_parameters() if n.endswith("layer.0.attention.self.query.weight")).data[
+            0, 0
+        ] = math.inf
+    else:
+        real = type(still.task).loss
+        monkeypatch.setattr(
+            type(still.task), "loss", lambda self, model, batch: real(self, model, batch) * _poison(batch, state)
+        )
+    with pytest.raises(tunesmith.DivergedError) as caught:
+        list(events)
+    assert caught.value.exit_code == 6 and "step 3" in str(caught.value) and "row" in str(caught.value)
+    for file in (tmp_path / "c").rglob("*.safetensors"):
+        from safetensors.torch import load_file
+
+        assert all(torch.isfinite(t).all() for t in load_file(file).values())
+
+
+def _poison(batch, state):
+    """NaN for a batch that holds the shortest row of the training set, alone or with others."""
+    lengths = batch["attention_mask"].sum(1)
+    return torch.where((lengths <= 8).any(), torch.tensor(math.nan), torch.tensor(1.0))
+
+
+def test_cached_activations_change_no_loss(tmp_path, tiny_bert):
+    made = {}
+    for cache in ("on", "off"):
+        ready = make_ready(
+            tmp_path, tiny_bert, strategy="last-k", strategy_options={"k": 1}, train={"cache": cache, "dropout": 0.0}
+        )
+        state = State.start(ready)
+        made[cache] = [e for e in train(state, tmp_path / cache) if isinstance(e, Step)]
+        assert any(isinstance(e, Step) for e in made[cache])
+    assert [e.loss for e in made["on"]] == pytest.approx([e.loss for e in made["off"]], abs=1e-5)
+    assert [e.grad_norm for e in made["on"]] == pytest.approx([e.grad_norm for e in made["off"]], rel=1e-4)
+
+
+def test_the_budget_leaves_a_usable_model(tmp_path, tiny_bert):
+    ready = make_ready(tmp_path, tiny_bert, budget="1s", epochs=500, train={"patience": None})
+    state = State.start(ready)
+    events = list(train(state, tmp_path / "c"))
+    assert state.done == "budget" and state.best is not None
+    state.load_best(tmp_path / "c")
+    assert events[-1].reason == "budget" and fingerprint(state, tmp_path / "c")
