@@ -30,11 +30,8 @@ def column_of(name: str, values: Sequence[Any], place: str, numbers: Sequence[in
 
     Raises DataError where two rows hold different kinds (a text and an object), or a value that cannot be kept exactly.
     """
-    values = [plain(v) for v in values]
-    kinds: dict[str, int] = {}
-    for position, value in enumerate(values):
-        if value is not None:
-            kinds.setdefault(_kind(value), position)
+    values = _plain_all(values)
+    kinds = _kinds(values)
     _check_one_kind(name, values, kinds, place, numbers)
     if not kinds:
         return pa.nulls(len(values))
@@ -44,21 +41,34 @@ def column_of(name: str, values: Sequence[Any], place: str, numbers: Sequence[in
         raise _culprit(name, values, set(kinds), place, numbers) from None
 
 
+def _plain_all(values: Sequence[Any]) -> Sequence[Any]:
+    known = {str, int, float, bool, list, dict, bytes, type(None)}
+    return values if set(map(type, values)) <= known else [plain(value) for value in values]
+
+
 def plain(value: Any) -> Any:
-    """A numpy scalar or array as a Python value; others as they are; NaN as None."""
+    """A numpy scalar or array, a tuple or a set as a plain Python value; others as they are."""
     if hasattr(value, "tolist") and type(value).__module__ == "numpy":
         value = value.tolist()
-    if isinstance(value, float) and value != value:
-        return None
     return list(value) if isinstance(value, tuple | set | frozenset) else value
 
 
-def _kind(value: Any) -> str:
-    kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
-        (bool, "true or false"), ((int, float), "a number"), (str, "a text"), (list, "a list"), (dict, "an object"),
-        (bytes, "bytes"), ((datetime.date, datetime.time), "a date"),
+def _kinds(values: Sequence[Any]) -> dict[str, int]:
+    """Kinds of the filled cells, each with the position of its first."""
+    types = list(map(type, values))
+    first = sorted(((types.index(kind), kind) for kind in set(types) - {type(None)}), key=lambda pair: pair[0])
+    found: dict[str, int] = {}
+    for position, kind in first:
+        found.setdefault(_kind(kind), position)
+    return found
+
+
+def _kind(kind: type) -> str:
+    kinds: tuple[tuple[tuple[type, ...], str], ...] = (
+        ((bool,), "true or false"), ((int, float), "a number"), ((str,), "a text"), ((list,), "a list"),
+        ((dict,), "an object"), ((bytes,), "bytes"), ((datetime.date, datetime.time), "a date"),
     )
-    return next((name for kind, name in kinds if isinstance(value, kind)), type(value).__name__)
+    return next((name for bases, name in kinds if issubclass(kind, bases)), kind.__name__)
 
 
 def _check_one_kind(

@@ -37,7 +37,7 @@ def cache_folder() -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise _disk(folder, error) from None
+        raise disk_error(folder, error) from None
     return folder
 
 
@@ -158,10 +158,11 @@ def _write(path: Path, schema: pa.Schema, batches: Iterator[pa.Table]) -> None:
             for batch in batches:
                 writer.write_table(conform(batch, schema).replace_schema_metadata(schema.metadata))
     except OSError as error:
-        raise _disk(path, error) from None
+        raise disk_error(path, error) from None
 
 
-def _disk(path: Path, error: OSError) -> ResourceError:
+def disk_error(path: Path, error: OSError) -> ResourceError:
+    """The error for a disk that is full or may not be written to."""
     return ResourceError(
         str(path.parent), expected="room for converted data", got=error.strerror or str(error),
         fix="free some space, or set TUNESMITH_CACHE to a folder on another disk", code="cache-unwritable",

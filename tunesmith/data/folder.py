@@ -1,0 +1,118 @@
+"""Folders: one subfolder per label with a text in each file, or the shards of one table."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..errors import DataError, listing, shorten
+from ..spec import Data
+from .cells import normalise
+from .encoding import MAX_LINE, open_text
+from .source import READABLE, Loaded, Skip, Source
+from .table import Part
+
+TEXTS = (".txt", ".text", ".md")
+SPLITS = re.compile(r"(^|[^a-z])(train|training|test|testing|dev|val|valid|validation|eval)([^a-z]|$)", re.IGNORECASE)
+"""File names that say which part of the data they are."""
+
+
+def shards(folder: Path, name: str) -> list[Path]:
+    """The files with rows that lie directly in a folder, to be read as one table; none where it is no such folder.
+
+    Raises DataError where they are of several kinds, or parts of a split that should not be mixed.
+    """
+    files = [path for path in _entries(folder) if path.name.lower().removesuffix(".gz").endswith((*READABLE, ".zip"))]
+    if not files or _labels(folder):
+        return []
+    suffixes = sorted({path.name.lower().removesuffix(".gz").rpartition(".")[2] for path in files})
+    parts = [path.name for path in files if SPLITS.search(path.name.partition(".")[0])]
+    if len(files) > 1 and (parts or len(suffixes) > 1):
+        why = "parts of a split" if parts else f"files of several kinds ({listing(suffixes)})"
+        raise DataError(
+            name, expected="files that belong to one table", got=f"{why}: {listing([p.name for p in files])}",
+            fix="give the files by name (training rows, --validation, --test)", code="several-files",
+        )
+    return files
+
+
+def load(folder: Path, name: str, options: Data) -> Loaded:
+    """Columns `text` and `label`: each subfolder's name is the label of the texts (.txt) in it, in the order of the names.
+
+    Raises DataError where there are no texts, or one is no text; with `bad_rows: skip` such are left out and listed.
+    """
+    labels = _labels(folder)
+    if not labels:
+        raise DataError(
+            name, expected=f"a folder per label with {listing(TEXTS)} files, or files with rows",
+            got=f"a folder with {_contents(folder)}", fix="give the file with the rows", code="nothing-to-read",
+        )
+    texts: list[tuple[str, str, str]] = []
+    skipped: list[Skip] = []
+    others: list[str] = []
+    for label in labels:
+        for path in _entries(label):
+            shown = f"{name}/{label.name}/{path.name}"
+            if path.suffix.lower() in TEXTS:
+                _add(path, shown, label.name, options, texts, skipped)
+            else:
+                others.append(shown)
+    if not texts:
+        raise DataError(name, expected="texts", got="none that could be read", fix="check the files", code="no-rows")
+    return _loaded(texts, skipped, others, len(labels))
+
+
+def _add(
+    path: Path, shown: str, label: str, options: Data, texts: list[tuple[str, str, str]], skipped: list[Skip]
+) -> None:
+    try:
+        texts.append((shown, _text(path, shown, options.encoding), label))
+    except DataError as error:
+        if options.bad_rows != "skip":
+            raise
+        skipped.append(Skip(len(texts) + len(skipped) + 1, 0, f"{shown}: expected {error.expected}, got {error.got}"))
+
+
+def _loaded(texts: list[tuple[str, str, str]], skipped: list[Skip], others: list[str], labels: int) -> Loaded:
+    names, cells, given = zip(*texts)
+    table = normalise(pa.table({"text": pa.array(cells, pa.large_string()), "label": pa.array(given, pa.large_string())}))
+    notes = [f"a folder per label: {labels:,} labels, a text in each file"]
+    notes += [f"passed over {len(others):,} other files: {listing(others)}"] if others else []
+    return Loaded(table, True, tuple(notes), tuple(skipped), tuple(Part(name, 1, single=True) for name in names))
+
+
+def _text(path: Path, shown: str, encoding: str) -> str:
+    mode = path.lstat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a link" if stat.S_ISLNK(mode) else "no plain file"
+        raise DataError(shown, expected="a plain file", got=kind, fix="put the file itself there", code="not-a-file")
+    size = path.stat().st_size
+    if size > MAX_LINE:
+        raise DataError(
+            shown, expected=f"a text of at most {MAX_LINE >> 20} MiB", got=f"{size / 2**20:,.0f} MiB", fix="cut it",
+            code="field-over-limit",
+        )
+    return open_text(Source(shown, path, path.suffix.lower()), encoding).all() if size else ""
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Files and links of a folder, hidden ones left out, in the order of their names (2 before 10)."""
+    found = [path for path in folder.iterdir() if not path.name.startswith((".", "_")) and not path.is_dir()]
+    return sorted(found, key=lambda path: _natural(path.name))
+
+
+def _labels(folder: Path) -> list[Path]:
+    """Subfolders that hold texts. A linked folder may lead anywhere, so it is none."""
+    below = [p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")]
+    return sorted((p for p in below if any(f.suffix.lower() in TEXTS for f in p.iterdir())), key=lambda p: _natural(p.name))
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    return [(0, int(piece)) if piece.isdigit() else (1, piece) for piece in re.findall(r"[0-9]+|[^0-9]+", name)]
+
+
+def _contents(folder: Path) -> str:
+    return listing(sorted(shorten(path.name) for path in folder.iterdir()), 6) or "nothing in it"

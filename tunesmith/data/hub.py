@@ -1,0 +1,133 @@
+"""Data sets of the Hugging Face Hub: `hf://owner/name`, then a file, a folder (a configuration) or a split, then `@revision`.
+
+Only plain files with rows are fetched, never a data set's script. What was fetched once is read offline.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import DataError, listing, nearest, shorten
+from .folder import SPLITS
+from .source import READABLE
+
+PREFIX = "hf://"
+CONVERTED = "refs/convert/parquet"
+"""Branch in which the Hub keeps every data set as Parquet."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """A parsed `hf://` address. `rest`: file, folder or split; empty: the whole data set."""
+
+    shown: str
+    repo: str
+    rest: str
+    revision: str | None
+
+
+def parse(address: str) -> Address:
+    """The parts of an `hf://` address. Raises DataError where it has not two names."""
+    body, _, revision = address.removeprefix(PREFIX).removeprefix("datasets/").partition("@")
+    pieces = body.strip("/").split("/")
+    if len(pieces) < 2 or not all(re.fullmatch(r"[\w.-]+", piece) and piece not in (".", "..") for piece in pieces):
+        raise DataError(
+            address, expected="hf://owner/name, then a file or a folder of it", got=shorten(body),
+            fix="copy the name from the data set's page", code="bad-address",
+        )
+    return Address(address, "/".join(pieces[:2]), "/".join(pieces[2:]), revision or None)
+
+
+def fetch(address: str) -> list[tuple[str, Path]]:
+    """The files behind an `hf://` address: (name for messages, path on this machine).
+
+    Raises DataError where there is no such data set, file or split, or the Hub cannot be reached and nothing is kept.
+    """
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+    wanted = parse(address)
+    try:
+        files, revision = _listed(HfApi(), wanted)
+        chosen = choose(files, wanted)
+        paths = [hf_hub_download(wanted.repo, name, repo_type="dataset", revision=revision) for name in chosen]
+    except RepositoryNotFoundError:
+        raise DataError(
+            address, expected="a public data set of the Hub", got=f"none called {wanted.repo!r} (or it needs a login)",
+            fix="check the name on huggingface.co/datasets, or give a local file", code="no-such-dataset",
+        ) from None
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        raise _unreachable(wanted, error) from None
+    return [(f"{PREFIX}{wanted.repo}/{name}", Path(path)) for name, path in zip(chosen, paths)]
+
+
+def _listed(api: object, wanted: Address) -> tuple[list[str], str | None]:
+    """Files of the data set, and the revision they are of; the Hub's own Parquet where the owner keeps no plain files."""
+    from huggingface_hub import HfApi
+
+    assert isinstance(api, HfApi)
+    files = api.list_repo_files(wanted.repo, repo_type="dataset", revision=wanted.revision)
+    if any(map(_readable, files)) or wanted.revision:
+        return files, wanted.revision
+    return api.list_repo_files(wanted.repo, repo_type="dataset", revision=CONVERTED), CONVERTED
+
+
+def choose(files: Sequence[str], wanted: Address) -> list[str]:
+    """The files to read: the one that is named, or all of one split (`train` where nothing else is said).
+
+    Raises DataError where the name fits nothing, or several configurations.
+    """
+    readable = [name for name in files if _readable(name)]
+    rest = wanted.rest
+    if rest in readable:
+        return [rest]
+    below = [name for name in readable if name.startswith(f"{rest}/")] if rest else readable
+    if rest and not below:
+        below = [name for name in readable if split_of(name) == rest]
+        return _one_configuration(below, wanted) if below else _nothing(readable, wanted)
+    if not below:
+        _nothing(files, wanted)
+    return _one_configuration([name for name in below if split_of(name) in ("train", "")] or below, wanted)
+
+
+def split_of(name: str) -> str:
+    """The split that a file's name tells: train, test, validation, or nothing."""
+    found = SPLITS.search("/".join(name.split("/")[-2:]).rpartition(".")[0])
+    words = {"training": "train", "testing": "test", "dev": "validation", "val": "validation", "valid": "validation"}
+    return words.get(found[2].lower(), found[2].lower()) if found else ""
+
+
+def _one_configuration(names: list[str], wanted: Address) -> list[str]:
+    groups = sorted({(name.rpartition("/")[0].rpartition("/data")[0], name.rpartition(".")[2]) for name in names})
+    splits = {split_of(name) for name in names}
+    if len(groups) > 1 or len(splits) > 1:
+        raise DataError(
+            wanted.shown, expected="files of one table", got=f"{len(names):,}: {listing(sorted(names))}",
+            fix=f"say which: hf://{wanted.repo}/FILE or /FOLDER", code="several-files",
+        )
+    return sorted(names)
+
+
+def _nothing(files: Sequence[str], wanted: Address) -> list[str]:
+    raise DataError(
+        wanted.shown, expected=f"a file, folder or split {wanted.rest!r}" if wanted.rest else "files with rows", got="none",
+        fix=nearest(wanted.rest, files), code="no-such-file",
+    )
+
+
+def _readable(name: str) -> bool:
+    return name.lower().removesuffix(".gz").endswith(tuple(s for s in READABLE if s not in (".txt", ".dat"))) and not (
+        name.rpartition("/")[2].lower().startswith(("dataset_info", "dataset_dict", "state.", "package", "."))
+    )
+
+
+def _unreachable(wanted: Address, error: Exception) -> DataError:
+    return DataError(
+        wanted.shown, expected="the Hugging Face Hub, or a copy kept from before",
+        got=f"neither: asked for the files of data set {wanted.repo!r}, then {type(error).__name__} "
+        f"({shorten(' '.join(str(error).split()), 100)})",
+        fix="go online, set HF_ENDPOINT to a mirror, or give a local file", code="hub-unreachable",
+    )

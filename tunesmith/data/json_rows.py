@@ -1,0 +1,331 @@
+"""JSON and JSON lines, strictly: what RFC 8259 does not allow is refused with its line and column.
+
+Also refused, because a value would be lost without a word: duplicate keys, NaN and Infinity, numbers that no 64-bit type
+holds, a column that is a text in one row and an object in another.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import pyarrow as pa
+
+from ..errors import DataError, listing, shorten
+from ..spec import Data
+from .cells import REFUSALS, column_of, normalise
+from .encoding import Text, open_text
+from .source import Loaded, Skip, Source
+from .spool import Spool
+
+MAX_DEPTH = 100
+"""Lists and objects within each other."""
+MAX_DOCUMENT = 1 << 30
+"""Bytes of a JSON document that is not JSON lines; it is held in memory as text."""
+BATCH = 10_000
+_NO_COLUMN = ""
+"""Stands for the columns of rows that have none, so that they are counted."""
+_SPACE = re.compile(r"[ \t\n\r]*")
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\s,:\[\]{}"]+')
+
+
+class _Refused(Exception):
+    """A token that JSON's grammar allows, or Python's parser lets through, and we do not. Final."""
+
+    def __init__(self, token: str, why: str, fix: str, code: str) -> None:
+        self.token, self.why, self.fix, self.code = token, why, fix, code
+
+
+def load(source: Source, options: Data, spool: Spool) -> Loaded:
+    """The rows of a file of JSON lines, of a JSON array of objects, or of an object that holds one such array.
+
+    Raises DataError with line and column where the file is not strict JSON or not rows; with `bad_rows: skip`, broken
+    lines of JSON lines are left out and listed.
+    """
+    text = open_text(source, options.encoding)
+    notes = [text.note] if text.note else []
+    lines = source.suffix in (".jsonl", ".ndjson")
+    start = text.sample(1 << 16).lstrip(" \t\r\n")
+    if not start:
+        raise DataError(
+            source.name, expected="rows", got="only empty lines: no rows", fix="check the file", code="empty-file"
+        )
+    if start[0] == "[":
+        notes += ["a JSON array, not JSON lines: its elements are the rows"] if lines else []
+        return _load(source, ((n, 0, row) for n, row in enumerate(_elements(text), 1)), spool, notes, [])
+    if lines or _looks_like_lines(start):
+        notes += [] if lines else ["JSON lines: each line is a row"]
+        skipped: list[Skip] = []
+        return _load(source, _lines(text, skipped, skip_bad=options.bad_rows == "skip"), spool, notes, skipped)
+    return _load(source, enumerate_rows(_from_object(text, notes)), spool, notes, [])
+
+
+def parse(text: str, name: str) -> Any:
+    """Any JSON text, strictly. Raises DataError with line and column."""
+    start = _skip_space(text, 0)
+    value, end = _value(text, start, name)
+    if _skip_space(text, end) != len(text):
+        _fail(text, _skip_space(text, end), name, "the end", "more after the value")
+    return value
+
+
+def enumerate_rows(rows: list[Any]) -> Iterator[tuple[int, int, Any]]:
+    """Rows with their numbers, lines not known."""
+    return ((n, 0, row) for n, row in enumerate(rows, 1))
+
+
+# -- rows to columns --------------------------------------------------------------------------------------------------
+
+
+def _load(
+    source: Source, rows: Iterator[tuple[int, int, Any]], spool: Spool, notes: list[str], skipped: list[Skip]
+) -> Loaded:
+    """`rows`: number, line (0: unknown) and value of each."""
+    first: dict[str, tuple[int, Any]] = {}
+    while batch := list(itertools.islice(rows, BATCH)):
+        spool.add(_table(batch, first, source.name))
+    try:
+        table = _without_filler(spool.finish(normalise), source.name)
+    except REFUSALS as error:
+        raise DataError(
+            source.name, expected="columns of one kind", got=shorten(" ".join(str(error).split()), 200),
+            fix="write each column in one way", code="mixed-types",
+        ) from None
+    if not table.num_rows:
+        why = f": {len(skipped):,} lines could not be read ({skipped[0].why})" if skipped else ""
+        raise DataError(source.name, expected="rows", got=f"0 rows{why}", fix="check the file", code="no-rows")
+    return Loaded(table, True, tuple(notes), tuple(skipped))
+
+
+def _table(batch: list[tuple[int, int, Any]], first: dict[str, tuple[int, Any]], place: str) -> pa.Table:
+    """A batch as columns. `first` remembers each column's first filled cell: rows of two batches are compared."""
+    for number, line, row in batch:
+        if not isinstance(row, dict):
+            where = f"{place}, row {number}" + (f" (line {line})" if line else "")
+            raise _no_object(where, row)
+    numbers = [number for number, _, _ in batch]
+    names = dict.fromkeys(key for _, _, row in batch for key in row)
+    columns = {name: _column(name, [row.get(name) for _, _, row in batch], numbers, first, place) for name in names}
+    return pa.table(columns) if columns else pa.table({_NO_COLUMN: pa.nulls(len(batch))})
+
+
+def _without_filler(table: pa.Table, place: str) -> pa.Table:
+    if table.column_names == [_NO_COLUMN]:
+        raise DataError(place, expected="objects with keys", got="empty ones", fix="check the file", code="no-columns")
+    return table.drop_columns([_NO_COLUMN]) if _NO_COLUMN in table.column_names else table
+
+
+def _check_key(name: str, place: str) -> None:
+    if name == _NO_COLUMN:
+        raise DataError(place, expected="keys with a name", got="an empty key", fix="name the column", code="no-name")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            place, expected="keys of whole characters", got=f"half of a surrogate pair in {ascii(name)}",
+            fix="rename it", code="lone-surrogate",
+        ) from None
+
+
+def _column(
+    name: str, values: list[Any], numbers: list[int], first: dict[str, tuple[int, Any]], place: str
+) -> pa.Array:
+    if name not in first:
+        _check_key(name, place)
+        found = next(((n, v) for n, v in zip(numbers, values) if v is not None), None)
+        if found:
+            first[name] = found
+        return column_of(name, values, place, numbers)
+    number, value = first[name]
+    return column_of(name, [value, *values], place, [number, *numbers])[1:]
+
+
+def _no_object(where: str, value: Any) -> DataError:
+    kinds = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return DataError(
+        where, expected='an object such as {"text": ..., "label": ...}',
+        got=f"{kinds.get(type(value), 'a number')} ({shorten(value)})", fix="write each row as an object",
+        code="not-an-object",
+    )
+
+
+# -- files to rows ----------------------------------------------------------------------------------------------------
+
+
+def _looks_like_lines(start: str) -> bool:
+    """Whether a .json file that begins with an object goes on with another on a line of its own."""
+    first, _, rest = start.partition("\n")
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return rest.lstrip().startswith("{")
+
+
+def _lines(text: Text, skipped: list[Skip], *, skip_bad: bool) -> Iterator[tuple[int, int, Any]]:
+    row = 0
+    for number, line in enumerate(text.lines(), 1):
+        if not line.strip(" \t\r\n"):
+            continue
+        row += 1
+        try:
+            yield row, number, _line(line.rstrip("\r\n"), f"{text.source.name}, line {number}", skip_bad)
+        except DataError as error:
+            if not skip_bad:
+                raise
+            skipped.append(Skip(row, number, f"expected {error.expected}, got {error.got}"))
+
+
+def _line(line: str, place: str, objects_only: bool) -> Any:
+    value = parse(line, place)
+    if objects_only and not isinstance(value, dict):
+        raise _no_object(place, value)
+    return value
+
+
+def _document(text: Text) -> str:
+    if text.source.path.stat().st_size > MAX_DOCUMENT:
+        raise DataError(
+            text.source.name, expected=f"a JSON document of at most {MAX_DOCUMENT >> 30} GiB", got="a larger one",
+            fix="write it as JSON lines (.jsonl), one object a line", code="document-too-large",
+        )
+    return text.all()
+
+
+def _elements(text: Text) -> Iterator[Any]:
+    """Elements of a top-level array, one at a time."""
+    document, name = _document(text), text.source.name
+    at = _skip_space(document, _skip_space(document, 0) + 1)
+    if document.startswith("]", at):
+        return _end(document, at + 1, name)
+    while True:
+        value, at = _value(document, at, name)
+        yield value
+        at = _skip_space(document, at)
+        if document.startswith("]", at):
+            return _end(document, at + 1, name)
+        if not document.startswith(",", at):
+            _fail(document, at, name, "a comma or ]", _shown(document, at))
+        at = _skip_space(document, at + 1)
+
+
+def _end(document: str, at: int, name: str) -> None:
+    at = _skip_space(document, at)
+    if at != len(document):
+        _fail(document, at, name, "the end of the file after the array", _shown(document, at))
+
+
+def _from_object(text: Text, notes: list[str]) -> list[Any]:
+    """Rows within a top-level object: its one list of objects, or its columns."""
+    value = parse(_document(text), text.source.name)
+    if not isinstance(value, dict):
+        raise _no_object(text.source.name, value)
+    lists = {key: v for key, v in value.items() if isinstance(v, list)}
+    tables = {key: v for key, v in lists.items() if v and all(isinstance(row, dict) for row in v)}
+    if len(tables) == 1:
+        (key, rows), others = next(iter(tables.items())), [k for k in value if k not in tables]
+        notes.append(f"the rows are the list {key!r}" + (f"; left out: {listing(others)}" if others else ""))
+        return list(rows)
+    if value and not tables and len(lists) == len(value) and len({len(v) for v in lists.values()}) == 1:
+        notes.append("the object's lists are the columns")
+        return [dict(zip(value, cells)) for cells in zip(*value.values())]
+    got = f"the lists {listing(list(tables))}" if tables else f"the keys {listing(list(value)) or '(none)'}"
+    raise DataError(
+        text.source.name, expected="a list of objects, or an object with one such list", got=f"an object with {got}",
+        fix="write the rows as a list of objects, or as JSON lines", code="not-rows",
+    )
+
+
+# -- strict parsing ---------------------------------------------------------------------------------------------------
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _Refused(json.dumps(twice), f"the key {twice!r} twice in one object", "remove one", "duplicate-key")
+    return made
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20 or abs(int(digits)) >= 2**63:
+        got = f"an integer of {len(digits.lstrip('-')):,} digits" if len(digits) > 40 else digits
+        raise _Refused(digits, got, "write it as text, in quotes", "number-too-large")
+    return int(digits)
+
+
+def _decimal(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise _Refused(digits, f"{shorten(digits)}, beyond 64-bit", "write it as text, in quotes", "number-too-large")
+    return value
+
+
+def _constant(word: str) -> NoReturn:
+    raise _Refused(word, word, "write null for an empty cell", "not-a-number")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_constant
+)
+
+
+def _skip_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    assert found is not None
+    return found.end()
+
+
+def _value(text: str, at: int, name: str) -> tuple[Any, int]:
+    """The value that begins at `at`, and where it ends."""
+    try:
+        value, end = _DECODER.raw_decode(text, at)
+    except RecursionError:
+        _too_deep(text, at, name)
+    except json.JSONDecodeError as error:
+        _fail(text, error.pos, name, "JSON", f"{_reason(error.msg)}: {_shown(text, error.pos)}")
+    except _Refused as refused:
+        where = _find(text, at, refused.token, 2 if refused.code == "duplicate-key" else 1)
+        _fail(text, where, name, "JSON that keeps its values", refused.why, refused.fix, refused.code)
+    if text.count("[", at, end) + text.count("{", at, end) > MAX_DEPTH:
+        _check_depth(text, at, end, name)
+    return value, end
+
+
+def _reason(message: str) -> str:
+    return message[0].lower() + message[1:]
+
+
+def _shown(text: str, at: int) -> str:
+    return repr(text[at : at + 20]) if at < len(text) else "the text ends"
+
+
+def _check_depth(text: str, at: int, end: int, name: str) -> None:
+    depth = 0
+    for token in _TOKENS.finditer(text, at, end):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth > MAX_DEPTH:
+            _too_deep(text, token.start(), name)
+
+
+def _too_deep(text: str, at: int, name: str) -> NoReturn:
+    _fail(text, at, name, f"at most {MAX_DEPTH} levels of lists and objects", "more", "flatten it", "too-deep")
+
+
+def _find(text: str, at: int, token: str, times: int) -> int:
+    """Where a token stands for the n-th time; the value's start where it is written in another way."""
+    places = (found.start() for found in _TOKENS.finditer(text, at) if found[0] == token)
+    return next(itertools.islice(places, times - 1, None), at)
+
+
+def _fail(
+    text: str, at: int, name: str, expected: str, got: str, fix: str = "mend the file there", code: str = "bad-json"
+) -> NoReturn:
+    line, column = text.count("\n", 0, at) + 1, at - (text.rfind("\n", 0, at) + 1) + 1
+    where = f"column {column}" if ", line " in name else f"line {line}, column {column}"
+    raise DataError(f"{name}, {where}", expected=expected, got=got, fix=fix, code=code)
