@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, SpecError, listing
-from .heads import bare, inputs, pool
+from .heads import bare, evaluating, inputs, pool
 from .outline import layer_list
 
 if TYPE_CHECKING:
@@ -42,24 +42,27 @@ def seeded(seed: int) -> Iterator[None]:
 def linear_targets(model: nn.Module, only: Sequence[str] = (), top: int = 0) -> str:
     """A regular expression, as peft reads it, of the linear maps inside the layers.
 
-    `only`: last parts of their names (`query`, `v_proj`), else all (arXiv 2305.14314); `top`: only in that many upper layers.
-    Raises SpecError (`unknown-target`) where a name fits none, ModelError where the layers cannot be told.
+    `only`: their names inside a layer, or the last parts of these (`query`, `v_proj`), else all (arXiv 2305.14314); `top`: only
+    in that many upper layers. Raises SpecError (`unknown-target`) where a name fits none, ModelError without known layers.
     """
     name, layers = _layers(model)
     inside = sorted({part for block in layers for part, module in block.named_modules() if _linear(module)})
-    for wanted in only:
-        if not any(part == wanted or part.endswith(f".{wanted}") for part in inside):
-            raise SpecError(
-                "option 'targets'",
-                expected="names of linear maps in a layer",
-                got=repr(wanted),
-                fix=f"this model has {listing(inside, 12)}",
-                code="unknown-target",
-            )
-    chosen = [part for part in inside if not only or any(part == w or part.endswith(f".{w}") for w in only)]
-    numbers = range(len(layers))[-top:] if top else range(len(layers))
-    which = rf"({'|'.join(map(str, numbers))})" if top else r"\d+"
+    chosen = sorted({part for wanted in only for part in _named(wanted, inside)}) if only else inside
+    which = rf"({'|'.join(map(str, range(len(layers))[-top:]))})" if top else r"\d+"
     return rf"{re.escape(name)}\.{which}\.({'|'.join(re.escape(part) for part in chosen)})"
+
+
+def _named(wanted: str, inside: Sequence[str]) -> list[str]:
+    found = [wanted] if wanted in inside else [part for part in inside if part.endswith(f".{wanted}")]
+    if not found:
+        raise SpecError(
+            "option 'targets'",
+            expected="names of linear maps in a layer",
+            got=repr(wanted),
+            fix=f"this model has {listing(inside, 12)}",
+            code="unknown-target",
+        )
+    return found
 
 
 def wrap(model: nn.Module, config: PeftConfig, seed: int) -> None:
@@ -83,14 +86,24 @@ def has_conv1d(model: nn.Module) -> bool:
     return any(type(module).__name__ == "Conv1D" for module in bare(model.backbone).modules())
 
 
-def prompt_sizes(model: nn.Module) -> dict[str, int]:
-    """What peft's prompt methods must know of the backbone, under their own names."""
-    config = bare(model.backbone).config
-    heads = getattr(config, "num_attention_heads", 0) or getattr(config, "n_heads", 0)
+def prompt_sizes(model: nn.Module, tokens: int, *, inside: bool = False) -> dict[str, int]:
+    """What peft's prompt methods must know of the backbone, under their own names.
+
+    `inside`: the learnt vectors stand in the layers, not beside the embeddings. Raises SpecError for a senseless number of tokens.
+    """
+    module, most = bare(model.backbone), model.source.positions
+    if tokens < 1 or (most and tokens > most // 2):
+        raise SpecError(
+            "option 'tokens'",
+            expected=f"1 to {most // 2 if most else 'a few hundred'}",
+            got=str(tokens),
+            fix="use fewer",
+            code="bad-option",
+        )
     return {
-        "token_dim": bare(model.backbone).get_input_embeddings().weight.shape[1],
+        "token_dim": model.source.hidden if inside else module.get_input_embeddings().weight.shape[1],
         "num_layers": len(_layers(model)[1]),
-        "num_attention_heads": heads,
+        "num_attention_heads": getattr(module.config, "num_attention_heads", 0) or 1,
         "num_transformer_submodules": 1,
     }
 
@@ -114,11 +127,9 @@ def check_virtual(model: nn.Module, method: str) -> None:
 
 
 def _vectors(module: nn.Module, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
-    was = module.training
-    module.eval()
-    batch = {"input_ids": ids_BT, "attention_mask": mask_BT}
-    hidden_BTD = module(**inputs(module, batch)).last_hidden_state
-    module.train(was)
+    with evaluating(module):
+        batch = {"input_ids": ids_BT, "attention_mask": mask_BT}
+        hidden_BTD = module(**inputs(module, batch)).last_hidden_state
     return pool(hidden_BTD, mask_BT, "mean")
 
 

@@ -6,12 +6,14 @@ Axes: B rows of a batch, T tokens, D features, C outputs.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import nn
 
+from ..errors import ModelError
 from .source import Backbone
 
 if TYPE_CHECKING:
@@ -47,6 +49,18 @@ def virtual_tokens(module: nn.Module) -> int:
     """How many learnt tokens a peft wrapper (prompt, prefix or P-tuning) puts in front of each text."""
     config = getattr(module, "active_peft_config", None)
     return config.num_virtual_tokens if getattr(config, "is_prompt_learning", False) else 0
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Dropout off inside, every part's own mode back afterwards."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 def set_dropout(model: nn.Module, rate: float) -> None:
@@ -86,7 +100,7 @@ class Pooled(nn.Module):
         super().__init__()
         self.backbone: Any = backbone.module
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(backbone.source.hidden, out)
+        self.head = nn.utils.skip_init(nn.Linear, backbone.source.hidden, out)
         self.pooling = pooling or backbone.source.pooling
         self.source = backbone.source
         self.spare = backbone.spare
@@ -111,6 +125,16 @@ class Pooled(nn.Module):
         if "hidden_BTD" in batch:
             assert self.cut is not None, "a batch of cached hidden states needs model.cut"
             return self.cut.above(batch)
+        extra, most = virtual_tokens(self.backbone), self.source.positions
+        tokens = batch["attention_mask"].shape[1]
+        if extra and most and tokens + extra > most:
+            raise ModelError(
+                f"a text of {tokens} tokens",
+                expected=f"at most {most - extra}, as {extra} of {most} positions are learnt tokens",
+                got=str(tokens),
+                fix="shorten texts (`max_length`) or use fewer learnt tokens",
+                code="text-too-long",
+            )
         return self.backbone(**inputs(self.backbone, batch)).last_hidden_state
 
     def set_head(self, weight_CD: torch.Tensor, bias_C: torch.Tensor) -> None:

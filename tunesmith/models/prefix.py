@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, final
 
 import torch
 from torch import nn
 
-from .heads import bare, inputs, virtual_tokens
+from .heads import bare, evaluating, inputs, virtual_tokens
 from .outline import layer_list
 
 Batch = Mapping[str, torch.Tensor]
@@ -67,7 +66,7 @@ class Cut:
 
         handle = _layers(self.module)[1][self.layer].register_forward_pre_hook(stop, with_kwargs=True, prepend=True)
         try:
-            with _evaluating(self.module), torch.inference_mode():
+            with evaluating(self.module), torch.inference_mode():
                 self.module(**inputs(self.module, batch))
         except _Reached:
             pass
@@ -124,7 +123,7 @@ def cut(model: nn.Module, layer: int) -> Cut | None:
 
 def _exact(made: Cut, module: nn.Module) -> bool:
     batch = _tiny(bare(module))
-    with _evaluating(module), torch.no_grad():
+    with evaluating(module), torch.no_grad():
         whole_BTD = module(**inputs(module, batch)).last_hidden_state
         parts_BTD = made.above({**batch, "hidden_BTD": made.below(batch)})
     difference = (whole_BTD - parts_BTD)[batch["attention_mask"].bool()]
@@ -149,7 +148,7 @@ def _shapes(module: nn.Module, layers: nn.ModuleList) -> list[int]:
 
     handles = [block.register_forward_hook(note) for block in layers]
     try:
-        with _evaluating(module), torch.no_grad():
+        with evaluating(module), torch.no_grad():
             module(**inputs(module, _tiny(bare(module))))
     finally:
         for handle in handles:
@@ -178,15 +177,3 @@ def _layers(module: nn.Module) -> tuple[str, nn.ModuleList]:
     found = layer_list(module)
     assert found is not None
     return found
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Dropout off inside, every part's own mode back afterwards."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
