@@ -1,7 +1,7 @@
 """Archives: unpacked into a folder of our own, or refused whole before a byte is written.
 
-Refused: members with absolute paths, `..`, backslashes or drive letters; links and devices; encrypted archives; more than
-MAX_ENTRIES members, MAX_BYTES bytes, or MAX_RATIO bytes out of one (counted while reading, whatever the header says).
+Refused: members with absolute paths, `..`, backslashes or drive letters; links and devices; encrypted archives; more
+than MAX_ENTRIES members, MAX_BYTES bytes, or MAX_RATIO bytes out of one (counted while reading).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """CSV and its kin, to the letter: every row that is not loaded is named, no cell is changed.
 
 Rows are parsed by the standard library's strict parser, line by line, because a message needs the line and cells must
-keep their bytes. (DuckDB 2.0 reads the same file 2.3 times as fast, but drops a cell where CR, LF and CRLF are mixed, and
-takes the first row of a file without header for names.)
+keep their bytes. (DuckDB 2.0 reads the same file 2.3 times as fast, but drops a cell where CR, LF and CRLF are mixed,
+and takes the first row of a file without header for names.)
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ def _closing(text: str, at: int, dialect: Dialect) -> int:
 
 
 def _check_last_quote(text: Text, dialect: Dialect) -> None:
-    """Quick refusal of a large file whose last quote opens a cell and leaves an odd number of quotes: it never closes."""
+    """Quick refusal of a large file with an odd number of quotes, the last of which opens a cell: it never closes."""
     if text.codec not in ("utf-8", "utf-8-sig"):
         return
     quote, opens = dialect.quote.encode(), (dialect.delimiter.encode(), b"\n", b"\r")

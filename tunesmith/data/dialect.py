@@ -1,7 +1,7 @@
 """How a delimited file is written: what parts the cells, what quotes do, whether the first line names the columns.
 
-A reading is right when every row of the sample has the same number of cells, two or more. Where two readings are equally
-good, nobody guesses: the error shows both. What was found is noted in the ledger.
+A reading is right when every row of the sample has the same number of cells, two or more. Where two readings are
+equally good, nobody guesses: the error shows both. What was found is noted in the ledger.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
 _ONE_COLUMN = "\x1f"
 """Stands for no delimiter: a character that no text holds."""
 _USUAL = frozenset(
-    "text label class category target sentence sentence1 sentence2 review comment message title body content document question"
-    " answer query premise hypothesis score rating stars sentiment intent emotion topic tags labels id index name date split"
-    " 文本 标签 内容 类别".split()
+    "text label class category target sentence sentence1 sentence2 review comment message title body content document"
+    " question answer query premise hypothesis score rating stars sentiment intent emotion topic tags labels id index"
+    " name date split 文本 标签 内容 类别".split()
 )
 """Names that columns often have."""
 
@@ -36,7 +36,7 @@ _USUAL = frozenset(
 class Dialect:
     """One way to read a delimited file. `quote` empty: quotes are characters like any other.
 
-    `backslash`: it stands before quotes within a cell. `space`: after a delimiter it is left out. `skip`: lines before the rows.
+    `backslash`: it stands before quotes within a cell. `space`: it is left out after a delimiter. `skip`: lines to pass.
     """
 
     delimiter: str
@@ -117,13 +117,13 @@ def _other_quotings(delimiter: str, lines: Sequence[str]) -> list[Dialect]:
     marks = (
         (Dialect(delimiter, space=True), f'{delimiter} "' in sample),
         (Dialect(delimiter, backslash=True), '\\"' in sample),
-        (Dialect(delimiter, quote="'"), '"' not in sample and bool(re.search(rf"(^|{re.escape(delimiter)})'", sample, re.M))),
+        (Dialect(delimiter, quote="'"), '"' not in sample and re.search(rf"(^|{re.escape(delimiter)})'", sample, re.M)),
     )
     return [dialect for dialect, shown in marks if shown]
 
 
 def _quotes_are_marks(rows: list[list[str]]) -> bool:
-    """In rows read with quotes left in: a writer put them there (a whole column has them, or inner ones are doubled)."""
+    """In rows read with quotes left in: a writer put them there (a whole column has them, or doubled ones inside)."""
     if any('""' in cell[1:-1] for row in rows for cell in row if len(cell) > 2 and cell[0] == cell[-1] == '"'):
         return True
     below = rows[1:] or rows
@@ -181,8 +181,8 @@ def _doubtful(readings: list[_Reading], text: Text) -> DataError:
     shown = [f"{r.dialect.words} gives {r.width} cells ({listing(r.rows[0], 4)})" for r in readings]
     choices = " or ".join(f"--delimiter {DELIMITERS[r.dialect.delimiter]}" for r in readings)
     return DataError(
-        text.source.name, expected="one way to part the cells", got=f"{len(shown)} that fit all rows: {'; '.join(shown)}",
-        fix=f"say {choices}", code="doubtful-delimiter",
+        text.source.name, expected="one way to part the cells",
+        got=f"{len(shown)} that fit all rows: {'; '.join(shown)}", fix=f"say {choices}", code="doubtful-delimiter",
     )
 
 
@@ -205,8 +205,8 @@ def _single(lines: Sequence[str], text: Text) -> _Reading:
 def has_header(rows: Sequence[Sequence[str]], wanted: bool | str) -> bool:
     """Whether the first row names the columns.
 
-    It does where a column is all numbers but for its first cell, or a first cell is a usual name; it does not where a first
-    cell is a number, appears again below in its column, or is a sentence.
+    It does where a column is all numbers but for its first cell, or a first cell is a usual name; it does not where a
+    first cell is a number, appears again below in its column, or is a sentence.
     """
     if isinstance(wanted, bool):
         return wanted
@@ -234,7 +234,7 @@ def _is_sentence(cell: str) -> bool:
 
 
 def names_of(first: Sequence[str], headed: bool) -> list[str]:
-    """Column names: the first row's, stripped of outer space; `column_1`... where there is no header or a name is empty."""
+    """Column names: the first row's, without outer space; `column_1`... where there is no header or no name."""
     return [(cell.strip() if headed else "") or f"column_{i}" for i, cell in enumerate(first, 1)]
 
 

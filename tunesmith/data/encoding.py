@@ -63,15 +63,15 @@ class Text:
 def too_long(name: str, line: int) -> DataError:
     """The error for a line or cell over the limit."""
     return DataError(
-        f"{name}, line {line}", expected=f"cells and lines of at most {MAX_LINE >> 20} MiB", got="a longer one: field over limit",
-        fix="check the quotes and line ends there, or cut the text", code="field-over-limit",
+        f"{name}, line {line}", expected=f"cells and lines of at most {MAX_LINE >> 20} MiB",
+        got="a longer one: field over limit", fix="check the quotes and line ends there, or cut the text", code="field-over-limit",
     )
 
 
 def open_text(source: Source, wanted: str) -> Text:
     """The file as text in the `wanted` encoding, or (`auto`) what its first bytes say, else UTF-8.
 
-    Raises DataError, with byte and line, where bytes do not fit the encoding or are NUL; SpecError for an unknown encoding.
+    Raises DataError, with byte and line, where bytes do not fit or are NUL; SpecError for an unknown encoding.
     """
     text = Text(source, _codec(source, wanted))
     _check(text)
@@ -89,8 +89,8 @@ def _codec(source: Source, wanted: str) -> str:
         "a".encode(codec)
     except (LookupError, TypeError, ValueError):
         raise SpecError(
-            "data.encoding", expected="the name of a text encoding", got=repr(wanted), fix="say utf-8, latin-1, utf-16, cp1252...",
-            code="unknown-encoding",
+            "data.encoding", expected="the name of a text encoding", got=repr(wanted),
+            fix="say utf-8, latin-1, utf-16, cp1252...", code="unknown-encoding",
         ) from None
     return by_bom if codec == "utf-8" and by_bom == "utf-8-sig" else codec
 
@@ -135,5 +135,5 @@ def _nul(text: Text, line: int) -> DataError:
     with open(text.source.path, "rb") as file:
         head = file.read(4000)
     wide = head[1::2].count(0) > 0.4 * len(head[1::2]) or head[::2].count(0) > 0.4 * len(head[::2])
-    fix = "it looks like UTF-16 without a mark: say --encoding utf-16-le" if wide else "remove it, or save the file anew"
+    fix = "it looks like UTF-16: say --encoding utf-16-le" if wide else "remove it, or save the file anew"
     return DataError(f"{text.source.name}, line {line}", expected="text", got="a NUL byte", fix=fix, code="nul-byte")

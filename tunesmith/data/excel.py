@@ -53,9 +53,9 @@ def _sheet(source: Source) -> tuple[list[Row], list[str]]:
         # openpyxl warns of styles and validations that it leaves out; they are not data.
         warnings.filterwarnings("ignore", module="openpyxl")
         try:
-            book = openpyxl.load_workbook(source.path, read_only=True, data_only=True, keep_links=False)
-            sheets = [(sheet.title, list(_rows(sheet))) for sheet in book.worksheets if sheet.sheet_state == "visible"]
-            book.close()
+            with open(source.path, "rb") as file:
+                book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+                sheets = [(s.title, list(_rows(s))) for s in book.worksheets if s.sheet_state == "visible"]
         except Exception as error:  # openpyxl raises whatever its parsers do
             raise DataError(
                 source.name, expected="an Excel workbook (.xlsx)", got=shorten(f"{type(error).__name__}: {error}", 120),

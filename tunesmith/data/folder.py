@@ -40,7 +40,7 @@ def shards(folder: Path, name: str) -> list[Path]:
 
 
 def load(folder: Path, name: str, options: Data) -> Loaded:
-    """Columns `text` and `label`: each subfolder's name is the label of the texts (.txt) in it, in the order of the names.
+    """Columns `text` and `label`: each subfolder's name is the label of the texts (.txt) in it, in order of the names.
 
     Raises DataError where there are no texts, or one is no text; with `bad_rows: skip` such are left out and listed.
     """
@@ -78,7 +78,8 @@ def _add(
 
 def _loaded(texts: list[tuple[str, str, str]], skipped: list[Skip], others: list[str], labels: int) -> Loaded:
     names, cells, given = zip(*texts)
-    table = normalise(pa.table({"text": pa.array(cells, pa.large_string()), "label": pa.array(given, pa.large_string())}))
+    columns = [pa.array(cells, pa.large_string()), pa.array(given, pa.large_string())]
+    table = normalise(pa.table(columns, names=["text", "label"]))
     notes = [f"a folder per label: {labels:,} labels, a text in each file"]
     notes += [f"passed over {len(others):,} other files: {listing(others)}"] if others else []
     return Loaded(table, True, tuple(notes), tuple(skipped), tuple(Part(name, 1, single=True) for name in names))
@@ -107,7 +108,8 @@ def _entries(folder: Path) -> list[Path]:
 def _labels(folder: Path) -> list[Path]:
     """Subfolders that hold texts. A linked folder may lead anywhere, so it is none."""
     below = [p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")]
-    return sorted((p for p in below if any(f.suffix.lower() in TEXTS for f in p.iterdir())), key=lambda p: _natural(p.name))
+    holding = [p for p in below if any(file.suffix.lower() in TEXTS for file in p.iterdir())]
+    return sorted(holding, key=lambda p: _natural(p.name))
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

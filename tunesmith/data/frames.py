@@ -37,8 +37,8 @@ def to_arrow(frame: Any) -> pa.Table:
         table = _convert(frame)
     except REFUSALS as error:
         raise DataError(
-            "frame", expected="columns of one kind", got=" ".join(str(error).split()), fix="write each column in one way",
-            code="mixed-types",
+            "frame", expected="columns of one kind", got=" ".join(str(error).split()),
+            fix="write each column in one way", code="mixed-types",
         ) from None
     check_names(table.column_names, "frame")
     if not table.num_rows or not table.num_columns:

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face Hub: `hf://owner/name`, then a file, a folder (a configuration) or a split, then `@revision`.
+"""Data sets of the Hugging Face Hub: `hf://owner/name`, then a file, a folder or a split, then `@revision`.
 
 Only plain files with rows are fetched, never a data set's script. What was fetched once is read offline.
 """
@@ -46,33 +46,51 @@ def fetch(address: str) -> list[tuple[str, Path]]:
 
     Raises DataError where there is no such data set, file or split, or the Hub cannot be reached and nothing is kept.
     """
-    from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+    from huggingface_hub.errors import RepositoryNotFoundError
 
     wanted = parse(address)
     try:
-        files, revision = _listed(HfApi(), wanted)
-        chosen = choose(files, wanted)
-        paths = [hf_hub_download(wanted.repo, name, repo_type="dataset", revision=revision) for name in chosen]
+        found = _fetched(wanted)
+    except DataError:
+        raise
     except RepositoryNotFoundError:
         raise DataError(
             address, expected="a public data set of the Hub", got=f"none called {wanted.repo!r} (or it needs a login)",
             fix="check the name on huggingface.co/datasets, or give a local file", code="no-such-dataset",
         ) from None
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
-        raise _unreachable(wanted, error) from None
-    return [(f"{PREFIX}{wanted.repo}/{name}", Path(path)) for name, path in zip(chosen, paths)]
+    except Exception as error:  # each transport of the Hub's client raises errors of its own
+        found = _kept(wanted)
+        if not found:
+            raise _unreachable(wanted, error) from None
+    return [(f"{PREFIX}{wanted.repo}/{name}", Path(path)) for name, path in found]
 
 
-def _listed(api: object, wanted: Address) -> tuple[list[str], str | None]:
-    """Files of the data set, and the revision they are of; the Hub's own Parquet where the owner keeps no plain files."""
-    from huggingface_hub import HfApi
+def _fetched(wanted: Address) -> list[tuple[str, str]]:
+    """Files of the data set; of the Hub's own Parquet copy where the owner keeps no plain files."""
+    from huggingface_hub import HfApi, hf_hub_download
 
-    assert isinstance(api, HfApi)
-    files = api.list_repo_files(wanted.repo, repo_type="dataset", revision=wanted.revision)
-    if any(map(_readable, files)) or wanted.revision:
-        return files, wanted.revision
-    return api.list_repo_files(wanted.repo, repo_type="dataset", revision=CONVERTED), CONVERTED
+    api, revision = HfApi(), wanted.revision
+    files = api.list_repo_files(wanted.repo, repo_type="dataset", revision=revision)
+    if not any(map(_readable, files)) and not revision:
+        revision = CONVERTED
+        files = api.list_repo_files(wanted.repo, repo_type="dataset", revision=revision)
+    chosen = choose(files, wanted)
+    return [(name, hf_hub_download(wanted.repo, name, repo_type="dataset", revision=revision)) for name in chosen]
+
+
+def _kept(wanted: Address) -> list[tuple[str, str]]:
+    """Files of the data set that were fetched before."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(
+            snapshot_download(wanted.repo, repo_type="dataset", revision=wanted.revision, local_files_only=True)
+        )
+    except (LocalEntryNotFoundError, OSError, ValueError):
+        return []
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return [(name, str(folder / name)) for name in choose(files, wanted)]
 
 
 def choose(files: Sequence[str], wanted: Address) -> list[str]:
@@ -112,10 +130,8 @@ def _one_configuration(names: list[str], wanted: Address) -> list[str]:
 
 
 def _nothing(files: Sequence[str], wanted: Address) -> list[str]:
-    raise DataError(
-        wanted.shown, expected=f"a file, folder or split {wanted.rest!r}" if wanted.rest else "files with rows", got="none",
-        fix=nearest(wanted.rest, files), code="no-such-file",
-    )
+    expected = f"a file, folder or split {wanted.rest!r}" if wanted.rest else "files with rows"
+    raise DataError(wanted.shown, expected=expected, got="none", fix=nearest(wanted.rest, files), code="no-such-file")
 
 
 def _readable(name: str) -> bool:

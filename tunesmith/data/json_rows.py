@@ -1,7 +1,7 @@
 """JSON and JSON lines, strictly: what RFC 8259 does not allow is refused with its line and column.
 
-Also refused, because a value would be lost without a word: duplicate keys, NaN and Infinity, numbers that no 64-bit type
-holds, a column that is a text in one row and an object in another.
+Also refused, because a value would be lost without a word: duplicate keys, NaN and Infinity, numbers beyond 64 bits, a
+column that is a text in one row and an object in another.
 """
 
 from __future__ import annotations

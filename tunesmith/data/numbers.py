@@ -1,4 +1,4 @@
-"""Which text columns are numbers: only those whose every filled cell is written as one, so that nothing is lost by the cast.
+"""Which text columns are numbers: only those whose every filled cell is written as one, so that a cast loses nothing.
 
 `007`, `+49301234`, `1,234`, `12345678901234567890`, `NaN` and `1e999` stay text.
 """

@@ -1,7 +1,7 @@
 """What a table's columns are like: the facts from which tasks guess roles.
 
-Counts, lengths and ranges are over all rows, in Arrow. What needs a look inside texts (words, tags, patterns) is taken from
-at most SAMPLE rows, spread evenly over the table. Every kind has one rule, in one small function, asked in `_RULES`' order.
+Counts, lengths and ranges are over all rows, in Arrow. What needs a look inside texts (words, tags, patterns) is taken
+from at most SAMPLE rows, spread evenly over the table. Every kind has one rule, in one small function (`_RULES`).
 """
 
 from __future__ import annotations

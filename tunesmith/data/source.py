@@ -1,4 +1,4 @@
-"""Files before they are read: what is at a path, what its first bytes say it is, and what every reader takes and gives."""
+"""Files before they are read: what is at a path, what its first bytes say, and what every reader takes and gives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ READABLE = (*TEXT_SUFFIXES, *JSON_SUFFIXES, ".parquet", *ARROW_SUFFIXES, ".xlsx"
 WHAT_IS_READ = "CSV, TSV, JSON, JSONL, Parquet, Arrow or Excel (.xlsx), plain, .gz or .zip"
 
 CODE_SUFFIXES = (
-    ".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth", ".ckpt", ".bin", ".npy", ".npz", ".mdl", ".rds", ".rdata", ".mat", ".h5",
+    ".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth", ".ckpt", ".bin", ".npy", ".npz", ".mdl", ".rds", ".rdata",
+    ".mat", ".h5",
 )
 """Refused unopened: reading most of them can run code that somebody put there."""
 
@@ -35,7 +36,8 @@ MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"FEA1", "", "a Feather file of version 1"),
     (b"\xd0\xcf\x11\xe0", "", "an old Excel (.xls) or Word file"),
     (b"BZh", "", "a bzip2 file"), (b"\xfd7zXZ", "", "an xz file"), (b"7z\xbc\xaf", "", "a 7-Zip file"),
-    (b"\x28\xb5\x2f\xfd", "", "a Zstandard file"), (b"Rar!", "", "a RAR file"), (b"SQLite format 3", "", "an SQLite database"),
+    (b"\x28\xb5\x2f\xfd", "", "a Zstandard file"), (b"Rar!", "", "a RAR file"),
+    (b"SQLite format 3", "", "an SQLite database"),
     (b"%PDF", "", "a PDF file"), (b"\x89PNG", "", "a PNG image"), (b"\xff\xd8\xff", "", "a JPEG image"),
     (b"GIF8", "", "a GIF image"), (b"\x7fELF", "", "a program"), (b"\x80\x02", "", "a Python pickle"),
     (b"\x80\x03", "", "a Python pickle"), (b"\x80\x04", "", "a Python pickle"), (b"\x80\x05", "", "a Python pickle"),
@@ -77,7 +79,7 @@ class Loaded:
 def locate(path: str) -> Path:
     """The file or folder at a path.
 
-    Raises DataError where there is none (with the nearest names), and for pipes, sockets and devices, which could block.
+    Raises DataError where there is none (with the nearest names), and for pipes and devices, which could block.
     """
     if "\0" in path or not path:
         raise DataError("data", expected="a path", got=repr(path), fix="give the path of a file", code="bad-path")
@@ -88,27 +90,36 @@ def locate(path: str) -> Path:
         raise _missing(found, error) from None
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise DataError(
-            path, expected="a file or a folder", got=_mode_name(mode), fix="save the rows in a file and give that", code="not-a-file"
+            path, expected="a file or a folder", got=_mode_name(mode), fix="save the rows in a file and give that",
+            code="not-a-file",
         )
     return found
 
 
 def _mode_name(mode: int) -> str:
-    kinds = ((stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
+    kinds = (
+        (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device")
+    )
     return next((name for test, name in kinds if test(mode)), "something else")
 
 
 def _missing(path: Path, error: OSError) -> DataError:
     if isinstance(error, PermissionError):
-        return DataError(str(path), expected="a file that may be read", got="no permission", fix="check its rights", code="no-permission")
+        return DataError(
+            str(path), expected="a file that may be read", got="no permission", fix="check its rights",
+            code="no-permission",
+        )
     folder = path.parent
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     missing = path.relative_to(folder).parts[0] if folder in path.parents else path.name
     names = sorted(os.listdir(folder)) if os.access(folder, os.R_OK) else []
     close = difflib.get_close_matches(missing, names, n=3, cutoff=0.5)
-    fix = f"did you mean {' or '.join(map(repr, close))}?" if close else f"in {str(folder)!r} there is {listing(names, 8) or 'nothing'}"
-    return DataError(str(path), expected="a file or folder", got=f"no {missing!r} in {str(folder)!r}", fix=fix, code="no-such-file")
+    fix = f"there is {listing(names, 8) or 'nothing'}"
+    if close:
+        fix = f"did you mean {' or '.join(map(repr, close))}?"
+    got = f"no {missing!r} in {str(folder)!r}"
+    return DataError(str(path), expected="a file or folder", got=got, fix=fix, code="no-such-file")
 
 
 def refuse_code(name: str, path: str) -> None:
@@ -116,13 +127,13 @@ def refuse_code(name: str, path: str) -> None:
     suffix = Path(path).suffix.lower()
     if suffix in CODE_SUFFIXES:
         raise DataError(
-            name, expected=WHAT_IS_READ, got=f"a {suffix} file, refused unopened: such files can run code when they are read",
-            fix="write the rows as CSV, JSONL or Parquet and give that", code="can-run-code",
+            name, expected=WHAT_IS_READ,
+            got=f"a {suffix} file, refused unopened: such files can run code when they are read", fix="write the rows as CSV, JSONL or Parquet and give that", code="can-run-code",
         )
 
 
 def kind_of(source: Source) -> str:
-    """`delimited`, `json`, `parquet`, `arrow`, `excel`, `zip` or `gzip`: what the first bytes say, checked against the name.
+    """`delimited`, `json`, `parquet`, `arrow`, `excel`, `zip` or `gzip`: by the first bytes, checked against the name.
 
     Raises DataError for empty files, for formats that are not read, and where name and content contradict each other.
     """
@@ -143,8 +154,8 @@ _SUFFIXES_OF = {
     "parquet": (".parquet", ".pq", ""), "arrow": (*ARROW_SUFFIXES, ""), "zip": (".zip",), "gzip": (".gz",),
 }
 _BINARY = {
-    ".parquet": "a Parquet file", ".pq": "a Parquet file", ".zip": "a ZIP file", ".gz": "a gzip file", ".xlsx": "an Excel file",
-    ".xlsm": "an Excel file", ".arrow": "an Arrow file", ".feather": "an Arrow file", ".ipc": "an Arrow file",
+    ".parquet": "a Parquet file", ".pq": "a Parquet file", ".zip": "a ZIP file", ".gz": "a gzip file",
+    ".xlsx": "an Excel file", ".xlsm": "an Excel file", ".arrow": "an Arrow file", ".feather": "an Arrow file", ".ipc": "an Arrow file",
     ".arrows": "an Arrow file",
 }
 
@@ -156,14 +167,17 @@ def _head(source: Source) -> bytes:
     except OSError as error:
         raise _missing(source.path, error) from None
     if not head:
-        raise DataError(source.name, expected="rows", got="an empty file: no rows", fix="check the file", code="empty-file")
+        raise DataError(
+            source.name, expected="rows", got="an empty file: no rows", fix="check the file", code="empty-file"
+        )
     return head
 
 
 def _text_kind(source: Source, head: bytes) -> str:
     if source.suffix in _BINARY:
         raise DataError(
-            source.name, expected=f"{_BINARY[source.suffix]}, as its name says", got=f"something that is not ({_shown(head)})",
+            source.name, expected=f"{_BINARY[source.suffix]}, as its name says",
+            got=f"something else (not {_BINARY[source.suffix]}: it begins with {head[:8]!r})",
             fix="check that the file is whole and named right", code="wrong-magic",
         )
     if source.suffix in JSON_SUFFIXES:
@@ -171,10 +185,6 @@ def _text_kind(source: Source, head: bytes) -> str:
     if source.suffix in TEXT_SUFFIXES:
         return "delimited"
     return "json" if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else "delimited"
-
-
-def _shown(head: bytes) -> str:
-    return f"it begins with {head[:8]!r}"
 
 
 def _contradiction(source: Source, words: str) -> DataError:

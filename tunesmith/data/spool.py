@@ -27,7 +27,6 @@ SEGMENT = 32 << 20
 """Bytes of rows that are written at once."""
 VERSION = 1
 """Part of the names in the cache: raise it when the readers' rules change."""
-_KEY = b"tunesmith"
 
 
 def cache_folder() -> Path:
@@ -81,19 +80,17 @@ class Spool:
         if self._bytes > (SEGMENT if self._segments else LARGE):
             self._flush()
 
-    def finish(
-        self, change: Callable[[pa.Table], pa.Table] = lambda batch: batch, about: Loaded | None = None
-    ) -> pa.Table:
+    def finish(self, change: Callable[[pa.Table], pa.Table] = lambda batch: batch) -> pa.Table:
         """All rows as one table, each batch passed through `change` (a cast of columns).
 
-        `about` is kept in the file with them. Raises ResourceError where the disk is full.
+        Raises ResourceError where the disk is full.
         """
         if not self._segments:
             return _concat([change(batch) for batch in self._batches])
         self._flush()
         schema = unify([change(batch.slice(0, 0)).schema for batch in self._stored()])
         path = self._target or Path(self._folder()) / "table.arrow"
-        return write_table(path, schema, (change(batch) for batch in self._stored()), about)
+        return write_table(path, schema, (change(batch) for batch in self._stored()))
 
     def clear(self) -> None:
         """Forget all batches."""
@@ -140,12 +137,11 @@ def open_table(path: Path) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
-def write_table(path: Path, schema: pa.Schema, batches: Iterator[pa.Table], about: Loaded | None = None) -> pa.Table:
+def write_table(path: Path, schema: pa.Schema, batches: Iterator[pa.Table]) -> pa.Table:
     """Write batches beside `path`, rename, and give them memory-mapped. Raises ResourceError where the disk is full."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    described = schema.with_metadata({_KEY: _describe(about)}) if about else schema.remove_metadata()
     try:
-        _write(beside, described, batches)
+        _write(beside, schema.remove_metadata(), batches)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
@@ -156,7 +152,7 @@ def _write(path: Path, schema: pa.Schema, batches: Iterator[pa.Table]) -> None:
     try:
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
             for batch in batches:
-                writer.write_table(conform(batch, schema).replace_schema_metadata(schema.metadata))
+                writer.write_table(conform(batch, schema))
     except OSError as error:
         raise disk_error(path, error) from None
 
@@ -169,23 +165,25 @@ def disk_error(path: Path, error: OSError) -> ResourceError:
     )
 
 
-# -- what is kept with the rows ---------------------------------------------------------------------------------------
+# -- what is kept beside the rows -------------------------------------------------------------------------------------
 
 
-def _describe(about: Loaded) -> bytes:
-    skipped = [asdict(skip) for skip in about.skipped]
-    return json.dumps({"headed": about.headed, "notes": about.notes, "skipped": skipped}).encode()
+def remember(path: Path, loaded: Loaded) -> None:
+    """Keep what was said about the rows at `path`, where they were large enough to be written there."""
+    if not path.is_file():
+        return
+    about = {"headed": loaded.headed, "notes": loaded.notes, "skipped": [asdict(skip) for skip in loaded.skipped]}
+    beside = path.with_suffix(f".{os.getpid()}.part")
+    beside.write_text(json.dumps(about), "utf-8")
+    os.replace(beside, path.with_suffix(".json"))
 
 
 def recall(path: Path) -> Loaded | None:
-    """What was read before and kept at this path; None where nothing (whole) is there."""
-    if not path.is_file():
-        return None
+    """What was read before and kept at `path`; None where nothing (whole) is there."""
     try:
+        kept = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        skipped = tuple(Skip(**skip) for skip in kept["skipped"])
         table = open_table(path)
-        kept = json.loads(table.schema.metadata[_KEY])
     except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError):
         return None
-    os.utime(path)
-    skipped = tuple(Skip(**skip) for skip in kept["skipped"])
-    return Loaded(table.replace_schema_metadata(None), kept["headed"], tuple(kept["notes"]), skipped)
+    return Loaded(table, kept["headed"], tuple(kept["notes"]), skipped)
