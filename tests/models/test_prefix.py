@@ -6,6 +6,7 @@ import torch
 from tests.models import tiny
 from tunesmith.models import prefix
 from tunesmith.models.outline import outline
+from tunesmith.registry import STRATEGIES
 
 CUTTABLE = [
     "bert",
@@ -106,3 +107,31 @@ def test_weights_are_shared_not_copied():
 
 def test_above_the_last_layer_the_last_layer_is_cut():
     assert prefix.cut(tiny.pooled("bert"), 3).layer == 2
+
+
+@pytest.mark.parametrize("family", ["bert", "llama", "gpt2"])
+@pytest.mark.parametrize(("name", "options"), [("lora", {"layers": 1}), ("adapters", {"width": 4}), ("ia3", {}), ("dora", {})])
+def test_a_backbone_with_adapters_is_cut_as_exactly(family, name, options):
+    model, batch = tiny.pooled(family), tiny.batch()
+    STRATEGIES.load(name).build(options, name).shape(model, 0)
+    with torch.no_grad():
+        for parameter in model.backbone.parameters():
+            parameter += 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+    model.eval()
+    model.cut = prefix.cut(model, 2)
+    cached = {"hidden_BTD": model.cut.below(batch), "attention_mask": batch["attention_mask"]}
+    torch.testing.assert_close(model(cached), model(batch), rtol=0, atol=1e-6)
+    shape = outline(model)
+    above = {name for name in shape.adapters if shape.depths[name] == 3}
+    for parameter_name, parameter in model.named_parameters():
+        parameter.requires_grad_(parameter_name in above)
+    whole, parts = _gradients(model, batch, above), _gradients(model, cached, above)
+    assert whole
+    for parameter_name in whole:
+        torch.testing.assert_close(parts[parameter_name], whole[parameter_name], rtol=1e-6, atol=1e-6)
+
+
+def test_virtual_tokens_forbid_a_cut():
+    model = tiny.pooled("llama")
+    STRATEGIES.load("prompt").build({"tokens": 3}, "prompt").shape(model, 0)
+    assert prefix.cut(model, 1) is None

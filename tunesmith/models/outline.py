@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 from torch import nn
 
 from ..strategy import Outline

@@ -106,7 +106,8 @@ class Cut:
 def cut(model: nn.Module, layer: int) -> Cut | None:
     """The model's backbone cut below `layer` (0: after the embeddings), or None where that is not possible exactly.
 
-    A `layer` past the last one is the last one: what follows the layers is cheap. Make it after a strategy has shaped the model, and again if the backbone is wrapped anew.
+    A `layer` past the last one is the last one: what follows the layers is cheap. Make the cut after a strategy has shaped the
+    model, and again if the backbone is wrapped anew.
     """
     module = model.backbone
     found = layer_list(module)
