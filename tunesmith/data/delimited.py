@@ -26,9 +26,6 @@ from .numbers import Numbers
 from .source import Loaded, Skip, Source
 from .spool import LARGE, Spool
 
-BATCH = 20_000
-"""Rows that exist as Python objects at one time."""
-BATCH_CHARS = 32 << 20
 MAX_RETRIES = 1000
 """Broken quotes in one file after which reading on would be guesswork."""
 
@@ -104,39 +101,46 @@ class _Rows:
         self._retries = 0
 
     def batches(self, headed: bool) -> Iterator[list[list[str]]]:
-        """Lists of at most BATCH rows, after the header."""
+        """Lists of rows after the header, a few megabytes each."""
         self._row = -1 if headed else 0
-        batch: list[list[str]] = []
-        start = self._lines.chars
-        for row in self._whole_rows():
-            self._row += 1
-            if self._row:
-                batch.append(row)
-            if len(batch) == BATCH or self._lines.chars - start > BATCH_CHARS:
-                yield batch
-                batch, start = [], self._lines.chars
-        if batch:
-            yield batch
+        while block := self._lines.block():
+            names = self._row < 0
+            batch = self._at_once(block)
+            if batch is None:
+                batch = list(self._one_by_one(block))
+            if rows := batch[1:] if names else batch:
+                yield rows
 
-    def _whole_rows(self) -> Iterator[list[str]]:
+    def _at_once(self, block: list[str]) -> list[list[str]] | None:
+        """The rows of whole lines, where nothing is wrong with any of them; None: look at them one by one."""
+        try:
+            batch = list(self._dialect.rows(iter(block)))
+        except csv.Error:
+            return None
+        if set(map(len, batch)) != {self._width}:
+            return None
+        self._lines.passed(block)
+        self._row += len(batch)
+        return batch
+
+    def _one_by_one(self, block: list[str]) -> Iterator[list[str]]:
+        """The rows that begin in these lines; the last may go on beyond them."""
+        self._lines.give_back(block)
         reader = self._dialect.rows(self._lines)
-        width = self._width
-        while True:
-            self._lines.begin()
+        while self._lines.begin():
             try:
                 row = next(reader)
-            except StopIteration:
-                return
             except csv.Error as error:
                 self._broken(str(error))
                 reader = self._dialect.rows(self._lines)
                 continue
-            if len(row) == width:
+            if len(row) == self._width:
+                self._row += 1
                 yield row
             elif not row or len(row) == 1 and not row[0].strip():
                 self.blank += 1
             else:
-                self._refuse(f"{width} cells", f"{len(row)}", "ragged-row", shorten(row[-1]))
+                self._refuse(f"{self._width} cells", f"{len(row)}", "ragged-row", shorten(row[-1]))
 
     def _broken(self, why: str) -> None:
         """A row whose quotes are wrong. Where rows may be skipped, reading goes on at the line after its first."""
@@ -185,47 +189,57 @@ def unclosed(name: str, line: int) -> DataError:
 
 @final
 class _Lines:
-    """Physical lines with their numbers; keeps those of the current row, so that reading can go back to its second."""
+    """Physical lines with their numbers, in blocks or one by one; keeps those of the current row, to go back to its second."""
 
     def __init__(self, text: Text, skip: int) -> None:
-        self._source = text.lines()
+        self._blocks = text.blocks()
         self._back: deque[str] = deque()
         self._record: list[str] = []
         self.ended = False
-        self.chars = self.held = 0
-        self._next = 1
+        self.held = 0
+        self._next = self._limit = self.first = 1
         for _ in range(skip):
-            next(self._source, None)
-            self._next += 1
-        self.first = self._next
+            next(self)
+
+    def block(self) -> list[str]:
+        """The next lines, none at the end. They count as read once they are `passed` or given back."""
+        lines = list(self._back) or next(self._blocks, [])
+        self._back.clear()
+        return lines
+
+    def passed(self, block: list[str]) -> None:
+        """The lines were rows, all of them."""
+        self._next += len(block)
+
+    def give_back(self, block: list[str]) -> None:
+        """The lines are to be read one by one."""
+        self._back.extend(block)
+        self._limit = self._next + len(block)
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
-        if self._back:
-            line = self._back.popleft()
-        else:
-            try:
-                line = next(self._source)
-            except StopIteration:
-                self.ended = True
-                raise
+        if not self._back:
+            self._back.extend(next(self._blocks, []))
+        if not self._back:
+            self.ended = True
+            raise StopIteration
+        line = self._back.popleft()
         self._record.append(line)
         self.held += len(line)
-        self.chars += len(line)
         self._next += 1
         return line
 
-    def begin(self) -> None:
-        """A row begins with the next line."""
+    def begin(self) -> bool:
+        """A row begins with the next line; whether that is one of those given back."""
         self._record.clear()
         self.first, self.held = self._next, 0
+        return self._next < self._limit
 
     def again(self) -> None:
         """Give the current row's lines once more, but for its first."""
-        later = self._record[1:]
-        self._back.extendleft(reversed(later))
+        self._back.extendleft(reversed(self._record[1:]))
         self._next = self.first + 1
         self.ended = False
 

@@ -10,6 +10,7 @@ from ..errors import DataError, SpecError
 from .source import Source
 
 CHUNK = 1 << 20
+BLOCK = 2 << 20
 MAX_LINE = 16 << 20
 """Characters of the longest line or cell that is read. Longer ones are broken files, not data."""
 
@@ -32,18 +33,19 @@ class Text:
         plain = self.codec in ("utf-8", "utf-8-sig")
         return "" if plain else f"read as {self.codec}"
 
-    def lines(self) -> Iterator[str]:
-        """Lines with their ends as they are (LF, CRLF or CR), each at most MAX_LINE characters long.
-
-        Raises DataError for a longer one, without holding it.
-        """
+    def blocks(self, size: int = BLOCK) -> Iterator[list[str]]:
+        """Lines with their ends as they are (LF, CRLF or CR), in lists of about `size` characters."""
         with open(self.source.path, encoding=self.codec, newline="") as file:
-            number = 0
-            while line := file.readline(MAX_LINE + 1):
-                number += 1
-                if len(line) > MAX_LINE:
-                    raise too_long(self.source.name, number)
-                yield line.removeprefix("\ufeff") if number == 1 else line
+            first = True
+            while lines := file.readlines(size):
+                if first:
+                    lines[0], first = lines[0].removeprefix("\ufeff"), False
+                yield lines
+
+    def lines(self) -> Iterator[str]:
+        """Lines one by one, as `blocks` has them."""
+        for block in self.blocks():
+            yield from block
 
     def sample(self, size: int) -> str:
         """The first characters, cut after the last whole line where there is one."""
@@ -70,6 +72,8 @@ def too_long(name: str, line: int) -> DataError:
 
 def open_text(source: Source, wanted: str) -> Text:
     """The file as text in the `wanted` encoding, or (`auto`) what its first bytes say, else UTF-8.
+
+    After that its bytes are known to decode, and no line to be longer than MAX_LINE.
 
     Raises DataError, with byte and line, where bytes do not fit or are NUL; SpecError for an unknown encoding.
     """
@@ -98,7 +102,7 @@ def _codec(source: Source, wanted: str) -> str:
 def _check(text: Text) -> None:
     """Decode everything once, chunk by chunk: what is parsed later cannot fail on its bytes."""
     decoder = codecs.getincrementaldecoder(text.codec)()
-    line, done, last = 1, 0, ""
+    line, done, last, length = 1, 0, "", 0
     with open(text.source.path, "rb") as file:
         while True:
             chunk = file.read(CHUNK)
@@ -110,6 +114,9 @@ def _check(text: Text) -> None:
                 raise _undecodable(text, error, done - pending + error.start, line + _breaks(good, last)) from None
             if "\0" in part:
                 raise _nul(text, line + _breaks(part[: part.index("\0")], last))
+            before, length = length + _to_break(part), _since_break(part, length)
+            if before > MAX_LINE:
+                raise too_long(text.source.name, line)
             if not chunk:
                 return
             line += _breaks(part, last)
@@ -119,6 +126,17 @@ def _check(text: Text) -> None:
 def _breaks(text: str, before: str) -> int:
     """Line ends in a text: LF, CRLF or CR. `before`: the character before it."""
     return text.count("\n") + text.count("\r") - text.count("\r\n") - (before == "\r" and text.startswith("\n"))
+
+
+def _to_break(text: str) -> int:
+    """Characters before the first line end."""
+    return min(at if at >= 0 else len(text) for at in (text.find("\n"), text.find("\r")))
+
+
+def _since_break(text: str, before: int) -> int:
+    """Characters after the last line end; `before`: as many were open when the text began."""
+    at = max(text.rfind("\n"), text.rfind("\r"))
+    return len(text) - at - 1 if at >= 0 else before + len(text)
 
 
 def _undecodable(text: Text, error: UnicodeDecodeError, offset: int, line: int) -> DataError:

@@ -128,7 +128,8 @@ def refuse_code(name: str, path: str) -> None:
     if suffix in CODE_SUFFIXES:
         raise DataError(
             name, expected=WHAT_IS_READ,
-            got=f"a {suffix} file, refused unopened: such files can run code when they are read", fix="write the rows as CSV, JSONL or Parquet and give that", code="can-run-code",
+            got=f"a {suffix} file, refused unopened: such files can run code when they are read",
+            fix="write the rows as CSV, JSONL or Parquet and give that", code="can-run-code",
         )
 
 
