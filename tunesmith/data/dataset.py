@@ -1,0 +1,288 @@
+"""From files to four parts with findings: the one door through which planning gets its data.
+
+`read_sources` reads the given files once, before roles are known; `arrange` cleans, splits and audits them when they are. Every row that
+is left out or changed on the way stands in the ledger.
+
+Axes: N rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from .. import spec
+from ..errors import DataError, SpecError, listing
+from . import cut, labels, leaks
+from .audit import audit, empty_findings, texts_of
+from .finding import Finding, count, places, refuse
+from .labels import Kind
+from .ledger import Ledger
+from .profile import Profile
+from .split import PARTS, Splits, split
+from .table import Table
+
+GIVEN = ("train", "validation", "test")
+LIMIT_SALT = 1
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The given files, read, before anyone knows what their columns mean."""
+
+    tables: Mapping[str, Table]
+    """`train`, and `validation` and `test` where given."""
+    profile: Profile
+    """Of the training file."""
+    ledger: Ledger
+
+    @property
+    def name(self) -> str:
+        """What messages call the training file."""
+        parts = self.tables["train"].sources
+        return parts[0].name if parts else "data"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Four parts, how they came about, and what there is to know about them."""
+
+    train: Table
+    validation: Table
+    calibration: Table
+    test: Table
+    splits: Splits
+    findings: tuple[Finding, ...]
+    """Errors first. `refuse(findings)` raises the first of them."""
+    ledger: Ledger
+    profile: Profile
+    digest: str
+    """SHA-256 over the content of all parts and the columns' roles."""
+    inputs: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    kind: Kind = "label"
+
+    def part(self, name: str) -> Table:
+        """A part by its name in PARTS."""
+        parts = {"train": self.train, "validation": self.validation, "calibration": self.calibration, "test": self.test}
+        return parts[name]
+
+    def with_findings(self, more: Iterable[Finding]) -> Dataset:
+        """The same data with further findings (those of a task), without telling the same twice."""
+        known = {(f.code, f.rows[:1]) for f in self.findings}
+        fresh = [f for f in more if (f.code, f.rows[:1]) not in known]
+        return replace(self, findings=_ranked([*self.findings, *fresh]))
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-able values, as `data.json` keeps them. Row ids: 16 hex digits a row, in the part's order."""
+        return {
+            "digest": self.digest, "inputs": list(self.inputs), "targets": list(self.targets), "kind": self.kind,
+            "rows": self.profile.rows, "columns": _plain({name: asdict(column) for name, column in self.profile.columns.items()}),
+            "splits": {"how": asdict(self.splits.how), "given": list(self.splits.given), "parts": self._parts_json()},
+            "leaked_test": list(places(self.test, self.splits.leaked_test)), "leaked_test_rows": len(self.splits.leaked_test),
+            "duplicates": {"exact": self.splits.duplicates.exact, "near": self.splits.duplicates.near},
+            "findings": [finding.as_json() for finding in self.findings], "ledger": self.ledger.as_json(),
+        }
+
+    def _parts_json(self) -> dict[str, Any]:
+        tables = {name: self.part(name) for name in PARTS}
+        return {
+            name: {"rows": len(table), "digest": table.digest(), "row_ids": table.row_ids.astype(">u8").tobytes().hex()}
+            for name, table in tables.items()
+        }
+
+
+def read_sources(data: spec.Data, ledger: Ledger | None = None) -> Sources:
+    """The given files as tables, and the profile of the training file. Raises DataError for what cannot be read,
+    SpecError where no file is named."""
+    from .read import read
+
+    ledger = ledger or Ledger()
+    if not data.train:
+        raise SpecError("data.train", expected="a file with rows to learn from", got="nothing", fix="name one", code="no-train-file")
+    tables = {part: read(getattr(data, part), data, ledger) for part in GIVEN if getattr(data, part)}
+    return Sources(tables, Profile.of(tables["train"]), ledger)
+
+
+def load(data: spec.Data, inputs: Sequence[str], targets: Sequence[str], kind: Kind, seed: int) -> Dataset:
+    """Read, clean, split and audit; raises DataError for the first finding of level `error`."""
+    dataset = arrange(read_sources(data), data, inputs=inputs, targets=targets, kind=kind, seed=seed)
+    refuse(dataset.findings)
+    return dataset
+
+
+def arrange(
+    sources: Sources, data: spec.Data, *, inputs: Sequence[str], targets: Sequence[str], kind: Kind, seed: int
+) -> Dataset:
+    """The parts of the sources, given the columns' roles. Findings of level `error` are kept, not raised.
+
+    Raises DataError where no split can be made at all (an unknown column, too few rows, the same file twice).
+    """
+    for table in sources.tables.values():
+        table.require([*inputs, *targets])
+    refuse(leaks.same_findings(sources.tables))
+    tables, findings = _clean(sources, data, inputs, targets, kind)
+    tables["train"] = _limited(tables["train"], data.limit, sources.ledger)
+    texts = [text for table in tables.values() for text in texts_of(table, inputs)]
+    class_M2, _ = labels.memberships([row for table in tables.values() for row in labels.of_rows(table, targets, kind)])
+    splits = split(tables, texts, class_M2, data, seed, stratify=kind != "number")
+    parts = _taken(tables, splits)
+    rest = tables["train"].take(_rest(splits, len(tables["train"])))
+    findings += audit(parts, rest, splits, inputs, targets, kind, data)
+    _enter(tables, splits, sources.ledger)
+    digest = _digest(parts, inputs, targets, kind)
+    return Dataset(
+        **parts, splits=splits, findings=_ranked(findings), ledger=sources.ledger, profile=sources.profile, digest=digest,
+        inputs=tuple(inputs), targets=tuple(targets), kind=kind,
+    )
+
+
+# -- cleaning -----------------------------------------------------------------------------------------------------------
+
+
+def _clean(
+    sources: Sources, data: spec.Data, inputs: Sequence[str], targets: Sequence[str], kind: Kind
+) -> tuple[dict[str, Table], list[Finding]]:
+    """The tables without rows that cannot be used, labels merged if asked, numbers as numbers."""
+    tables, findings = dict(sources.tables), list[Finding]()
+    for part, table in tables.items():
+        tables[part], found = _filled(table, part, data.empty == "drop", inputs, targets, kind, sources.ledger)
+        findings += found
+    if not len(tables["train"]):
+        refuse(findings)
+        raise DataError(sources.name, expected="rows with a text and a label", got="none", fix="check the columns", code="no-rows")
+    if kind == "number":
+        return {part: _numeric(table, targets, sources.ledger) for part, table in tables.items()}, findings
+    return _merged(tables, targets, kind, data.merge_labels, sources.ledger, findings), findings
+
+
+def _filled(
+    table: Table, part: str, drop: bool, inputs: Sequence[str], targets: Sequence[str], kind: Kind, ledger: Ledger
+) -> tuple[Table, list[Finding]]:
+    no_label_N = labels.empty(table, targets, kind)
+    blank_N = sum((_blank(table, name).astype(int) for name in inputs), np.zeros(len(table), int))
+    no_text_N = np.asarray(blank_N == len(inputs))
+    found = empty_findings(table, part, no_label_N, no_text_N, np.asarray((blank_N > 0) & ~no_text_N), drop)
+    out_N = no_label_N | (no_text_N & drop)
+    if drop:
+        for why, rows in (("empty label", np.flatnonzero(no_label_N)), ("empty text", np.flatnonzero(no_text_N & ~no_label_N))):
+            if len(rows):
+                ledger.add("dropped", f"{why}, in {part}", [table.place(int(i)) for i in rows])
+    return table.take(~out_N) if out_N.any() else table, found
+
+
+def _blank(table: Table, name: str) -> np.ndarray:
+    return np.array([cell is None or (isinstance(cell, str) and not cell.strip()) for cell in table.column(name)], bool)
+
+
+def _numeric(table: Table, targets: Sequence[str], ledger: Ledger) -> Table:
+    """Targets that are texts of numbers (`3.5`) as numbers; others are left for the audit to refuse."""
+    for name in targets:
+        value_N, bad_N = labels.numbers(table, name)
+        if pa.types.is_large_string(table.arrow(name).type) and not bad_N.any():
+            ledger.add("cast", f"column {name!r} from text to number", [table.place(i) for i in range(len(table))])
+            table = table.with_column(name, value_N.tolist())
+    return table
+
+
+def _merged(
+    tables: dict[str, Table], targets: Sequence[str], kind: Kind, merge: bool, ledger: Ledger, findings: list[Finding]
+) -> dict[str, Table]:
+    """Tables with label twins merged, or a warning that there are some."""
+    if kind == "labels" and len(targets) > 1:
+        return tables
+    for name in targets:
+        cells = {part: labels.of_rows(table, [name], kind) for part, table in tables.items()}
+        change = labels.twins(row for rows in cells.values() for row in rows)
+        for part, table in tables.items():
+            changed = [i for i, row in enumerate(cells[part]) if any(label in change for label in row)]
+            if changed and merge:
+                ledger.add("merged", f"labels of column {name!r}: {_pairs(change)}", [table.place(i) for i in changed])
+                tables[part] = table.with_column(name, _rewritten(table, name, cells[part], change, kind))
+            elif changed:
+                findings += labels.twin_findings(table, cells[part], change)
+    return tables
+
+
+def _pairs(change: Mapping[str, str]) -> str:
+    return listing([f"{old!r} to {new!r}" for old, new in change.items()], 20)
+
+
+def _rewritten(
+    table: Table, name: str, rows: Sequence[Sequence[str]], change: Mapping[str, str], kind: Kind
+) -> list[Any]:
+    """The cells of a label column with labels replaced, in the form that they had."""
+    new = [list(dict.fromkeys(change.get(label, label) for label in row)) for row in rows]
+    if kind == "label":
+        return [row[0] if row else None for row in new]
+    if not pa.types.is_large_string(table.arrow(name).type):
+        return new
+    mark = labels.separator(labels.texts(table, name)) or ","
+    return [mark.join(row) or None for row in new]
+
+
+def _limited(table: Table, limit: int | None, ledger: Ledger) -> Table:
+    """At most `limit` rows, drawn by content, so that a larger limit only adds rows and file order does not matter."""
+    if limit is None or len(table) <= limit:
+        return table
+    order_N = np.argsort(cut.unit(table.row_ids, 0, LIMIT_SALT), kind="stable")
+    ledger.add("dropped", f"data.limit: {limit:,} of {count(len(table))} were drawn", [table.place(int(i)) for i in np.sort(order_N[limit:])])
+    return table.take(np.sort(order_N[:limit]))
+
+
+# -- parting ------------------------------------------------------------------------------------------------------------
+
+
+def _taken(tables: Mapping[str, Table], splits: Splits) -> dict[str, Table]:
+    """Each part as a view of the file that its rows come from."""
+    starts, start = {}, 0
+    for name, table in tables.items():
+        starts[name] = start
+        start += len(table)
+    parts = {}
+    for part in PARTS:
+        home = part if part in tables else "train"
+        parts[part] = tables[home].take(splits.parts[part] - starts[home])
+    return parts
+
+
+def _rest(splits: Splits, n: int) -> np.ndarray:
+    """Rows of the training file that the user gave no part."""
+    rest_N = np.ones(n, bool)
+    for part in splits.given:
+        rows = splits.parts[part]
+        rest_N[rows[rows < n]] = False
+    return np.flatnonzero(rest_N)
+
+
+def _enter(tables: Mapping[str, Table], splits: Splits, ledger: Ledger) -> None:
+    """Write down which rows the split kept together or left out."""
+    train = tables["train"]
+    group_N = splits.duplicates.group_N
+    together = np.flatnonzero(np.bincount(group_N)[group_N] > 1)
+    together = together[together < len(train)]
+    if len(together) and splits.how.value in ("stratified", "random"):
+        ledger.add("kept-together", "equal or similar rows on one side of the split", [train.place(int(i)) for i in together])
+    if len(splits.aside):
+        why = "a validation or calibration row that also stands in another part"
+        ledger.add("dropped", why, [train.place(int(i)) for i in splits.aside])
+
+
+def _digest(parts: Mapping[str, Table], inputs: Sequence[str], targets: Sequence[str], kind: Kind) -> str:
+    said = {"parts": {name: table.digest() for name, table in parts.items()}, "inputs": list(inputs), "targets": list(targets), "kind": kind}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(values: Any) -> Any:
+    """The same without dates and other values that JSON lacks."""
+    return json.loads(json.dumps(values, default=str))
+
+
+def _ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda f: ("error", "warning", "note").index(f.level)))

@@ -1,0 +1,237 @@
+"""Target cells: what counts as empty, as the same label, as a number. Findings about them, with rows.
+
+Axes: N rows of a table, C classes, M memberships (row, class).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from ..errors import listing, shorten
+from .content import canonical_text
+from .finding import Finding, count, places
+from .shingles import fold
+from .table import Table
+
+Kind = Literal["label", "labels", "number"]
+"""One label of many, any number of labels, or numbers."""
+
+LARGEST = 1e30
+"""Targets beyond this overflow the squares of float32."""
+FEW = 12
+"""At most so many different whole numbers look like classes rather than a quantity."""
+SEPARATORS = ("|", ";", ",")
+_LOCALE = re.compile(r"[+-]?(\d{1,3}([.,\s'’]\d{3})+([.,]\d+)?|\d+,\d+)")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE)
+
+
+def texts(table: Table, name: str) -> list[str | None]:
+    """The cells of a label column as texts, one way of writing each value (5, 5.0 and '5' are one label); None where empty.
+
+    A cell of white space alone is empty.
+    """
+    cells = [text for chunk in table.arrow(name).chunks for text in canonical_text(chunk).to_pylist()]
+    return [text if text is not None and text.strip() else None for text in cells]
+
+
+def tags(table: Table, name: str) -> list[list[str]]:
+    """The labels of every row of a multi-label column: a list per cell, or a text parted by `|`, `;` or `,`; none where empty."""
+    arrow = table.arrow(name)
+    if pa.types.is_list(arrow.type) or pa.types.is_large_list(arrow.type):
+        return [[_text(tag) for tag in cell or () if tag is not None] for cell in arrow.to_pylist()]
+    cells = texts(table, name)
+    mark = separator(cells)
+    return [[t.strip() for t in cell.split(mark) if t.strip()] if cell else [] for cell in cells]
+
+
+def separator(cells: Iterable[str | None]) -> str | None:
+    """The character between the tags of a column's cells; None where every cell holds one."""
+    cells = list(cells)
+    return next((m for m in SEPARATORS if any(cell and m in cell for cell in cells)), None)
+
+
+def _text(value: Any) -> str:
+    return str(canonical_text(pa.array([value], pa.large_string() if isinstance(value, str) else None)).to_pylist()[0])
+
+
+def flags(table: Table, names: Sequence[str]) -> list[list[str]]:
+    """The labels of every row where each label has a column of its own: a label is set unless its cell is 0, false, no or empty."""
+    off = {None, "0", "false", "no", "f", "n"}
+    columns = [[cell is not None and cell.lower() not in off for cell in texts(table, name)] for name in names]
+    return [[name for name, on in zip(names, row) if on] for row in zip(*columns)] if names else [[] for _ in range(len(table))]
+
+
+def of_rows(table: Table, targets: Sequence[str], kind: Kind) -> list[list[str]]:
+    """The labels of every row, whatever the kind; none for numbers. Several `label` columns: one label of each, name first."""
+    if kind == "number":
+        return [[] for _ in range(len(table))]
+    if kind == "labels":
+        return tags(table, targets[0]) if len(targets) == 1 else flags(table, targets)
+    columns = [texts(table, name) for name in targets]
+    if len(columns) == 1:
+        return [[label] if label is not None else [] for label in columns[0]]
+    return [[f"{name}={label}" for name, label in zip(targets, row)] for row in zip(*columns)]
+
+
+def memberships(labels: Sequence[Sequence[str]]) -> tuple[np.ndarray, list[str]]:
+    """(M, 2) pairs (row, class), and the classes in order."""
+    names = sorted({label for row in labels for label in row})
+    number = {name: i for i, name in enumerate(names)}
+    pairs = [(i, number[label]) for i, row in enumerate(labels) for label in row]
+    return np.array(pairs, np.int64).reshape(-1, 2), names
+
+
+def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) float64 of a target column, NaN where empty or unreadable, and (N,) bool: which cells cannot be used as numbers."""
+    cells = table.column(name)
+    if pa.types.is_large_string(table.arrow(name).type):
+        read = [None if c is None or not c.strip() else float(c) if _NUMBER.fullmatch(c.strip()) else math.inf for c in cells]
+    else:
+        read = [None if c is None else float(c) if isinstance(c, bool | int | float) else math.inf for c in cells]
+    value_N = np.array([math.nan if v is None else v for v in read], np.float64)
+    with np.errstate(invalid="ignore"):
+        bad_N = ~(np.abs(value_N) <= LARGEST) & np.array([v is not None for v in read], bool)
+    return np.where(bad_N, math.nan, value_N), bad_N
+
+
+def empty(table: Table, targets: Sequence[str], kind: Kind) -> np.ndarray:
+    """(N,) bool: rows without an answer. A multi-label cell that is empty means *no label* and is an answer."""
+    if kind == "labels" and len(targets) == 1:
+        return np.zeros(len(table), bool)
+    missing_N = np.zeros(len(table), bool)
+    for name in targets:
+        missing_N |= np.array([cell is None for cell in texts(table, name)], bool)
+    return missing_N
+
+
+# -- findings ---------------------------------------------------------------------------------------------------------
+
+
+def twins(labels: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Label -> the spelling to merge it into, where labels differ only in case, width or space; the commonest spelling stays."""
+    counts = Counter(label for row in labels for label in row)
+    families: dict[str, list[str]] = defaultdict(list)
+    for label in counts:
+        families[fold(label)].append(label)
+    best = {key: max(sorted(family), key=counts.__getitem__) for key, family in families.items()}
+    return {label: best[fold(label)] for label in sorted(counts) if best[fold(label)] != label}
+
+
+def twin_findings(table: Table, labels: Sequence[Sequence[str]], merge: Mapping[str, str]) -> list[Finding]:
+    """A warning for labels that look the same, with the merge that is proposed."""
+    if not merge:
+        return []
+    rows = [i for i, row in enumerate(labels) if any(label in merge for label in row)]
+    pairs = listing([f"{old!r} → {new!r}" for old, new in merge.items()])
+    return [Finding(
+        "warning", "label-twins", f"{count(len(merge), 'label')} differ from another only in case or space: {pairs}",
+        places(table, rows), "say --merge-labels to merge them, or mend the cells",
+    )]
+
+
+def class_findings(table: Table, labels: Sequence[Sequence[str]], kind: Kind) -> list[Finding]:
+    """One class only, a class per row, classes with one row, imbalance."""
+    counts = Counter(label for row in labels for label in row)
+    if kind == "number" or not len(table):
+        return []
+    if len(counts) < (2 if kind == "label" else 1):
+        only = f"only {shorten(next(iter(counts)))!r}" if counts else "none"
+        return [Finding(
+            "error", "one-class", f"expected at least {2 if kind == 'label' else 1} labels, got {only} in {count(len(table))}", (),
+            "check the label column: there is nothing to tell apart",
+        )]
+    if kind == "label" and len(counts) == len(table):
+        return [Finding(
+            "error", "label-per-row", f"expected labels that repeat, got a different one in each of {count(len(table))}", (),
+            "name the label column with --label, or use --task text-regression for numbers",
+        )]
+    return _rare(table, labels, counts) + _imbalance(counts)
+
+
+def _rare(table: Table, labels: Sequence[Sequence[str]], counts: Counter[str]) -> list[Finding]:
+    single = sorted(label for label, n in counts.items() if n == 1)
+    if not single:
+        return []
+    rows = [i for i, row in enumerate(labels) if any(counts[label] == 1 for label in row)]
+    return [Finding(
+        "warning", "single-row-class",
+        f"{count(len(single), 'label')} with one row each ({listing(single)}): the row goes to train, so no score can speak of them",
+        places(table, rows), "add rows, or merge the label with another",
+    )]
+
+
+def _imbalance(counts: Counter[str]) -> list[Finding]:
+    (most, high), (least, low) = counts.most_common(1)[0], min(counts.items(), key=lambda item: (item[1], item[0]))
+    if high < 10 * low:
+        return []
+    return [Finding(
+        "note", "imbalance", f"label {shorten(most)!r} has {count(high)}, {shorten(least)!r} {low:,}: accuracy would flatter", (),
+        "read macro-F1; try --balance weights",
+    )]
+
+
+def unknown_findings(known: Iterable[str], table: Table, labels: Sequence[Sequence[str]], part: str) -> list[Finding]:
+    """An error for labels of the user's validation or test file that no training row has."""
+    seen = set(known)
+    new = sorted({label for row in labels for label in row} - seen)
+    if not new:
+        return []
+    rows = [i for i, row in enumerate(labels) if any(label not in seen for label in row)]
+    merged = {fold(label) for label in seen}
+    fix = "say --merge-labels" if all(fold(label) in merged for label in new) else "add training rows for it, or take these rows out"
+    return [Finding(
+        "error", "unknown-label",
+        f"expected labels that the training rows have, got {listing([repr(n) for n in new])} in {count(len(rows))} of {part}",
+        places(table, rows), fix,
+    )]
+
+
+def number_findings(table: Table, name: str) -> list[Finding]:
+    """Targets of a regression that are no usable numbers, are really classes, or never change."""
+    value_N, bad_N = numbers(table, name)
+    bad = np.flatnonzero(bad_N)
+    if len(bad):
+        cells = table.take(bad).column(name)
+        locale = all(isinstance(cell, str) and _LOCALE.fullmatch(cell.strip()) for cell in cells)
+        kind, fix = ("locale-number", "write 1234.5, without separators") if locale else ("bad-number", "mend or remove these rows")
+        got = f"{listing([repr(cell) for cell in cells], 3)} in {count(len(bad))}"
+        return [Finding("error", kind, f"expected numbers below {LARGEST:g} in column {name!r}, got {got}", places(table, bad), fix)]
+    values = np.unique(value_N[~np.isnan(value_N)])
+    if len(values) == 1:
+        return [Finding("error", "constant-target", f"expected numbers that differ in column {name!r}, got only {values[0]:g}", (),
+                        "check the label column: there is nothing to learn")]
+    whole = len(values) <= FEW and bool(np.all(values == np.round(values)))
+    if whole and (len(values) == 2 or values[-1] - values[0] + 1 == len(values)) and len(table) >= 5 * len(values):
+        return [Finding("note", "classes-as-numbers", f"column {name!r} holds only {listing([f'{v:g}' for v in values], FEW)}", (),
+                        "if these are classes rather than a quantity, say --task text-classification")]
+    return []
+
+
+def label_type_findings(table: Table, name: str, labels: Sequence[Sequence[str]]) -> list[Finding]:
+    """Labels of a classification that are really quantities."""
+    distinct = {label for row in labels for label in row}
+    if pa.types.is_floating(table.arrow(name).type) and all(re.fullmatch(r"-?\d+", label) for label in distinct):
+        return [Finding("note", "decimals-as-classes", f"column {name!r} holds decimals that are all whole, such as 1.0: read as the labels "
+                        f"{listing(sorted(distinct))}", (), "if they are a quantity, say --task text-regression")]
+    numeric = [label for label in distinct if _NUMBER.fullmatch(label) or _LOCALE.fullmatch(label)]
+    if len(distinct) <= FEW or len(numeric) < 0.9 * len(distinct):
+        return []
+    rows = [i for i, row in enumerate(labels) if any(_LOCALE.fullmatch(label) for label in row)]
+    if rows:
+        return [Finding(
+            "error", "locale-number", f"expected labels in column {name!r}, got numbers such as {labels[rows[0]][0]!r}",
+            places(table, rows), "write 1234.5, without separators, and say --task text-regression",
+        )]
+    if all(re.fullmatch(r"[+-]?\d+", label) for label in distinct):
+        return []
+    return [Finding(
+        "warning", "numbers-as-classes", f"column {name!r} holds {len(distinct):,} different numbers such as {sorted(numeric)[0]!r}", (),
+        "if they are a quantity, say --task text-regression",
+    )]
