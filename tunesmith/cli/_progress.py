@@ -31,12 +31,14 @@ class Story:
     seconds: float = 0.0
     best: str = ""
     reason: str = ""
+    doing: str = ""
+    """What is being done after the last step."""
     recent: list[tuple[float, int, int]] = field(default_factory=list)
     """(training seconds, step, rows so far) of the latest steps: the rate is that of now, not of the whole run."""
 
     def hear(self, event: Event) -> None:
         """Take one event in."""
-        found = {"started": self._started, "step": self._step, "evaluated": self._evaluated, "finished": self._finished}
+        found = {"started": self._started, "step": self._step, "evaluated": self._evaluated, "finished": self._finished, "judging": self._judging}
         if event.kind in found:
             found[event.kind](event)
 
@@ -61,6 +63,9 @@ class Story:
 
     def _finished(self, event: Any) -> None:
         self.reason, self.seconds = event.reason, event.seconds
+
+    def _judging(self, event: Any) -> None:
+        self.doing = event.what
 
     @property
     def rate(self) -> float | None:
@@ -123,6 +128,8 @@ def said(event: Any) -> str:
         return f"step {event.step:,}, validation: {shown}{' (best so far)' if event.best else ''}"
     if event.kind == "adjusted":
         return f"step {event.step:,}: {safe(event.what)}: {safe(event.why)}"
+    if event.kind == "judging":
+        return safe(event.what)
     if event.kind == "finished":
         return f"trained for {duration(event.seconds)} ({safe(event.reason)}); the best weights are those of step {event.best_step:,}"
     return ""
@@ -155,9 +162,9 @@ def _on_screen(events: Iterable[Event], story: Story) -> None:
         for event in _heard(events, story):
             if sentence := said(event):
                 bar.console.print(sentence, soft_wrap=True)
-            bar.update(task, total=story.total or None, completed=story.step, description=described(event, story))
+            bar.update(task, total=story.total or None, completed=story.step, description=described(story))
 
 
-def described(event: Event, story: Story) -> str:
+def described(story: Story) -> str:
     """The words beside the bar."""
-    return "scoring, comparing with the baselines, writing the report" if event.kind == "finished" else story.line()
+    return safe(story.doing) or story.line()

@@ -5,7 +5,7 @@ Example: tunesmith cache list        tunesmith cache clear
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,9 +16,9 @@ Action = Annotated[str, typer.Argument(metavar="list|clear", help="What to do.")
 
 def command(action: Action = "list", *, json: Json = False) -> int:
     """Cache."""
-    from .. import api
     from ..errors import SpecError, nearest
-    from ._show import console, print_json, rows_into, size, table
+    from ..training import cache
+    from ._show import print_json, size
 
     if action not in ("list", "clear"):
         raise SpecError(
@@ -28,12 +28,23 @@ def command(action: Action = "list", *, json: Json = False) -> int:
             fix=nearest(action, ("list", "clear")),
             code="bad-value",
         )
-    entries = api.cache_clear() if action == "clear" else api.cache_list()
-    total = sum(entry["bytes"] for entry in entries)
-    if json:
-        print_json({"action": action, "entries": entries, "bytes": total})
-        return 0
-    if action == "list" and entries:
-        console().print(rows_into(table("entry", "size"), ((entry["name"], size(entry["bytes"])) for entry in entries)))
-    print(f"{'freed' if action == 'clear' else 'in all'} {size(total)} in {len(entries)} entries")
+    entries = [{"name": name, "bytes": count, "used": used} for name, count, used in cache.entries()]
+    if action == "clear":
+        freed = cache.prune(0)
+        print_json({"action": action, "bytes": freed}) if json else print(f"freed {size(freed)}")
+    elif json:
+        print_json({"action": action, "folder": str(cache.folder()), "entries": entries})
+    else:
+        _list(entries, str(cache.folder()))
     return 0
+
+
+def _list(entries: list[dict[str, Any]], folder: str) -> None:
+    import time
+
+    from ._show import console, duration, rows_into, safe, size, table
+
+    if entries:
+        rows = ((e["name"], size(e["bytes"]), f"{duration(time.time() - e['used'])} ago") for e in entries)
+        console().print(rows_into(table("entry", "size", "last used"), rows))
+    print(f"{size(sum(e['bytes'] for e in entries))} in {len(entries)} entries, in {safe(folder)}")
