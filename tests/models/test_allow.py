@@ -32,13 +32,35 @@ def test_keys_that_name_code_are_refused_by_name(values):
 
 @pytest.mark.parametrize("value", [None, False, {}, ""])
 def test_an_empty_switch_is_harmless_and_left_out(value):
-    values = allow.filtered({"trust_remote_code": value, "auto_map": value, "_attn_implementation_autoset": True}, set(), "x")
+    values = allow.filtered(
+        {"trust_remote_code": value, "auto_map": value, "_attn_implementation_autoset": True}, set(), "x"
+    )
     assert values == {}
 
 
-def test_known_keys_and_numbers_pass_other_words_do_not():
-    values = {"hidden_size": 4, "hidden_act": "gelu", "rope_scaling": {"factor": 2.0}, "unknown_number": 3, "unknown_word": "os.system"}
-    assert allow.filtered(values, {"hidden_size", "hidden_act"}, "x") == {k: v for k, v in values.items() if k != "unknown_word"}
+def test_known_keys_and_plain_values_pass_names_of_modules_and_files_do_not():
+    good = {
+        "hidden_size": 4,
+        "rope_scaling": {"factor": 2.0},
+        "norm_rel_ebd": "layer_norm",
+        "sizes": [1, 2],
+        "known": "a.b/c",
+    }
+    bad = {
+        "a": "os.system",
+        "b": "owner/repo",
+        "c": "../x",
+        "d": {"nested": 1},
+        "e": "x:y",
+        "f": [["deep"]],
+        "_private": "word",
+    }
+    assert allow.filtered({**good, **bad}, {"hidden_size", "known"}, "x") == good
+
+
+def test_how_a_model_answers_is_not_the_configs_business():
+    values = {"return_dict": False, "output_hidden_states": True, "gradient_checkpointing": True, "torchscript": True}
+    assert allow.filtered(values, set(values), "x") == {}
 
 
 def test_quantised_weights_are_refused():
@@ -81,7 +103,9 @@ def test_a_tokenizer_that_names_code_is_refused(tmp_path):
         allow.check_folder(tmp_path)
 
 
-@pytest.mark.parametrize("base", ["/etc/passwd", "http://169.254.169.254/", "../up", "a/../../b", "file:///x", "C:\\x", "a b"])
+@pytest.mark.parametrize(
+    "base", ["/etc/passwd", "http://169.254.169.254/", "../up", "a/../../b", "file:///x", "C:\\x", "a b"]
+)
 def test_an_adapters_base_is_a_hub_id_or_nothing(base):
     with pytest.raises(ModelError) as caught:
         allow.check_adapter({"base_model_name_or_path": base}, "adapter_config.json")
@@ -90,7 +114,9 @@ def test_an_adapters_base_is_a_hub_id_or_nothing(base):
 
 @pytest.mark.parametrize("base", [None, "", "bert-base-uncased", "owner/name-1.5_x"])
 def test_honest_adapter_configs_pass(base):
-    allow.check_adapter({"base_model_name_or_path": base, "megatron_config": None, "megatron_core": "megatron.core"}, "x")
+    allow.check_adapter(
+        {"base_model_name_or_path": base, "megatron_config": None, "megatron_core": "megatron.core"}, "x"
+    )
 
 
 def test_megatron_is_refused_where_it_would_be_read():

@@ -110,7 +110,9 @@ def test_above_the_last_layer_the_last_layer_is_cut():
 
 
 @pytest.mark.parametrize("family", ["bert", "llama", "gpt2"])
-@pytest.mark.parametrize(("name", "options"), [("lora", {"layers": 1}), ("adapters", {"width": 4}), ("ia3", {}), ("dora", {})])
+@pytest.mark.parametrize(
+    ("name", "options"), [("lora", {"layers": 1}), ("adapters", {"width": 4}), ("ia3", {}), ("dora", {})]
+)
 def test_a_backbone_with_adapters_is_cut_as_exactly(family, name, options):
     model, batch = tiny.pooled(family), tiny.batch()
     STRATEGIES.load(name).build(options, name).shape(model, 0)

@@ -111,7 +111,9 @@ def test_a_flipped_header_byte_is_refused_or_harmless(tmp_path, where, byte):
     assert sum(entry.end - entry.start for entry in entries.values()) == 40
 
 
-@pytest.mark.parametrize("name", ["../other.safetensors", "/etc/passwd", "sub/x.safetensors", "..\\x.safetensors", "model.bin", "", "."])
+@pytest.mark.parametrize(
+    "name", ["../other.safetensors", "/etc/passwd", "sub/x.safetensors", "..\\x.safetensors", "model.bin", "", "."]
+)
 def test_an_index_cannot_leave_its_folder(name, tmp_path):
     with pytest.raises(ModelError) as caught:
         tensors.shards(tmp_path, {"a": name}, "index")

@@ -74,7 +74,7 @@ def wrap(model: nn.Module, config: PeftConfig, seed: int) -> None:
             # peft 0.21 reads a name that transformers 5.23 has renamed.
             warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
             wrapped = get_peft_model(model.backbone, config)
-    except ValueError as error:
+    except (ValueError, TypeError, re.error) as error:
         raise _unfit(model, config, " ".join(str(error).split())) from None
     for part in wrapped.peft_config.values():
         part.base_model_name_or_path = part.revision = None

@@ -1,8 +1,9 @@
 """What a downloaded model may say. Its JSON is read with limits, and keys that could name code never reach a library.
 
 Three kinds of keys: those that name code are refused (`REFUSED`); declared fields of the architecture's own config class pass;
-of the rest only numbers and truth values pass, because a number cannot name code. Source: the advisories CVE-2026-4372,
-CVE-2026-5241, peft #2888 and #3085, each of which is a string in a config that became an import.
+of the rest numbers, truth values and plain words pass (`norm_rel_ebd: layer_norm` is none of DeBERTa's declared fields), because
+what has neither dot nor slash names no module and no repository. Source: the advisories CVE-2026-4372, CVE-2026-5241, peft #2888
+and #3085, each of which is a string in a config that became an import or a download.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ REFUSED = frozenset(
     {"auto_map", "trust_remote_code", "parent_library", "tokenizer_kwargs", "custom_pipelines", "custom_generate"}
 )
 REFUSED_PATTERN = re.compile(r"^(_attn_implementation|_experts_implementation|megatron_)")
+WORD = re.compile(r"[A-Za-z0-9_ +-]{0,64}")
 ALWAYS = frozenset(
     {
         "model_type",
@@ -39,6 +41,10 @@ ALWAYS = frozenset(
 )
 """Keys that every text config may carry although its class does not declare them (`rope_scaling` was renamed in v5)."""
 
+OURS = frozenset(
+    {"return_dict", "output_hidden_states", "output_attentions", "gradient_checkpointing", "torchscript", "use_cache"}
+)
+"""How a model is run, which is the program's business, not the config's."""
 READ_BY_LIBRARIES = (
     "config.json",
     "tokenizer_config.json",
@@ -105,7 +111,7 @@ def refuse(values: Mapping[str, Any], place: str) -> None:
 
 
 def filtered(values: Mapping[str, Any], fields: Iterable[str], place: str) -> dict[str, Any]:
-    """The config without what its class does not know, apart from numbers and truth values. Raises what `refuse` raises."""
+    """The config without what its class does not know, plain values apart. Raises what `refuse` raises."""
     refuse(values, place)
     if values.get("quantization_config"):
         raise ModelError(
@@ -115,13 +121,19 @@ def filtered(values: Mapping[str, Any], fields: Iterable[str], place: str) -> di
             fix="use the model's unquantised weights",
             code="quantised",
         )
-    known = ALWAYS | set(fields)
-    plain = (bool, int, float, type(None))
+    known = (ALWAYS | set(fields)) - OURS
     return {
         key: value
         for key, value in values.items()
-        if key in known or (isinstance(value, plain) and not key.startswith("_") and not _names_code(key))
+        if key in known or (key not in OURS and not key.startswith("_") and not _names_code(key) and _plain(value))
     }
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value is a number, a truth value, a plain word, or a list of these."""
+    if isinstance(value, list):
+        return len(value) < 10_000 and all(not isinstance(item, list) and _plain(item) for item in value)
+    return isinstance(value, bool | int | float | None) or (isinstance(value, str) and bool(WORD.fullmatch(value)))
 
 
 def check_folder(folder: Path) -> None:

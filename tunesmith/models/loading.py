@@ -26,6 +26,15 @@ HEADS = re.compile(
 """Names of what pretraining or an earlier task put on top: known, and not wanted."""
 POOLER = re.compile(r"^pooler\.")
 BUFFERS = re.compile(r"(position_ids|token_type_ids|inv_freq|masked_bias|attn\.bias)$")
+VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+"""Files of which a tokenizer needs one."""
 ENCODERS = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
 """Families with two halves of which the first is a good encoder."""
 
@@ -115,6 +124,8 @@ def load_tokenizer(folder: Path, decoder: bool) -> Any:
     from transformers import AutoTokenizer
 
     check_folder(folder)
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        raise _no_tokenizer(folder, "none of " + ", ".join(VOCABULARIES))  # the library would make an empty one
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(
@@ -126,13 +137,7 @@ def load_tokenizer(folder: Path, decoder: bool) -> Any:
     except ModelError:
         raise
     except Exception as error:  # many kinds, all of which mean that no tokenizer could be made of these files
-        raise ModelError(
-            str(folder),
-            expected="a tokenizer (tokenizer.json)",
-            got=shorten(" ".join(str(error).split()), 200),
-            fix="pass a folder that has one",
-            code="no-tokenizer",
-        ) from None
+        raise _no_tokenizer(folder, shorten(" ".join(str(error).split()), 200)) from None
     tokenizer.padding_side = tokenizer.truncation_side = "right"
     if tokenizer.pad_token is None:
         # Padding is masked out: which known token stands there changes nothing. A new one would need a new row of weights.
@@ -187,4 +192,14 @@ def _unfit(folder: Path, expected: str, got: str) -> ModelError:
         got=got,
         fix="config and weights do not belong together: download or save the model again",
         code="weights-do-not-fit",
+    )
+
+
+def _no_tokenizer(folder: Path, got: str) -> ModelError:
+    return ModelError(
+        str(folder),
+        expected="a tokenizer (tokenizer.json)",
+        got=got,
+        fix="pass a folder that has one",
+        code="no-tokenizer",
     )

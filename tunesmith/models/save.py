@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 State = Mapping[str, torch.Tensor]
 FORMAT = 1
 PEFT_TYPES = ("LORA", "IA3", "VERA", "PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING")
+MAX_WIDTH = 65_536
+"""Largest rank, width or number of learnt tokens: nothing sane is larger, and memory is taken for it."""
+KINDS = {bool: bool, int: int | float, float: int | float}
 MAX_TARGETS = 20_000
 """Most characters of an adapter's `target_modules`."""
 
@@ -225,6 +228,12 @@ def _adapter_config(path: Path) -> PeftConfig:
     # A nested setting asks for more than a structure: a download, an import, another way to initialise.
     plain = {key: value for key, value in values.items() if key in known and not isinstance(value, dict)}
     plain |= {"init_lora_weights": True} if "init_lora_weights" in known else {}
+    defaults = {field.name: field.default for field in dataclasses.fields(made_by)}
+    for key, value in plain.items():
+        if type(defaults[key]) in KINDS and not isinstance(value, KINDS[type(defaults[key])]):
+            raise _bad_file(path, f"key {key!r}", f"a value like {defaults[key]!r}", shorten(repr(value)))
+        if type(value) is int and value > MAX_WIDTH:
+            raise _bad_file(path, f"key {key!r}", f"at most {MAX_WIDTH:,}", f"{value:,}")
     try:
         return made_by(**plain)
     except (TypeError, ValueError) as error:
@@ -235,7 +244,7 @@ def _load_bottlenecks(model: nn.Module, folder: Path) -> None:
     path = folder / "bottlenecks.json"
     values = read_json(path)
     width, places = values.get("width"), values.get("places")
-    if type(width) is not int or not 0 < width <= 65536 or places not in {"layer", "both"}:
+    if type(width) is not int or not 0 < width <= MAX_WIDTH or places not in {"layer", "both"}:
         raise _bad_file(
             path, "keys 'width' and 'places'", "a whole number, and layer or both", f"{width!r}, {places!r}"
         )
