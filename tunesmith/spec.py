@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from .errors import SpecError, nearest, shorten
 
@@ -24,6 +24,8 @@ Share = Annotated[float, Field(ge=0, lt=1, strict=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Factor = Annotated[float, Field(gt=0, le=1)]
 
 MAX_SPEC_BYTES = 1_000_000
 MAX_ALIASES = 100
@@ -269,6 +271,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
             code="bad-yaml",
         )
     return values
+
+
+def checked(kind: Any, value: Any, place: str) -> Any:
+    """The value, once it is sure that a type (`Count`, `Literal["a", "b"]`) allows it; a list becomes a tuple. Raises SpecError."""
+    value = tuple(value) if isinstance(value, list) else value
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    try:
+        return adapter.validate_python(value, strict=True)
+    except ValidationError:
+        schema = adapter.json_schema()
+        wanted = " or ".join(_words(option) for option in schema.get("anyOf", [schema]))
+        raise SpecError(
+            place, expected=wanted, got=shorten(repr(value)), fix="see docs/reference.md", code="bad-option"
+        ) from None
 
 
 class _Loader(yaml.SafeLoader):

@@ -10,9 +10,10 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
 
 from .errors import SpecError, nearest
+from .spec import checked
 
 if TYPE_CHECKING:
     from torch import nn
@@ -75,7 +76,7 @@ class Strategy(ABC):
 
     @classmethod
     def build(cls, options: Mapping[str, Any], name: str) -> Self:
-        """The strategy with these options. Raises SpecError for an unknown one."""
+        """The strategy with these options. Raises SpecError for an unknown one, or one whose value its type does not allow."""
         for key in options:
             if key not in cls.options():
                 raise SpecError(
@@ -85,4 +86,5 @@ class Strategy(ABC):
                     fix=nearest(key, cls.options()),
                     code="unknown-option",
                 )
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+        kinds = get_type_hints(cls, include_extras=True)
+        return cls(**{key: checked(kinds[key], value, f"option {key!r} of {name}") for key, value in options.items()})

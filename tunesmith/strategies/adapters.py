@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from ..errors import SpecError
+from ..spec import Count
 from ..strategy import Outline, Stage, Strategy
 from ._rates import adapted
 
@@ -22,23 +22,15 @@ class Adapters(Strategy):
     adapter: ClassVar[bool] = True
     lr: ClassVar[float] = 1e-3
 
-    width: int = 48
+    width: Count = 48
     """Features of the narrow middle."""
     places: Literal["layer", "both"] = "layer"
     """After each layer (arXiv 2005.00052), or after its attention as well (arXiv 1902.00751)."""
 
     def shape(self, model: nn.Module, seed: int) -> None:
-        """Add the bottlenecks. Raises SpecError for a bad option, ModelError where layers or attention cannot be told."""
+        """Add the bottlenecks. Raises ModelError where layers or attention cannot be told."""
         from ..models.adapters import add_bottlenecks
 
-        if self.width < 1 or self.places not in {"layer", "both"}:
-            raise SpecError(
-                "options of adapters",
-                expected="width 1 or more, places layer or both",
-                got=f"width {self.width}, places {self.places!r}",
-                fix="mend them",
-                code="bad-option",
-            )
         add_bottlenecks(model, self.width, self.places, seed)
 
     def stages(self, outline: Outline) -> Sequence[Stage]:

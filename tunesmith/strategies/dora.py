@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
+from ..spec import Count, Positive, Share, Whole
 from ..strategy import Outline, Stage, Strategy
 from .lora import Lora
 
@@ -21,19 +22,19 @@ class Dora(Strategy):
     adapter: ClassVar[bool] = True
     lr: ClassVar[float] = 1e-3
 
-    rank: int = 8
+    rank: Count = 8
     """Rank of the updates."""
-    alpha: float = 16.0
+    alpha: Positive = 16.0
     """The update is scaled by alpha / rank."""
-    dropout: float = 0.0
+    dropout: Share = 0.0
     """Dropout before the update."""
     targets: tuple[str, ...] = ()
     """Last parts of the names of the linear maps (`query`, `v_proj`); none: all in the layers."""
-    layers: int = 0
+    layers: Whole = 0
     """Only this many upper layers get updates; 0: all."""
 
     def shape(self, model: nn.Module, seed: int) -> None:
-        """Wrap the backbone. Raises SpecError for a bad option."""
+        """Wrap the backbone. Raises SpecError for targets that are none."""
         self._lora().shape(model, seed)
 
     def stages(self, outline: Outline) -> Sequence[Stage]:

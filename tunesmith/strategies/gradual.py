@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
+from ..spec import Count, Factor
 from ..strategy import Outline, Stage, Strategy
 from ._rates import decayed
 
@@ -17,9 +18,9 @@ class Gradual(Strategy):
 
     lr: ClassVar[float] = 2e-4
 
-    steps: int = 3
+    steps: Count = 3
     """Number of stages after the head's; the layers join in as many equal groups, the embeddings with the last."""
-    decay: float = 0.9
+    decay: Factor = 0.9
     """Factor of the rate from a layer to the one below it."""
 
     def stages(self, outline: Outline) -> Sequence[Stage]:

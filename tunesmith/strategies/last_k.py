@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from ..errors import SpecError
+from ..spec import Whole
 from ..strategy import Outline, Stage, Strategy
 from ._rates import even
 
@@ -18,7 +19,7 @@ class LastK(Strategy):
 
     lr: ClassVar[float] = 2e-4
 
-    k: int = 2
+    k: Whole = 2
     """Number of upper layers that learn."""
 
     def stages(self, outline: Outline) -> Sequence[Stage]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
+from ..spec import Factor
 from ..strategy import Outline, Stage, Strategy
 from ._rates import decayed
 
@@ -17,7 +18,7 @@ class LayerWise(Strategy):
 
     lr: ClassVar[float] = 2e-4
 
-    decay: float = 0.9
+    decay: Factor = 0.9
     """Factor from a layer to the one below it."""
 
     def stages(self, outline: Outline) -> Sequence[Stage]:

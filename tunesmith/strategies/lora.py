@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, final
 
-from ..errors import SpecError
+from ..spec import Count, Positive, Share, Whole
 from ..strategy import Outline, Stage, Strategy
 from ._rates import adapted
 
 if TYPE_CHECKING:
     from torch import nn
-
-VARIANTS = ("plain", "rslora", "dora", "pissa")
 
 
 @final
@@ -24,26 +22,25 @@ class Lora(Strategy):
     adapter: ClassVar[bool] = True
     lr: ClassVar[float] = 1e-3
 
-    rank: int = 8
+    rank: Count = 8
     """Rank of the updates."""
-    alpha: float = 16.0
+    alpha: Positive = 16.0
     """The update is scaled by alpha / rank (rslora: alpha / root of rank)."""
-    dropout: float = 0.0
+    dropout: Share = 0.0
     """Dropout before the update."""
     targets: tuple[str, ...] = ()
     """Last parts of the names of the linear maps (`query`, `v_proj`); none: all in the layers."""
-    layers: int = 0
+    layers: Whole = 0
     """Only this many upper layers get updates, so that what lies below is computed once; 0: all."""
     variant: Literal["plain", "rslora", "dora", "pissa"] = "plain"
     """plain; rslora (arXiv 2312.03732); dora (arXiv 2402.09353); pissa: from the largest singular values (arXiv 2404.02948)."""
 
     def shape(self, model: nn.Module, seed: int) -> None:
-        """Wrap the backbone. Raises SpecError for a bad option."""
+        """Wrap the backbone. Raises SpecError for targets that are none."""
         from peft import LoraConfig
 
         from ..models import adapters
 
-        self._check()
         config = LoraConfig(
             task_type=adapters.TASK,
             r=self.rank,
@@ -61,24 +58,6 @@ class Lora(Strategy):
     def stages(self, outline: Outline) -> Sequence[Stage]:
         """One stage."""
         return (Stage("low-rank updates", adapted(outline)),)
-
-    def _check(self) -> None:
-        if self.variant not in VARIANTS:
-            raise SpecError(
-                "option 'variant' of lora",
-                expected=" or ".join(VARIANTS),
-                got=repr(self.variant),
-                fix="use one of these",
-                code="bad-option",
-            )
-        if self.rank < 1 or not 0 <= self.dropout < 1 or self.alpha <= 0 or self.layers < 0:
-            raise SpecError(
-                "options of lora",
-                expected="rank 1 or more, alpha above 0, dropout from 0 to 1, layers 0 or more",
-                got=f"rank {self.rank}, alpha {self.alpha:g}, dropout {self.dropout:g}, layers {self.layers}",
-                fix="mend them",
-                code="bad-option",
-            )
 
 
 strategy = Lora

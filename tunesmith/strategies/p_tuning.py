@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
+from ..spec import Count
 from ..strategy import Outline, Stage, Strategy
 from ._rates import adapted
 
@@ -21,9 +22,9 @@ class PTuning(Strategy):
     adapter: ClassVar[bool] = True
     lr: ClassVar[float] = 3e-3
 
-    tokens: int = 20
+    tokens: Count = 20
     """Number of learnt tokens; they take their place from the longest text that the model can read."""
-    width: int = 128
+    width: Count = 128
     """Width of the network's hidden layers."""
 
     def shape(self, model: nn.Module, seed: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
+from ..spec import Count
 from ..strategy import Outline, Stage, Strategy
 from ._rates import adapted
 
@@ -21,7 +22,7 @@ class Prefix(Strategy):
     adapter: ClassVar[bool] = True
     lr: ClassVar[float] = 1e-2
 
-    tokens: int = 20
+    tokens: Count = 20
     """Number of learnt keys and values in each layer."""
 
     def shape(self, model: nn.Module, seed: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
+from ..spec import Count
 from ..strategy import Outline, Stage, Strategy
 from ._rates import adapted
 
@@ -21,7 +22,7 @@ class Prompt(Strategy):
     adapter: ClassVar[bool] = True
     lr: ClassVar[float] = 3e-2
 
-    tokens: int = 20
+    tokens: Count = 20
     """Number of learnt tokens; they take their place from the longest text that the model can read."""
 
     def shape(self, model: nn.Module, seed: int) -> None:

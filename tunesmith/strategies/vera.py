@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from ..errors import SpecError
+from ..spec import Count, Share, Whole
 from ..strategy import Outline, Stage, Strategy
 from ._rates import adapted
 
@@ -22,29 +22,21 @@ class Vera(Strategy):
     adapter: ClassVar[bool] = True
     lr: ClassVar[float] = 1e-2
 
-    rank: int = 256
+    rank: Count = 256
     """Rank of the shared matrices."""
-    dropout: float = 0.0
+    dropout: Share = 0.0
     """Dropout before the update."""
     targets: tuple[str, ...] = ()
     """Last parts of the names of the linear maps (`query`, `v_proj`); none: all in the layers."""
-    layers: int = 0
+    layers: Whole = 0
     """Only this many upper layers get updates; 0: all."""
 
     def shape(self, model: nn.Module, seed: int) -> None:
-        """Wrap the backbone. Raises SpecError for a bad option."""
+        """Wrap the backbone. Raises SpecError for targets that are none."""
         from peft import VeraConfig
 
         from ..models import adapters
 
-        if self.rank < 1 or not 0 <= self.dropout < 1 or self.layers < 0:
-            raise SpecError(
-                "options of vera",
-                expected="rank 1 or more, dropout from 0 to 1, layers 0 or more",
-                got=f"rank {self.rank}, dropout {self.dropout:g}, layers {self.layers}",
-                fix="mend them",
-                code="bad-option",
-            )
         config = VeraConfig(
             task_type=adapters.TASK,
             r=self.rank,
