@@ -18,7 +18,7 @@ def bert(folder: Path, seed: int = 0, layers: int = 2, width: int = 32) -> Path:
     """A BERT of `layers` layers with a word tokenizer, saved as transformers saves it."""
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *dict.fromkeys(WORDS), *map(chr, range(97, 123))])}
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys([*SPECIAL, *WORDS, *map(chr, range(97, 123))]))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

@@ -232,6 +232,11 @@ def refuse_drift(run: Run, ready: Ready) -> None:
         raise _drift(run, "the settings", was, "; ".join(changed[:3]))
 
 
+def predict(path: str | Path, rows: Any) -> list[dict[str, Any]]:
+    """Answers of a run for a text, for texts, or for rows, in the order asked."""
+    return Result(path).predict(rows)
+
+
 def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
     """Scores with intervals of a run on a labelled file; each look at the run's own test rows is counted."""
     from .evaluate.judge import How, Judged, scores

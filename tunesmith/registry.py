@@ -10,6 +10,8 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import sys
+import zlib
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -84,10 +86,23 @@ def _import_file(path: Path, kind: str) -> Any:
             fix="check the path",
             code="no-such-file",
         )
-    spec = importlib.util.spec_from_file_location(f"tunesmith_user_{path.stem}", path)
+    name = f"tunesmith_user_{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise SpecError(
+            str(path),
+            expected=f"a Python file that defines `{kind}`",
+            got=f"{type(error).__name__}: {error}",
+            fix="mend the file",
+            code="bad-plugin",
+        ) from error
     return module
 
 

@@ -226,7 +226,9 @@ def _plan_yaml(ready: Ready) -> str:
 
 
 def _free_name(root: Path, ready: Ready) -> Path:
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(ready.data.name).name.split(".")[0]).strip("-").lower()[:40] or "run"
+    given = ready.plan.spec.data.train
+    name = Path(given if isinstance(given, str) else given[0]).name.split(".")[0]
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()[:40] or "run"
     mark = hashlib.sha256(
         f"{ready.plan.spec.dump()}{ready.data.digest}{datetime.datetime.now().isoformat()}".encode()
     ).hexdigest()

@@ -95,6 +95,10 @@ class Task(ABC):
     def fit(self, train: Table) -> Self:
         """The task with its fitted fields learned from the training rows alone."""
 
+    def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
+        """The task suited to a model: how much of a row is read (`limit`: most tokens that the model takes), the classes' weights."""
+        return self
+
     @abstractmethod
     def truth(self, rows: Table) -> Truth:
         """Targets of the rows, encoded for `score`."""

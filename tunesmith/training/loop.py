@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
+import torch
 
 from ..errors import DivergedError, listing
 from ..inference import collate
@@ -89,7 +90,7 @@ def _solve(state: State, work: Work, folder: Path) -> Iterator[Event]:
     if probe is None:
         yield Adjusted(state.total, "head not solved", "this task has no linear head; it starts at random")
         return
-    state.model.set_head(probe.solution)
+    state.model.set_head(torch.from_numpy(probe.solution.weight_CD), torch.from_numpy(probe.solution.bias_C))
     yield Adjusted(state.total, "head solved", f"L2 strength {probe.strength:g} is best on the validation rows")
     yield from _evaluate(state, pooled, folder, 0.0)
 
@@ -121,9 +122,8 @@ def _descend(state: State, work: Work, folder: Path) -> Iterator[Event]:
             return
         yield from _step(state, work, positions, total, per_epoch)
         over = _over_budget(state)
-        if state.step % every == 0 or state.step == total or over:
+        if state.step == total or over or (state.step % every == 0 and total - state.step > every // 2):
             yield from _evaluate(state, work, folder, state.step / per_epoch)
-            clock.saved = 0.0
         if clock.due(settings, state.total):
             yield _save(state, folder, clock)
         if over:

@@ -16,8 +16,8 @@ from torch import nn
 
 from ..task import Outputs, Solution, Task, Truth
 
-STRENGTHS = (1e-2, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
-"""L2 strengths tried, strongest first, so that each solution starts the next: loss = mean + strength / 2 * |W|^2."""
+STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+"""L2 strengths tried, strongest first: loss = mean + strength / 2 * |W|^2 over features of unit mean square."""
 
 
 @final
