@@ -1,7 +1,7 @@
 """What is wrong or odd about the data, with row numbers, before anything is trained.
 
-`cells` looks at each file on its own, `audit` at the parts as they will be used. Suspected wrong labels: `noise.py`; leaks: `leaks.py`;
-targets: `labels.py`.
+`cells` looks at each file on its own, `audit` at the parts as they will be used. Suspected wrong labels: `noise.py`;
+leaks: `leaks.py`; targets: `labels.py`.
 
 Axes: N rows.
 """
@@ -31,7 +31,9 @@ EMPTY_TEXTS = 0.05
 """Share of empty texts above which the file is refused."""
 DOUBTED = 50
 """Suspected wrong labels that are listed."""
-ROUND_LENGTHS = {100, 128, 140, 200, 255, 256, 280, 500, 512, 1000, 1023, 1024, 2000, 2048, 4000, 4096, 8000, 8192, 32767, 65535}
+ROUND_LENGTHS = {
+    100, 128, 140, 200, 255, 256, 280, 500, 512, 1000, 1023, 1024, 2000, 2048, 4000, 4096, 8000, 8192, 32767, 65535,
+}
 """Lengths at which databases, spreadsheets and exports cut."""
 _SCIENTIFIC = re.compile(r"\d(\.\d+)?[eE]\+?\d{2}")
 
@@ -49,10 +51,12 @@ def empty_findings(
     found = []
     rows = np.flatnonzero(no_label_N)
     if len(rows) == len(table) > 0:
-        return [Finding("error", "no-labels", f"expected labels, got an empty cell in every row of {part}", places(table, rows[:1]),
+        return [Finding("error", "no-labels", f"expected labels, got an empty cell in every row of {part}",
+            places(table, rows[:1]),
                         "leave this file out and use `tunesmith predict` for it")]
     if len(rows) and not drop:
-        found.append(Finding("error", "empty-label", f"expected a label in every row, got an empty cell in {count(len(rows))} of {part}",
+        found.append(Finding("error", "empty-label",
+            f"expected a label in every row, got an empty cell in {count(len(rows))} of {part}",
                              places(table, rows), "fill them, or say --empty drop to leave these rows out"))
     rows = np.flatnonzero(no_text_N)
     if len(rows) and not drop:
@@ -62,7 +66,8 @@ def empty_findings(
         found.append(Finding("error" if much else "warning", "empty-text", message, places(table, rows),
                              "fill them, or say --empty drop to leave these rows out"))
     if len(rows := np.flatnonzero(half_N)):
-        found.append(Finding("warning", "half-empty-text", f"{count(len(rows))} of {part} lack one of their texts", places(table, rows),
+        found.append(Finding("warning", "half-empty-text", f"{count(len(rows))} of {part} lack one of their texts",
+            places(table, rows),
                              "fill the cells or take the rows out"))
     return found
 
@@ -73,8 +78,8 @@ def audit(
 ) -> list[Finding]:
     """Findings about the parts of the data, errors first.
 
-    `rest`: the rows that the user gave no part, from which others were cut; files that the user gave are compared with them.
-    Takes under 15 seconds for 50,000 rows.
+    `rest`: the rows that the user gave no part, from which others were cut; files that the user gave are compared with
+    them. Takes under 15 seconds for 50,000 rows.
     """
     train = parts["train"]
     answers = {part: labels.of_rows(table, targets, kind) for part, table in parts.items()}
@@ -83,14 +88,16 @@ def audit(
     found = _split_findings(parts, splits)
     for part in splits.given:
         found += _across(rest, parts[part], part, inputs, targets, options)
-        found += leaks.shift_findings(whole, answers[part], part) + _type_findings(rest, parts[part], part, targets, kind)
+        found += leaks.shift_findings(whole, answers[part], part)
+        found += _type_findings(rest, parts[part], part, targets, kind)
     found += _unknown_findings(parts, answers, splits)
     if not splits.given and not options.group:
         found += leaks.ungrouped_findings(train, used)
     found += _target_findings(rest, whole, targets, kind)
     if kind != "number" and not any(f.level == "error" for f in found):
         found += _answer_findings(train, texts, answers["train"], targets, kind, splits)
-    found += leaks.column_findings(train, inputs, targets, answers["train"]) + leaks.word_findings(texts, answers["train"])
+    found += leaks.column_findings(train, inputs, targets, answers["train"])
+    found += leaks.word_findings(texts, answers["train"])
     found += _column_findings(train, inputs, used)
     return sorted(found, key=lambda f: ("error", "warning", "note").index(f.level))
 
@@ -100,8 +107,9 @@ def _split_findings(parts: Mapping[str, Table], splits: Splits) -> list[Finding]
     kept = splits.duplicates
     if kept.exact or kept.near:
         found.append(Finding(
-            "note", "duplicates", f"{count(kept.exact)} repeat an earlier one exactly (case, punctuation and space aside), {kept.near:,} nearly; "
-            "wherever the split was made here they stay on one side",
+            "note", "duplicates",
+            f"{count(kept.exact)} repeat an earlier one exactly (case, punctuation and space aside), {kept.near:,} "
+            "nearly; wherever the split was made here they stay on one side",
         ))
     return found + [Finding("note", "split", note) for note in splits.notes]
 
@@ -110,7 +118,8 @@ def _across(
     rest: Table, other: Table, part: str, inputs: Sequence[str], targets: Sequence[str], options: spec.Data
 ) -> list[Finding]:
     found = leaks.id_findings(rest, other, part, [*inputs, *targets])
-    return found + leaks.group_findings(rest, other, part, options.group) + leaks.time_findings(rest, other, part, options.time)
+    found += leaks.group_findings(rest, other, part, options.group)
+    return found + leaks.time_findings(rest, other, part, options.time)
 
 
 def _unknown_findings(
@@ -121,9 +130,9 @@ def _unknown_findings(
     found = []
     for part in ("validation", "test"):
         for finding in labels.unknown_findings(known, parts[part], answers[part], part):
-            mine = part not in splits.given
-            found.append(replace(finding, level="warning", message=finding.message.partition(", got ")[2] + " have no training row")
-                         if mine else finding)
+            if part not in splits.given:
+                finding = replace(finding, level="warning", message=f"{finding.got}: labels that no training row has")
+            found.append(finding)
     return found
 
 
@@ -133,14 +142,15 @@ def _type_findings(train: Table, other: Table, part: str, targets: Sequence[str]
     for name in targets if kind == "label" else ():
         one, two = train.arrow(name).type, other.arrow(name).type
         if one != two:
-            found.append(Finding("note", "label-types", f"column {name!r} is {_words(one)} in train and {_words(two)} in {part}: "
+            found.append(Finding("note", "label-types",
+                f"column {name!r} is {_words(one)} in train and {_words(two)} in {part}: "
                                  "labels are compared as texts, so that 1, 1.0 and '1' are one"))
     return found
 
 
 def _words(kind: pa.DataType) -> str:
-    names = {pa.int64(): "whole numbers", pa.float64(): "numbers", pa.large_string(): "text", pa.bool_(): "true or false"}
-    return names.get(kind, str(kind))
+    names = ((pa.int64(), "whole numbers"), (pa.float64(), "numbers"), (pa.large_string(), "text"))
+    return next((name for known, name in names if known == kind), str(kind))
 
 
 def _target_findings(rest: Table, whole: Sequence[Sequence[str]], targets: Sequence[str], kind: Kind) -> list[Finding]:
@@ -153,7 +163,8 @@ def _target_findings(rest: Table, whole: Sequence[Sequence[str]], targets: Seque
 
 
 def _answer_findings(
-    train: Table, texts: Sequence[str], answers: Sequence[Sequence[str]], targets: Sequence[str], kind: Kind, splits: Splits
+    train: Table, texts: Sequence[str], answers: Sequence[Sequence[str]], targets: Sequence[str], kind: Kind,
+    splits: Splits
 ) -> list[Finding]:
     key_N = splits.duplicates.key_N[splits.parts["train"]]
     found = _conflicts(train, texts, answers)
@@ -171,7 +182,8 @@ def _conflicts(table: Table, texts: Sequence[str], answers: Sequence[Sequence[st
     rows = [i for i, text in enumerate(folded) if len(seen[text]) > 1]
     if not rows:
         return []
-    return [Finding("warning", "conflicting-labels", f"{count(len(rows))} say the same as another row but have a different label",
+    return [Finding("warning", "conflicting-labels",
+        f"{count(len(rows))} say the same as another row but have a different label",
                     places(table, rows), "decide on one label for each text")]
 
 
@@ -185,12 +197,13 @@ def _doubts(table: Table, texts: Sequence[str], answers: Sequence[str], key_N: n
     rows = tuple(f"{table.place(s.position)}: {shorten(s.given)!r}, perhaps {shorten(s.suggested)!r}" for s in worst)
     return [Finding(
         "warning" if telling else "note", "suspected-labels",
-        f"{count(n)}{drawn} have a label that a simple model, which agrees with {doubts.agreement:.0%} of the others, doubts", rows,
+        f"{count(n)}{drawn} have a label that a simple model doubts; it agrees with {doubts.agreement:.0%} of the others",
+        rows,
         "look at the first few; some will be right as they are",
     )]
 
 
-# -- columns ------------------------------------------------------------------------------------------------------------
+# -- columns -----------------------------------------------------------------------------------------------------------
 
 
 def _column_findings(table: Table, inputs: Sequence[str], used: Sequence[str]) -> list[Finding]:
@@ -198,7 +211,8 @@ def _column_findings(table: Table, inputs: Sequence[str], used: Sequence[str]) -
     constant = [name for name in table.names if name not in used and len(table) > 1 and _constant(table, name)]
     for name in inputs:
         if len(table) > 1 and _constant(table, name):
-            found.append(Finding("warning", "constant-input", f"column {name!r} says the same in every row", (), "leave it out"))
+            found.append(Finding("warning", "constant-input", f"column {name!r} says the same in every row", (),
+                "leave it out"))
     if constant:
         found.append(Finding("note", "constant-columns", f"{listing([repr(n) for n in constant])} never change"))
     return found + [f for name in table.names for f in _spoiled_ids(table, name)]
@@ -209,7 +223,7 @@ def _constant(table: Table, name: str) -> bool:
     if column.null_count == len(column):
         return True
     first = column[0].as_py()
-    return first is not None and all(cell == first for cell in column.slice(0, 100).to_pylist()) and set(map(str, column.to_pylist())) == {str(first)}
+    return first is not None and all(cell == first for cell in column.to_pylist())
 
 
 def _cut_texts(table: Table, name: str) -> list[Finding]:
@@ -219,7 +233,8 @@ def _cut_texts(table: Table, name: str) -> list[Finding]:
     rows = np.flatnonzero(lengths == longest)
     if longest not in ROUND_LENGTHS or len(rows) < max(3, 0.01 * len(table)):
         return []
-    return [Finding("warning", "cut-texts", f"{count(len(rows))} of column {name!r} end at exactly {longest:,} characters, the longest there is: "
+    return [Finding("warning", "cut-texts",
+        f"{count(len(rows))} of column {name!r} end at exactly {longest:,} characters, the longest there is: "
                     "an export may have cut them", places(table, rows), "export the whole texts")]
 
 
@@ -231,11 +246,13 @@ def _spoiled_ids(table: Table, name: str) -> list[Finding]:
         ids = bool(leaks._ID_NAME.search(name))
         rows = rows if ids else rows[:0]
     elif pa.types.is_large_string(column.type) and leaks._ID_NAME.search(name):
-        rows = np.array([i for i, c in enumerate(column.to_pylist()) if c and _SCIENTIFIC.fullmatch(c.strip())], np.int64)
+        rounded = [bool(cell and _SCIENTIFIC.fullmatch(cell.strip())) for cell in column.to_pylist()]
+        rows = np.flatnonzero(np.array(rounded, bool))
     else:
         return []
     if not len(rows):
         return []
     merged = len(rows) - len(Counter(str(column[int(i)]) for i in rows))
-    return [Finding("warning", "rounded-ids", f"column {name!r} holds ids that were rounded, such as {column[int(rows[0])]}, in {count(len(rows))}; "
+    return [Finding("warning", "rounded-ids",
+        f"column {name!r} holds ids that were rounded, such as {column[int(rows[0])]}, in {count(len(rows))}; "
                     f"{merged:,} of them fell together", places(table, rows), "export ids as text")]

@@ -1,21 +1,24 @@
 """Which side a row falls on: pure functions of arrays. `split.py` decides what is asked of them and says what was done.
 
-**By hash.** Every group of rows has a number u in [0, 1): a hash of (seed, content of the group). The unit interval is laid out as
-test, validation, calibration, train, with the shares of the spec as widths, and u says where the group goes. So a row's part
-depends on its own content alone, and adding rows, or shuffling them, moves no old row. The price is stated rather than hidden:
-shares, also those of every class, are met on average (a class of n rows puts n·s ± sqrt(n·s·(1-s)) of them into a part of share s),
-since exact quotas would need ranks, and ranks move when rows are added. Four rules bend this, all of them told:
+**By hash.** Every group of rows has a number u in [0, 1): a hash of (seed, content of the group). The unit interval is
+laid out as test, validation, calibration, train, with the shares of the spec as widths, and u says where the group
+goes. So a row's part depends on its own content alone, and adding rows, or shuffling them, moves no old row. The price
+is stated rather than hidden: shares, also those of every class, are met on average (a class of n rows puts n·s ±
+sqrt(n·s·(1-s)) of them into a part of share s), since exact quotas would need ranks, and ranks move when rows are
+added. Four rules bend this, all of them told:
 
 1. A class without any training row brings one: its group with the largest u joins train (`rescue`). Rare classes only.
-2. Validation holds at most 5,000 rows and calibration 1,000: above that the zone is halved, and halved again; the rows that leave
-   it join train. Test rows are never touched, and nothing moves until the rows have doubled.
-3. A group of more than a tenth of all rows (a quarter for the user's own groups) joins train: it would be the whole test.
-4. Test and validation get at least five rows (a fifth of the rows below 25) where there are that many, by moving in the groups
-   nearest to their zone. This can happen below about a hundred rows, or with few groups.
+2. Validation holds at most 5,000 rows and calibration 1,000: above that the zone is halved, and halved again; the rows
+   that leave it join train. Test rows are never touched, and nothing moves until the rows have doubled.
+3. A group of more than a tenth of all rows (a quarter for the user's own groups) joins train: it would be the whole
+   test.
+4. Test and validation get at least five rows (a fifth of the rows below 25) where there are that many, by moving in the
+   groups nearest to their zone. This can happen below about a hundred rows, or with few groups.
 
 A group's content is the smallest content hash among its rows, so a group moves only when it merges with another.
 
-**By time.** The latest rows are the test; validation and calibration share the latest of the rest by hash; equal times stay together.
+**By time.** The latest rows are the test; validation and calibration share the latest of the rest by hash; equal times
+stay together.
 
 Axes: N rows, G groups, M memberships (row, class); a part is its index in PARTS.
 """
@@ -54,9 +57,11 @@ def unit(key_N: np.ndarray, seed: int, salt: int = 0) -> np.ndarray:
 
 
 def by_hash(
-    key_N: np.ndarray, group_N: np.ndarray, class_M2: np.ndarray, shares: Mapping[str, float], seed: int, big: float = 0.1
+    key_N: np.ndarray, group_N: np.ndarray, class_M2: np.ndarray, shares: Mapping[str, float], seed: int,
+    big: float = 0.1
 ) -> Cut:
-    """Parts by hash thresholds. `group_N` numbers 0..G-1 keep rows together; `class_M2` holds (row, class) pairs, maybe none.
+    """Parts by hash thresholds. `group_N` numbers 0..G-1 keep rows together; `class_M2` holds (row, class) pairs, maybe
+    none.
 
     `shares`: share of each part besides train; a part that is absent gets no row.
     """

@@ -1,7 +1,7 @@
 """From files to four parts with findings: the one door through which planning gets its data.
 
-`read_sources` reads the given files once, before roles are known; `arrange` cleans, splits and audits them when they are. Every row that
-is left out or changed on the way stands in the ledger.
+`read_sources` reads the given files once, before roles are known; `arrange` cleans, splits and audits them when they
+are. Every row that is left out or changed on the way stands in the ledger.
 
 Axes: N rows.
 """
@@ -83,9 +83,11 @@ class Dataset:
         """JSON-able values, as `data.json` keeps them. Row ids: 16 hex digits a row, in the part's order."""
         return {
             "digest": self.digest, "inputs": list(self.inputs), "targets": list(self.targets), "kind": self.kind,
-            "rows": self.profile.rows, "columns": _plain({name: asdict(column) for name, column in self.profile.columns.items()}),
+            "rows": self.profile.rows,
+            "columns": _plain({name: asdict(column) for name, column in self.profile.columns.items()}),
             "splits": {"how": asdict(self.splits.how), "given": list(self.splits.given), "parts": self._parts_json()},
-            "leaked_test": list(places(self.test, self.splits.leaked_test)), "leaked_test_rows": len(self.splits.leaked_test),
+            "leaked_test": list(places(self.test, self.splits.leaked_test)),
+            "leaked_test_rows": len(self.splits.leaked_test),
             "duplicates": {"exact": self.splits.duplicates.exact, "near": self.splits.duplicates.near},
             "findings": [finding.as_json() for finding in self.findings], "ledger": self.ledger.as_json(),
         }
@@ -105,7 +107,8 @@ def read_sources(data: spec.Data, ledger: Ledger | None = None) -> Sources:
 
     ledger = ledger or Ledger()
     if not data.train:
-        raise SpecError("data.train", expected="a file with rows to learn from", got="nothing", fix="name one", code="no-train-file")
+        raise SpecError("data.train", expected="a file with rows to learn from", got="nothing", fix="name one",
+            code="no-train-file")
     tables = {part: read(getattr(data, part), data, ledger) for part in GIVEN if getattr(data, part)}
     return Sources(tables, Profile.of(tables["train"]), ledger)
 
@@ -138,12 +141,13 @@ def arrange(
     _enter(tables, splits, sources.ledger)
     digest = _digest(parts, inputs, targets, kind)
     return Dataset(
-        **parts, splits=splits, findings=_ranked(findings), ledger=sources.ledger, profile=sources.profile, digest=digest,
+        **parts, splits=splits, findings=_ranked(findings), ledger=sources.ledger, profile=sources.profile,
+        digest=digest,
         inputs=tuple(inputs), targets=tuple(targets), kind=kind,
     )
 
 
-# -- cleaning -----------------------------------------------------------------------------------------------------------
+# -- cleaning ----------------------------------------------------------------------------------------------------------
 
 
 def _clean(
@@ -156,7 +160,8 @@ def _clean(
         findings += found
     if not len(tables["train"]):
         refuse(findings)
-        raise DataError(sources.name, expected="rows with a text and a label", got="none", fix="check the columns", code="no-rows")
+        raise DataError(sources.name, expected="rows with a text and a label", got="none", fix="check the columns",
+            code="no-rows")
     if kind == "number":
         return {part: _numeric(table, targets, sources.ledger) for part, table in tables.items()}, findings
     return _merged(tables, targets, kind, data.merge_labels, sources.ledger, findings), findings
@@ -171,9 +176,9 @@ def _filled(
     found = empty_findings(table, part, no_label_N, no_text_N, np.asarray((blank_N > 0) & ~no_text_N), drop)
     out_N = no_label_N | (no_text_N & drop)
     if drop:
-        for why, rows in (("empty label", np.flatnonzero(no_label_N)), ("empty text", np.flatnonzero(no_text_N & ~no_label_N))):
-            if len(rows):
-                ledger.add("dropped", f"{why}, in {part}", [table.place(int(i)) for i in rows])
+        for why, out in (("empty label", no_label_N), ("empty text", no_text_N & ~no_label_N)):
+            if out.any():
+                ledger.add("dropped", f"{why}, in {part}", [table.place(int(i)) for i in np.flatnonzero(out)])
     return table.take(~out_N) if out_N.any() else table, found
 
 
@@ -232,11 +237,12 @@ def _limited(table: Table, limit: int | None, ledger: Ledger) -> Table:
     if limit is None or len(table) <= limit:
         return table
     order_N = np.argsort(cut.unit(table.row_ids, 0, LIMIT_SALT), kind="stable")
-    ledger.add("dropped", f"data.limit: {limit:,} of {count(len(table))} were drawn", [table.place(int(i)) for i in np.sort(order_N[limit:])])
+    ledger.add("dropped", f"data.limit: {limit:,} of {count(len(table))} were drawn",
+        [table.place(int(i)) for i in np.sort(order_N[limit:])])
     return table.take(np.sort(order_N[:limit]))
 
 
-# -- parting ------------------------------------------------------------------------------------------------------------
+# -- parting -----------------------------------------------------------------------------------------------------------
 
 
 def _taken(tables: Mapping[str, Table], splits: Splits) -> dict[str, Table]:
@@ -268,14 +274,16 @@ def _enter(tables: Mapping[str, Table], splits: Splits, ledger: Ledger) -> None:
     together = np.flatnonzero(np.bincount(group_N)[group_N] > 1)
     together = together[together < len(train)]
     if len(together) and splits.how.value in ("stratified", "random"):
-        ledger.add("kept-together", "equal or similar rows on one side of the split", [train.place(int(i)) for i in together])
+        ledger.add("kept-together", "equal or similar rows on one side of the split",
+            [train.place(int(i)) for i in together])
     if len(splits.aside):
         why = "a validation or calibration row that also stands in another part"
         ledger.add("dropped", why, [train.place(int(i)) for i in splits.aside])
 
 
 def _digest(parts: Mapping[str, Table], inputs: Sequence[str], targets: Sequence[str], kind: Kind) -> str:
-    said = {"parts": {name: table.digest() for name, table in parts.items()}, "inputs": list(inputs), "targets": list(targets), "kind": kind}
+    content = {name: table.digest() for name, table in parts.items()}
+    said = {"parts": content, "inputs": list(inputs), "targets": list(targets), "kind": kind}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

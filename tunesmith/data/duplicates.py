@@ -1,11 +1,12 @@
 """Which rows say the same, or nearly the same, and must stay on one side of a split.
 
-*Exact* means the same words (`shingles.words`): equal letters, marks and numbers after NFKC and case folding, whatever punctuation,
-symbols and white space stand between them. A text without any letter is compared whole. *Near* means that the sets of word
-3-grams (character 5-grams for short texts and scripts without spaces) have a Jaccard similarity of at least the threshold.
-Candidates come from MinHash signatures cut into bands (Broder 1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets,
-ch. 3); each is then verified by its true similarity, so that false alarms take a collision of 64-bit hashes. Nothing here is
-random: the same texts give the same groups, in any order and on any machine.
+*Exact* means the same words (`shingles.words`): equal letters, marks and numbers after NFKC and case folding, whatever
+punctuation, symbols and white space stand between them. A text without any letter is compared whole. *Near* means that
+the sets of word 3-grams (character 5-grams for short texts and scripts without spaces) have a Jaccard similarity of at
+least the threshold. Candidates come from MinHash signatures cut into bands (Broder 1997; Leskovec, Rajaraman and
+Ullman, Mining of Massive Datasets, ch. 3); each is then verified by its true similarity, so that false alarms take a
+collision of 64-bit hashes. Nothing here is random: the same texts give the same groups, in any order and on any
+machine.
 
 Axes: N texts, U distinct texts, H hash functions, B bands, E edges (pairs of texts), S pieces.
 """
@@ -29,7 +30,7 @@ HASHES = 64
 LARGE = 200_000
 """Rows from which the text that is compared is bounded."""
 CHARACTERS = 200_000_000
-"""Characters that are compared in all; beyond LARGE rows each text is cut to its even share of them, but not below SHARE."""
+"""Characters that are compared in all: beyond LARGE rows each text is cut to its even share, but not below SHARE."""
 SHARE = 200
 LONGEST = 20_000
 """Characters of one text that are compared."""
@@ -91,7 +92,7 @@ def jaccard(first: str, second: str) -> float:
 
 
 def bands(threshold: float) -> tuple[int, int]:
-    """(bands, rows per band): the most selective ones that miss a pair at the threshold with a chance of at most MISSED."""
+    """(bands, rows per band): the most selective that miss a pair at the threshold with chance MISSED at most."""
     for rows in range(12, 0, -1):
         count = math.ceil(math.log(MISSED) / math.log1p(-(threshold**rows)))
         if count * rows <= HASHES:

@@ -33,7 +33,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|
 
 
 def texts(table: Table, name: str) -> list[str | None]:
-    """The cells of a label column as texts, one way of writing each value (5, 5.0 and '5' are one label); None where empty.
+    """The cells of a label column as texts, one way of writing each value (5, 5.0 and '5' are one label); None where
+    empty.
 
     A cell of white space alone is empty.
     """
@@ -42,7 +43,9 @@ def texts(table: Table, name: str) -> list[str | None]:
 
 
 def tags(table: Table, name: str) -> list[list[str]]:
-    """The labels of every row of a multi-label column: a list per cell, or a text parted by `|`, `;` or `,`; none where empty."""
+    """The labels of every row of a multi-label column: a list per cell, or a text parted by `|`, `;` or `,`; none where
+    empty.
+    """
     arrow = table.arrow(name)
     if pa.types.is_list(arrow.type) or pa.types.is_large_list(arrow.type):
         return [[_text(tag) for tag in cell or () if tag is not None] for cell in arrow.to_pylist()]
@@ -62,14 +65,16 @@ def _text(value: Any) -> str:
 
 
 def flags(table: Table, names: Sequence[str]) -> list[list[str]]:
-    """The labels of every row where each label has a column of its own: a label is set unless its cell is 0, false, no or empty."""
+    """The labels of every row where each label has a column of its own: a label is set unless its cell is 0, false, no
+    or empty.
+    """
     off = {None, "0", "false", "no", "f", "n"}
     columns = [[cell is not None and cell.lower() not in off for cell in texts(table, name)] for name in names]
-    return [[name for name, on in zip(names, row) if on] for row in zip(*columns)] if names else [[] for _ in range(len(table))]
+    return [[name for name, on in zip(names, row) if on] for row in zip(*columns)]
 
 
 def of_rows(table: Table, targets: Sequence[str], kind: Kind) -> list[list[str]]:
-    """The labels of every row, whatever the kind; none for numbers. Several `label` columns: one label of each, name first."""
+    """The labels of every row; none for numbers. Several `label` columns give `name=label` each."""
     if kind == "number":
         return [[] for _ in range(len(table))]
     if kind == "labels":
@@ -89,16 +94,25 @@ def memberships(labels: Sequence[Sequence[str]]) -> tuple[np.ndarray, list[str]]
 
 
 def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) float64 of a target column, NaN where empty or unreadable, and (N,) bool: which cells cannot be used as numbers."""
+    """(N,) float64 of a target column, NaN where empty or unreadable, and (N,) bool: which cells cannot be used as
+    numbers.
+    """
     cells = table.column(name)
     if pa.types.is_large_string(table.arrow(name).type):
-        read = [None if c is None or not c.strip() else float(c) if _NUMBER.fullmatch(c.strip()) else math.inf for c in cells]
+        read = [_number(cell) for cell in cells]
     else:
         read = [None if c is None else float(c) if isinstance(c, bool | int | float) else math.inf for c in cells]
     value_N = np.array([math.nan if v is None else v for v in read], np.float64)
     with np.errstate(invalid="ignore"):
         bad_N = ~(np.abs(value_N) <= LARGEST) & np.array([v is not None for v in read], bool)
     return np.where(bad_N, math.nan, value_N), bad_N
+
+
+def _number(cell: str | None) -> float | None:
+    """None where empty, infinity where it is no number."""
+    if cell is None or not cell.strip():
+        return None
+    return float(cell) if _NUMBER.fullmatch(cell.strip()) else math.inf
 
 
 def empty(table: Table, targets: Sequence[str], kind: Kind) -> np.ndarray:
@@ -115,7 +129,9 @@ def empty(table: Table, targets: Sequence[str], kind: Kind) -> np.ndarray:
 
 
 def twins(labels: Iterable[Sequence[str]]) -> dict[str, str]:
-    """Label -> the spelling to merge it into, where labels differ only in case, width or space; the commonest spelling stays."""
+    """Label -> the spelling to merge it into, where labels differ only in case, width or space; the commonest spelling
+    stays.
+    """
     counts = Counter(label for row in labels for label in row)
     families: dict[str, list[str]] = defaultdict(list)
     for label in counts:
@@ -144,12 +160,14 @@ def class_findings(table: Table, labels: Sequence[Sequence[str]], kind: Kind) ->
     if len(counts) < (2 if kind == "label" else 1):
         only = f"only {shorten(next(iter(counts)))!r}" if counts else "none"
         return [Finding(
-            "error", "one-class", f"expected at least {2 if kind == 'label' else 1} labels, got {only} in {count(len(table))}", (),
+            "error", "one-class",
+            f"expected at least {2 if kind == 'label' else 1} labels, got {only} in {count(len(table))}", (),
             "check the label column: there is nothing to tell apart",
         )]
     if kind == "label" and len(counts) == len(table):
         return [Finding(
-            "error", "label-per-row", f"expected labels that repeat, got a different one in each of {count(len(table))}", (),
+            "error", "label-per-row",
+            f"expected labels that repeat, got a different one in each of {count(len(table))}", (),
             "name the label column with --label, or use --task text-regression for numbers",
         )]
     return _rare(table, labels, counts) + _imbalance(counts)
@@ -162,7 +180,7 @@ def _rare(table: Table, labels: Sequence[Sequence[str]], counts: Counter[str]) -
     rows = [i for i, row in enumerate(labels) if any(counts[label] == 1 for label in row)]
     return [Finding(
         "warning", "single-row-class",
-        f"{count(len(single), 'label')} with one row each ({listing(single)}): the row goes to train, so no score can speak of them",
+        f"{count(len(single), 'label')} with one row each ({listing(single)}): it goes to train; no score speaks of them",
         places(table, rows), "add rows, or merge the label with another",
     )]
 
@@ -172,7 +190,8 @@ def _imbalance(counts: Counter[str]) -> list[Finding]:
     if high < 10 * low:
         return []
     return [Finding(
-        "note", "imbalance", f"label {shorten(most)!r} has {count(high)}, {shorten(least)!r} {low:,}: accuracy would flatter", (),
+        "note", "imbalance",
+        f"label {shorten(most)!r} has {count(high)}, {shorten(least)!r} {low:,}: accuracy would flatter", (),
         "read macro-F1; try --balance weights",
     )]
 
@@ -185,10 +204,12 @@ def unknown_findings(known: Iterable[str], table: Table, labels: Sequence[Sequen
         return []
     rows = [i for i, row in enumerate(labels) if any(label not in seen for label in row)]
     merged = {fold(label) for label in seen}
-    fix = "say --merge-labels" if all(fold(label) in merged for label in new) else "add training rows for it, or take these rows out"
+    twins_only = all(fold(label) in merged for label in new)
+    fix = "say --merge-labels" if twins_only else "add training rows for it, or take these rows out"
     return [Finding(
         "error", "unknown-label",
-        f"expected labels that the training rows have, got {listing([repr(n) for n in new])} in {count(len(rows))} of {part}",
+        "expected labels that the training rows have, "
+        f"got {listing([repr(n) for n in new])} in {count(len(rows))} of {part}",
         places(table, rows), fix,
     )]
 
@@ -200,16 +221,20 @@ def number_findings(table: Table, name: str) -> list[Finding]:
     if len(bad):
         cells = table.take(bad).column(name)
         locale = all(isinstance(cell, str) and _LOCALE.fullmatch(cell.strip()) for cell in cells)
-        kind, fix = ("locale-number", "write 1234.5, without separators") if locale else ("bad-number", "mend or remove these rows")
+        kind = "locale-number" if locale else "bad-number"
+        fix = "write 1234.5, without separators" if locale else "mend or remove these rows"
         got = f"{listing([repr(cell) for cell in cells], 3)} in {count(len(bad))}"
-        return [Finding("error", kind, f"expected numbers below {LARGEST:g} in column {name!r}, got {got}", places(table, bad), fix)]
+        return [Finding("error", kind, f"expected numbers below {LARGEST:g} in column {name!r}, got {got}",
+            places(table, bad), fix)]
     values = np.unique(value_N[~np.isnan(value_N)])
     if len(values) == 1:
-        return [Finding("error", "constant-target", f"expected numbers that differ in column {name!r}, got only {values[0]:g}", (),
+        return [Finding("error", "constant-target",
+            f"expected numbers that differ in column {name!r}, got only {values[0]:g}", (),
                         "check the label column: there is nothing to learn")]
     whole = len(values) <= FEW and bool(np.all(values == np.round(values)))
     if whole and (len(values) == 2 or values[-1] - values[0] + 1 == len(values)) and len(table) >= 5 * len(values):
-        return [Finding("note", "classes-as-numbers", f"column {name!r} holds only {listing([f'{v:g}' for v in values], FEW)}", (),
+        return [Finding("note", "classes-as-numbers",
+            f"column {name!r} holds only {listing([f'{v:g}' for v in values], FEW)}", (),
                         "if these are classes rather than a quantity, say --task text-classification")]
     return []
 
@@ -218,7 +243,8 @@ def label_type_findings(table: Table, name: str, labels: Sequence[Sequence[str]]
     """Labels of a classification that are really quantities."""
     distinct = {label for row in labels for label in row}
     if pa.types.is_floating(table.arrow(name).type) and all(re.fullmatch(r"-?\d+", label) for label in distinct):
-        return [Finding("note", "decimals-as-classes", f"column {name!r} holds decimals that are all whole, such as 1.0: read as the labels "
+        return [Finding("note", "decimals-as-classes",
+            f"column {name!r} holds decimals that are all whole, such as 1.0: read as the labels "
                         f"{listing(sorted(distinct))}", (), "if they are a quantity, say --task text-regression")]
     numeric = [label for label in distinct if _NUMBER.fullmatch(label) or _LOCALE.fullmatch(label)]
     if len(distinct) <= FEW or len(numeric) < 0.9 * len(distinct):
@@ -232,6 +258,7 @@ def label_type_findings(table: Table, name: str, labels: Sequence[Sequence[str]]
     if all(re.fullmatch(r"[+-]?\d+", label) for label in distinct):
         return []
     return [Finding(
-        "warning", "numbers-as-classes", f"column {name!r} holds {len(distinct):,} different numbers such as {sorted(numeric)[0]!r}", (),
+        "warning", "numbers-as-classes",
+        f"column {name!r} holds {len(distinct):,} different numbers such as {sorted(numeric)[0]!r}", (),
         "if they are a quantity, say --task text-regression",
     )]

@@ -1,7 +1,8 @@
 """Ways in which an answer can be known without being learned. Findings name rows; nothing is changed here.
 
-Most kinds of Kapoor and Narayanan (arXiv 2207.07048): duplicates, ids, groups and times across parts, columns and words that stand for
-the label, parts that differ in kind. Test labels are read only where the user gave the test file, and only their counts.
+Most kinds of Kapoor and Narayanan (arXiv 2207.07048): duplicates, ids, groups and times across parts, columns and words
+that stand for the label, parts that differ in kind. Test labels are read only where the user gave the test file, and
+only their counts.
 
 Axes: N rows, C classes, V values.
 """
@@ -33,12 +34,12 @@ COLUMN_SAMPLE = 20_000
 BINS = 32
 _ID_NAME = re.compile(r"(^|[_\W])(?i:id|idx|uuid|guid|uid|key)$|[a-z]I[Dd]$")
 _GROUP_NAME = re.compile(
-    r"(?i)(^|[_\W])(user|author|patient|speaker|customer|client|session|thread|conversation|dialog(ue)?|document|doc|subject|"
-    r"account|person|writer|annotator|source)([_\W]?(id|name|key|nr|no))?$"
+    r"(?i)(^|[_\W])(user|author|patient|speaker|customer|client|session|thread|conversation|dialog(ue)?|document|doc|"
+    r"subject|account|person|writer|annotator|source)([_\W]?(id|name|key|nr|no))?$"
 )
 
 
-# -- across parts -------------------------------------------------------------------------------------------------------
+# -- across parts ------------------------------------------------------------------------------------------------------
 
 
 def duplicate_findings(splits: Splits, test: Table, mine: bool) -> list[Finding]:
@@ -49,13 +50,15 @@ def duplicate_findings(splits: Splits, test: Table, mine: bool) -> list[Finding]
         whose = "its rows resemble others too widely to be kept apart" if mine else "the split is kept as given"
         found.append(Finding(
             "warning", "leaked-test",
-            f"{leaked:,} of {count(len(test), 'test row')} ({share:.1%}) also stand in train or validation: {splits.leaked_exact:,} exactly, "
-            f"{leaked - splits.leaked_exact:,} nearly; {whose}, and scores are given without them too",
-            places(test, splits.leaked_test), "trust the score without them; take them out of the training or test file",
+            f"{leaked:,} of {count(len(test), 'test row')} ({share:.1%}) also stand in train or validation: "
+            f"{splits.leaked_exact:,} exactly, {leaked - splits.leaked_exact:,} nearly; {whose}, and scores are given without them too",
+            places(test, splits.leaked_test),
+            "trust the score without them; take them out of the training or test file",
         ))
     if splits.leaked_validation:
         found.append(Finding(
-            "warning", "leaked-validation", f"{count(splits.leaked_validation, 'validation row')} also stand in train, exactly or nearly: "
+            "warning", "leaked-validation",
+            f"{count(splits.leaked_validation, 'validation row')} also stand in train, exactly or nearly: "
             "the choice of the best checkpoint is a little too hopeful", (), "take them out of the validation file",
         ))
     return found
@@ -64,21 +67,24 @@ def duplicate_findings(splits: Splits, test: Table, mine: bool) -> list[Finding]
 def same_findings(tables: Mapping[str, Table]) -> list[Finding]:
     """An error where two of the given files (train, validation, test) hold exactly the same rows."""
     pairs = [("train", "validation"), ("train", "test"), ("validation", "test")]
-    return [f for one, two in pairs if one in tables and two in tables for f in _same(tables[one], tables[two], one, two)]
+    both = [(one, two) for one, two in pairs if one in tables and two in tables]
+    return [finding for one, two in both for finding in _same(tables[one], tables[two], one, two)]
 
 
 def _same(one: Table, two: Table, name: str, part: str) -> list[Finding]:
     if len(one) != len(two) or not np.array_equal(np.sort(one.row_ids), np.sort(two.row_ids)):
         return []
-    return [Finding("error", "same-file", f"expected {part} rows of their own, got exactly the {name} rows ({count(len(two))})",
+    return [Finding("error", "same-file",
+        f"expected {part} rows of their own, got exactly the {name} rows ({count(len(two))})",
                     places(two, range(1)), f"give another file for {part}, or none: then rows are kept for it")]
 
 
 def id_findings(train: Table, other: Table, part: str, used: Sequence[str]) -> list[Finding]:
-    """Ids that stand in both files: an error. Counters that merely restart in each file, with other contents, are only noted.
+    """Ids that stand in both files: an error. Counters that merely restart in each file, with other contents, are only
+    noted.
 
-    An id column is named like one and (nearly) never repeats within a file. A shared id is taken for the same row unless ids are
-    numbered without large gaps, as counters are, and most shared ids stand beside different texts.
+    An id column is named like one and (nearly) never repeats within a file. A shared id is taken for the same row
+    unless ids are numbered without large gaps, as counters are, and most shared ids stand beside different texts.
     """
     found: list[Finding] = []
     for name in train.names:
@@ -90,10 +96,12 @@ def id_findings(train: Table, other: Table, part: str, used: Sequence[str]) -> l
             continue
         shared = listing([repr(i) for i in common])
         if _counter(mine) and _different(train, other, [(mine[i], theirs[i]) for i in common], used):
-            found.append(Finding("note", "ids-restart", f"column {name!r} counts rows and starts again in {part}: not taken for a leak"))
+            found.append(Finding("note", "ids-restart",
+                f"column {name!r} counts rows and starts again in {part}: not taken for a leak"))
             continue
         found.append(Finding(
-            "error", "id-in-both", f"expected each {name!r} in one file only, got {count(len(common), 'id')} in both train and {part} ({shared})",
+            "error", "id-in-both",
+            f"expected each {name!r} in one file only, got {count(len(common), 'id')} in both train and {part}: {shared}",
             places(other, [theirs[i] for i in common]), "take these rows out of one of the files",
         ))
     return found
@@ -130,7 +138,8 @@ def group_findings(train: Table, other: Table, part: str, group: str) -> list[Fi
         return []
     shared = listing(sorted({str(cells.texts(other, group)[i]) for i in rows}))
     return [Finding(
-        "warning", "group-in-both", f"{count(len(rows), f'{part} row')} belong to a {group!r} that train has too ({shared}): "
+        "warning", "group-in-both",
+        f"{count(len(rows), f'{part} row')} belong to a {group!r} that train has too ({shared}): "
         "the score speaks of known ones", places(other, rows), "split by group: leave out the test file",
     )]
 
@@ -144,7 +153,8 @@ def ungrouped_findings(train: Table, used: Sequence[str]) -> list[Finding]:
         values = [cell for cell in cells.texts(train, name) if cell is not None]
         if len(set(values)) > 1 and len(values) >= 2 * len(set(values)):
             found.append(Finding(
-                "note", "possible-group", f"column {name!r} has {count(len(set(values)), 'value')} in {count(len(values))}: rows of one "
+                "note", "possible-group",
+                f"column {name!r} has {count(len(set(values)), 'value')} in {count(len(values))}: rows of one "
                 f"{name} may fall into train and test", (), f"if new ones must be judged, say --group {name}",
             ))
     return found
@@ -159,7 +169,8 @@ def time_findings(train: Table, other: Table, part: str, time: str) -> list[Find
     if not len(rows):
         return []
     return [Finding(
-        "warning", "time-overlap", f"{count(len(rows), f'{part} row')} are not later than the last training row by {time!r}: training has "
+        "warning", "time-overlap",
+        f"{count(len(rows), f'{part} row')} are not later than the last training row by {time!r}: training has "
         "seen their future", places(other, rows), "split by time: leave out the test file",
     )]
 
@@ -177,30 +188,34 @@ def shift_findings(train: Sequence[Sequence[str]], other: Sequence[Sequence[str]
         return []
     _, worst = max(apart)
     return [Finding(
-        "warning", "labels-shift", f"label shares differ between train and {part}: {shorten(worst)!r} has {mine[worst] / n:.0%} there and "
+        "warning", "labels-shift",
+        f"label shares differ between train and {part}: {shorten(worst)!r} has {mine[worst] / n:.0%} there and "
         f"{theirs[worst] / m:.0%} here", (), "check how the test rows were drawn",
     )]
 
 
-# -- columns and words ----------------------------------------------------------------------------------------------------
+# -- columns and words -------------------------------------------------------------------------------------------------
 
 
-def column_findings(table: Table, inputs: Sequence[str], targets: Sequence[str], labels: Sequence[Sequence[str]]) -> list[Finding]:
+def column_findings(
+    table: Table, inputs: Sequence[str], targets: Sequence[str], labels: Sequence[Sequence[str]]
+) -> list[Finding]:
     """Columns that alone tell the target of a row from the other rows (leave-one-out), inputs and unused ones alike."""
     if len(table) < FEWEST:
         return []
     kept = _spread(len(table), COLUMN_SAMPLE)
     table, labels = table.take(kept), [labels[i] for i in kept]
     found = []
-    numeric = not any(labels)
+    numeric, answers = not any(labels), [" | ".join(sorted(row)) for row in labels]
     for name in table.names:
         if name in targets or (name not in inputs and _ID_NAME.search(name)):
             continue
-        share = _copy(table, name, targets) if numeric else knows(_values(table, name), [" | ".join(sorted(row)) for row in labels])
+        share = _copy(table, name, targets) if numeric else knows(_values(table, name), answers)
         if share >= SURE:
             use = "" if name in inputs else "; it is not an input here"
             found.append(Finding(
-                "warning", "column-predicts-label", f"column {name!r} predicts {listing(targets)} alone at {share:.0%}{use}",
+                "warning", "column-predicts-label",
+                f"column {name!r} predicts {listing(targets)} alone at {share:.0%}{use}",
                 (), f"is {name!r} known when a prediction is needed? If not, leave it out",
             ))
     return found

@@ -1,7 +1,8 @@
 """Suspected wrong labels: rows whose label a simple model, which never saw the row, contradicts with confidence.
 
-Out-of-fold probabilities of a logistic regression on TF-IDF, judged by confident learning (Northcutt et al., arXiv 1911.00068): a row
-is suspected where some other label is as probable as it usually is for rows that truly have it, and the given one is not.
+Out-of-fold probabilities of a logistic regression on TF-IDF, judged by confident learning (Northcutt et al., arXiv
+1911.00068): a row is suspected where some other label is as probable as it usually is for rows that truly have it, and
+the given one is not.
 
 Axes: N rows, C classes.
 """
@@ -83,8 +84,9 @@ def suspects(texts: Sequence[str], labels: Sequence[str], key_N: np.ndarray) -> 
 def _confident(probability_NC: np.ndarray, class_N: np.ndarray) -> list[tuple[int, int, float]]:
     """(row, suggested class, margin) of the rows that confident learning doubts."""
     n, classes = probability_NC.shape
-    threshold_C = np.array([probability_NC[class_N == c, c].mean() if (class_N == c).any() else 1.0 for c in range(classes)])
     given_N = probability_NC[np.arange(n), class_N]
+    size_C = np.bincount(class_N, minlength=classes)
+    threshold_C = np.where(size_C > 0, np.bincount(class_N, given_N, minlength=classes) / np.maximum(size_C, 1), 1.0)
     confident_NC = np.where(probability_NC >= threshold_C, probability_NC, -1.0)
     best_N = confident_NC.argmax(1)
     margin_N = confident_NC.max(1) - given_N
@@ -118,5 +120,6 @@ def _features(texts: Sequence[str]) -> Any:
     folded = [shingles.fold(text) for text in texts]
     unspaced = np.mean([len(t) / (t.count(" ") + 1) for t in folded]) > 12
     kind: dict[str, Any] = {"analyzer": "char"} if unspaced else {"token_pattern": r"\w+|[^\w\s]"}
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, max_features=FEATURES, dtype=np.float32, **kind)
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, max_features=FEATURES, dtype=np.float32,
+        **kind)
     return words.fit_transform(folded)

@@ -2,8 +2,8 @@
 
 Axes: N texts, P characters of a block, W words, S pieces (shingles).
 
-Every piece is a substring, and the hash of a substring falls out of prefix sums of a polynomial modulo 2^64 (Karp and Rabin 1987):
-no loop over texts, words or pieces.
+Every piece is a substring, and the hash of a substring falls out of prefix sums of a polynomial modulo 2^64 (Karp and
+Rabin 1987): no loop over texts, words or pieces.
 """
 
 from __future__ import annotations
@@ -23,21 +23,25 @@ WORDS = 3
 CHARACTERS = 5
 """Characters of one piece, for short texts and for scripts that put no spaces between words."""
 SHORT = 6
-"""Texts with fewer words are compared by characters: below six words, no two sets of word 3-grams of unlike size reach .8."""
+"""Texts with fewer words are compared by characters: word 3-grams of so few words, one of them changed, never reach .8.
+"""
 UNSPACED = 0.3
 """Share of characters from scripts without spaces from which a text is compared by characters."""
 BLOCK = 2_000_000
 """Characters that are hashed at once: bounds the memory to about 200 MB."""
 
-_SCRIPTS = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x2E80, 0xABFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
-"""Thai and Lao, Burmese, Khmer, Han and kana, Han extensions."""
+_SCRIPTS = (
+    (0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x2E80, 0xA4CF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF),
+)
+"""Thai and Lao, Burmese, Khmer, kana and Han and Yi, Han compatibility, Han extensions; Hangul is written with spaces.
+"""
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _INVERSE = np.uint64(pow(0x9E3779B97F4A7C15, -1, 2**64))
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """The pieces of N texts: those of text i are `hash_S[start_N[i]:start_N[i + 1]]` (start_N has N + 1 entries); repeats are kept."""
+    """The pieces of N texts: those of text i are `hash_S[start_N[i]:start_N[i + 1]]`; repeats are kept."""
 
     hash_S: np.ndarray
     start_N: np.ndarray
@@ -51,7 +55,7 @@ def fold(text: str) -> str:
 
 
 def words(text: str) -> str:
-    """The text's letters, marks and numbers, folded; everything between them as one space. Empty for a text of symbols (`:)`)."""
+    """The text's letters, marks and numbers, folded, with one space for what is between; empty for `:)`."""
     text = fold(text)
     text = _BETWEEN.sub(" ", text) if text.isascii() else text.translate(_LETTERS)
     return " ".join(text.split())
@@ -76,7 +80,7 @@ def key(text: str) -> int:
 
 
 def mix(values: np.ndarray) -> np.ndarray:
-    """Scatter uint64 values (the finaliser of SplitMix64, Steele et al. 2014): equal in, equal out, otherwise as if random."""
+    """Scatter uint64 values (the finaliser of SplitMix64, Steele et al. 2014): equal ones stay equal."""
     mixed = values + _BASE
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -125,7 +129,8 @@ def _by_letter(code_P: np.ndarray, text_P: np.ndarray, text_W: np.ndarray, n: in
     for low, high in _SCRIPTS:
         unspaced_P |= (code_P >= low) & (code_P <= high)
     length_N = np.maximum(np.bincount(text_P, minlength=n), 1)
-    return (np.bincount(text_W, minlength=n) < SHORT) | (np.bincount(text_P, unspaced_P, minlength=n) > UNSPACED * length_N)
+    share_N = np.bincount(text_P, unspaced_P, minlength=n) / length_N
+    return (np.bincount(text_W, minlength=n) < SHORT) | (share_N > UNSPACED)
 
 
 def _word_spans(

@@ -1,13 +1,16 @@
-"""Which rows learn, choose, calibrate and judge: from files, a column, groups, time or a hash, in the user's own words where given.
+"""Which rows learn, choose, calibrate and judge: from files, a column, groups, time or a hash, in the user's own words
+where given.
 
-How a row's part follows from its content is told in `cut.py`; here it is decided what to cut from what, duplicates are kept on one
-side, and it is found out which test rows are known to training. Rules:
+How a row's part follows from its content is told in `cut.py`; here it is decided what to cut from what, duplicates are
+kept on one side, and it is found out which test rows are known to training. Rules:
 
-- A part that the user gave is kept as given. Its leaks are told (`leaked_test`), so that the score can be given without them too.
-- Rows of ours never repeat: validation and calibration rows cut here have no duplicate, exact or near, in any other part.
-  Training rows that stand in a given test or validation file as well stay in train; they are not cut for anything.
-- A chain of near-duplicates through more than a tenth of the rows (a template, one long context) says little about any two of them:
-  within it only exact duplicates are kept together, and its test rows count as leaked.
+- A part that the user gave is kept as given. Its leaks are told (`leaked_test`), so that the score can be given without
+  them too.
+- Rows of ours never repeat: validation and calibration rows cut here have no duplicate, exact or near, in any other
+  part. Training rows that stand in a given test or validation file as well stay in train; they are not cut for
+  anything.
+- A chain of near-duplicates through more than a tenth of the rows (a template, one long context) says little about any
+  two of them: within it only exact duplicates are kept together, and its test rows count as leaked.
 
 Axes: N rows (those of the train, the validation and the test file, one after another), M memberships (row, class).
 """
@@ -66,7 +69,7 @@ class Splits:
     leaked_validation: int = 0
     """Rows of the user's own validation part that have a duplicate in train."""
     aside: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    """Rows in no part: of our own validation and calibration, where they have a duplicate elsewhere that may not move."""
+    """Rows in no part: our own validation and calibration rows with a duplicate elsewhere that may not move."""
     moved: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """Rows that a rule of `cut.py`, not their own hash, sent to their part."""
     notes: tuple[str, ...] = ()
@@ -87,9 +90,11 @@ class _Rows:
 
 
 def split(
-    tables: Mapping[str, Table], texts: Sequence[str], class_M2: np.ndarray, options: spec.Data, seed: int, stratify: bool = True
+    tables: Mapping[str, Table], texts: Sequence[str], class_M2: np.ndarray, options: spec.Data, seed: int,
+    stratify: bool = True
 ) -> Splits:
-    """Parts for the rows of `tables` (train, and validation and test where given); `texts` are what all N rows say, in that order.
+    """Parts for the rows of `tables` (train, and validation and test where given); `texts` are what all N rows say, in
+    that order.
 
     Raises DataError where too few rows, groups or times are there; SpecError where the settings contradict each other.
     """
@@ -110,7 +115,7 @@ def split(
     return _told(rows, part_N, how, replace(cut, moved_N=pool[cut.moved_N]), aside)
 
 
-# -- what was asked -----------------------------------------------------------------------------------------------------
+# -- what was asked ----------------------------------------------------------------------------------------------------
 
 
 def _mode(tables: Mapping[str, Table], options: spec.Data, stratify: bool) -> tuple[str, str]:
@@ -118,7 +123,8 @@ def _mode(tables: Mapping[str, Table], options: spec.Data, stratify: bool) -> tu
     asked, table = options.split, tables["train"]
     if options.time and options.group and asked == "auto":
         raise SpecError(
-            "data.split", expected="group or time", got="both data.group and data.time", fix="set data.split to one", code="two-splits"
+            "data.split", expected="group or time", got="both data.group and data.time", fix="set data.split to one",
+            code="two-splits"
         )
     needed = {"group": options.group, "time": options.time, "column": options.split_column or _usual(table)}
     if asked in needed:
@@ -134,7 +140,9 @@ def _mode(tables: Mapping[str, Table], options: spec.Data, stratify: bool) -> tu
             return mode, f"column {needed[mode]!r} was named"
     if asked == "auto" and needed["column"] and (options.split_column or len(tables) == 1):
         return "column", f"column {needed['column']!r} says so"
-    return ("stratified" if stratify else "random") if asked == "auto" else asked, "as asked" if asked != "auto" else _default(tables)
+    if asked != "auto":
+        return asked, "as asked"
+    return "stratified" if stratify else "random", _default(tables)
 
 
 def _default(tables: Mapping[str, Table]) -> str:
@@ -171,7 +179,8 @@ def _from_column(table: Table, column: str) -> np.ndarray:
         word = (cell or "").strip().lower()
         if word not in WORDS:
             raise DataError(
-                f"{table.place(i)}, column {column!r}", expected="train, validation, calibration or test", got=repr(cell),
+                f"{table.place(i)}, column {column!r}", expected="train, validation, calibration or test",
+                got=repr(cell),
                 fix=nearest(word, PARTS) if word else "fill the cell", code="unknown-part",
             )
         given_N[i] = -1 if WORDS[word] == TRAIN else WORDS[word]
@@ -184,12 +193,13 @@ def _file(table: Table) -> str:
 
 def _shares(options: spec.Data, given_N: np.ndarray) -> dict[str, float]:
     """Share of the pool that each part which was not given takes."""
-    asked = {"test": options.test_share, "validation": options.validation_share, "calibration": options.calibration_share}
+    asked = {name: float(getattr(options, f"{name}_share")) for name in cutting.ZONES}
     shares = {name: share for name, share in asked.items() if share > 0 and not (given_N == PARTS.index(name)).any()}
     if sum(shares.values()) >= 0.95:
         raise SpecError(
             "data", expected="shares that leave at least 5 % of the rows to train",
-            got=", ".join(f"{name}_share {share:g}" for name, share in shares.items()), fix="lower them", code="shares-too-large",
+            got=", ".join(f"{name}_share {share:g}" for name, share in shares.items()), fix="lower them",
+            code="shares-too-large",
         )
     return shares
 
@@ -198,7 +208,7 @@ def _name(tables: Mapping[str, Table], mode: str, column: str) -> str:
     return "column" if column else "files" if len(tables) > 1 else mode
 
 
-# -- cutting ------------------------------------------------------------------------------------------------------------
+# -- cutting -----------------------------------------------------------------------------------------------------------
 
 
 def _pool(rows: _Rows) -> np.ndarray:
@@ -209,17 +219,19 @@ def _pool(rows: _Rows) -> np.ndarray:
 
 def _check_size(rows: _Rows, pool: np.ndarray) -> None:
     needed = FEWEST if {"test", "validation"} & set(rows.shares) else 0
+    without = " (without those that also stand in the files given for testing)" if len(pool) < len(rows.table) else ""
     if len(pool) < needed:
         raise DataError(
             _file(rows.table), expected=f"at least {FEWEST} rows to part",
-            got=count(len(pool)) + (" (without those that also stand in the files given for testing)" if len(pool) < len(rows.table) else ""),
+            got=count(len(pool)) + without,
             fix="add rows, or give a validation and a test file", code="too-few-rows",
         )
 
 
 def _cut(rows: _Rows, mode: str, pool: np.ndarray) -> Cut:
     if mode == "time":
-        return cutting.by_time(seconds(rows.table, rows.options.time)[pool], rows.found.key_N[pool], rows.shares, rows.seed)
+        time_N = seconds(rows.table, rows.options.time)
+        return cutting.by_time(time_N[pool], rows.found.key_N[pool], rows.shares, rows.seed)
     key_N = rows.found.key_N[pool]
     if mode == "group":
         key_N = _group_keys(rows)[pool]
@@ -249,8 +261,8 @@ def _loosened(found: Duplicates, pool: np.ndarray) -> tuple[np.ndarray, tuple[st
     loose_N = _numbered(np.where(chain_N, exact_N + len(found.group_N), group_N))
     if loose_N.max() == group_N.max():
         return group_N, ()
-    note = f"{count(int(chain_N.sum()))} resemble each other in one long chain: of these only exact duplicates were kept on one side"
-    return loose_N, (note,)
+    resembling = count(int(chain_N.sum()))
+    return loose_N, (f"{resembling} resemble each other in a long chain: of these only exact duplicates stay on one side",)
 
 
 def _numbered(values_N: np.ndarray) -> np.ndarray:
@@ -268,14 +280,15 @@ def _within(class_M2: np.ndarray, pool: np.ndarray) -> np.ndarray:
 
 
 def seconds(table: Table, column: str) -> np.ndarray:
-    """(N,) a column's dates, times or numbers as seconds (numbers as they are). Raises DataError for a cell that is none."""
+    """(N,) dates and times as seconds, numbers as they are. Raises DataError for a cell that is neither."""
     table.require([column])
     found_N = np.empty(len(table))
     for i, cell in enumerate(table.column(column)):
         found_N[i] = _second(cell)
         if not math.isfinite(found_N[i]):
             raise DataError(
-                f"{table.place(i)}, column {column!r}", expected="a date, a time or a number to order by", got=repr(cell),
+                f"{table.place(i)}, column {column!r}", expected="a date, a time or a number to order by",
+                got=repr(cell),
                 fix="write it as 2021-04-03 or 2021-04-03T10:00:00", code="bad-time",
             )
     return found_N
@@ -305,7 +318,7 @@ def _check_parts(place: str, part_N: np.ndarray, shares: Mapping[str, float], mo
             )
 
 
-# -- duplicates across parts --------------------------------------------------------------------------------------------
+# -- duplicates across parts -------------------------------------------------------------------------------------------
 
 
 def _aside(rows: _Rows, part_N: np.ndarray, pool: np.ndarray, mode: str) -> np.ndarray:
@@ -340,7 +353,8 @@ def _class_note(rows: _Rows, part_N: np.ndarray) -> list[str]:
     if not len(rows.class_M2) or "test" not in rows.shares:
         return []
     part_M, class_M = part_N[rows.class_M2[:, 0]], rows.class_M2[:, 1]
-    all_C, test_C = (np.bincount(c, minlength=class_M.max() + 1) for c in (class_M[part_M >= 0], class_M[part_M == TEST]))
+    kinds = class_M.max() + 1
+    all_C, test_C = (np.bincount(class_M[here_M], minlength=kinds) for here_M in (part_M >= 0, part_M == TEST))
     apart = np.abs(all_C / max(1, all_C.sum()) - test_C / max(1, test_C.sum())).max()
     missing = int(((all_C > 0) & (test_C == 0)).sum())
     without = f"; {missing:,} of {(all_C > 0).sum():,} labels have no test row" if missing else ""
