@@ -38,7 +38,13 @@ class Story:
 
     def hear(self, event: Event) -> None:
         """Take one event in."""
-        found = {"started": self._started, "step": self._step, "evaluated": self._evaluated, "finished": self._finished, "judging": self._judging}
+        found = {
+            "started": self._started,
+            "step": self._step,
+            "evaluated": self._evaluated,
+            "finished": self._finished,
+            "judging": self._judging,
+        }
         if event.kind in found:
             found[event.kind](event)
 
