@@ -56,7 +56,7 @@ def report(
         "before": _with_interval(before, of.rows, groups_N, level, resamples, seed),
         "after": _with_interval(after, of.rows, groups_N, level, resamples, seed),
         "chance": chance,
-        "verdict": _verdict(value, chance, float(np.mean(after.promised_K) - np.mean(after.came_K))),
+        "verdict": _verdict(value, chance, _surplus(after)),
         "of": "the chosen label" if of.kind == "classes" else "every label of every row",
     }
 
@@ -104,6 +104,14 @@ def _by_chance(promised_K: np.ndarray, level: float, resamples: int, seed: int) 
     count = int(np.clip(2e7 / max(1, len(promised_K)), 50, resamples))
     draws = [ece(promised_K, rng.random(len(promised_K)) < promised_K) for _ in range(count)]
     return float(np.quantile(draws, level))
+
+
+def _surplus(pairs: Confidences) -> float:
+    """How much surer the answers are than they are right, each taken in the direction it leans to."""
+    leans_K = pairs.promised_K >= 0.5
+    promised_K = np.where(leans_K, pairs.promised_K, 1 - pairs.promised_K)
+    came_K = np.where(leans_K, pairs.came_K, 1 - pairs.came_K)
+    return float(promised_K.mean() - came_K.mean())
 
 
 def _verdict(value: float, chance: float, surplus: float) -> str:

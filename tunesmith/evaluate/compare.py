@@ -24,7 +24,9 @@ from .intervals import Candidate, Draws, Interval, Members, finite, resample
 
 Verdict = Literal["better", "not distinguishable", "worse"]
 SWAPS = 499
-"""Random swaps behind a claim: the smallest p value is 1 / (SWAPS + 1)."""
+"""Random swaps behind a claim."""
+SOONEST = 199
+"""Swaps after which none as large as the difference is proof enough: p = 1 / (SOONEST + 1)."""
 
 
 @final
@@ -108,7 +110,8 @@ def swap_test(
     """Two-sided p value of the difference in `score` when the two outputs of each row (or group of rows) may be
     swapped.
 
-    Both tasks must read outputs alike. Stops early when time is up, with at least 99 swaps.
+    Both tasks must read outputs alike. Stops as soon as the answer is sure (too many swaps as large, or none after `SOONEST`), or
+    when time is up, with at least 99 swaps.
     """
     observed = abs(ours.score(truth)[score] - theirs.score(truth)[score])
     rng = np.random.default_rng([seed, len(truth), 3])
@@ -119,7 +122,8 @@ def swap_test(
     for done in range(1, swaps + 1):
         one, other = _swapped(ours, theirs, rng.random(len(members.size_G))[group_N] < 0.5)
         as_large += abs(one.score(truth)[score] - other.score(truth)[score]) >= observed - 1e-12
-        if done >= 99 and time.perf_counter() - started > seconds:
+        sure = as_large > 0.05 * swaps or (done >= SOONEST and not as_large)
+        if sure or (done >= 99 and time.perf_counter() - started > seconds):
             break
     return (as_large + 1) / (done + 1)
 

@@ -14,7 +14,7 @@ from .view import View
 
 MOST_POINTS = 600
 MOST_PAIRS = 15
-LARGEST_MATRIX = 40
+LARGEST_MATRIX = 20
 """Labels up to which the whole matrix is kept; beyond it only the most confused pairs can be read."""
 
 

@@ -1,0 +1,58 @@
+"""The model card has no blanks and keeps foreign text in its place."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+
+from tunesmith.report import read
+from tunesmith.report.card import card, write
+
+KINDS = ("binary", "many", "multilabel", "regression")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_blanks(make_run, kind):
+    text = write(make_run(kind)).read_text("utf-8")
+    sections = re.split(r"^## ", text, flags=re.M)[1:]
+    assert len(sections) == 9
+    for section in sections:
+        title, _, body = section.partition("\n")
+        assert len(body.strip()) > 20, title
+    assert not re.search(r"needed|TODO|TBD|None|nan|undefined|\{\{|\| +\|", text)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_score_has_its_interval(make_run, kind):
+    run = make_run(kind)
+    report = json.loads((run / "report.json").read_text())
+    text = card(read.story(run))
+    for score in report["parts"]["test"]["scores"].values():
+        assert f"({score['low']:.3f}–" in text or score["low"] < 0 or score["low"] >= 10
+
+
+def test_the_front_block_is_yaml(make_run):
+    front = card(read.story(make_run("binary"))).split("---")[1]
+    assert yaml.safe_load(front) == {
+        "library_name": "tunesmith", "license": "apache-2.0", "base_model": "all-MiniLM-L6-v2", "tags": ["text-classification"],
+    }
+
+
+def test_what_is_not_known_is_said_so(make_run, tmp_path):
+    (tmp_path / "report.json").write_bytes((make_run("binary") / "report.json").read_bytes())
+    text = card(read.story(tmp_path))
+    assert "not recorded" in text
+    assert "does not state a licence" in text
+    assert not re.search(r"None|\| +\|", text)
+
+
+def test_labels_cannot_write_markup(make_run):
+    labels = ["<img src=x onerror=alert(1)>", "[x](javascript:alert(1))", "a | b\n## heading", "\u202eevil"]
+    text = card(read.story(make_run("binary", labels=labels, rows=200)))
+    assert "<img" not in text
+    assert "[x](" not in text.replace("\\[x\\](", "")
+    assert "\n## heading" not in text
+    assert "\u202e" not in text

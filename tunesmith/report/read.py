@@ -1,0 +1,144 @@
+"""A run folder, gathered for its report: every file read once, what is missing left empty, nothing invented."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import RunError
+from ..evaluate.looks import looks
+from ..spec import fields_of, read_yaml
+
+PARTS = ("train", "validation", "calibration", "test")
+FINDING = {"level": "note", "code": "", "message": "", "rows": [], "fix": ""}
+ENTRY = {"action": "", "why": "", "count": 0, "rows": []}
+ADJUSTED = {"step": 0, "what": "", "why": ""}
+FINISHED = {"reason": "", "best_step": 0, "best_stage": "", "seconds": None}
+"""What a file may leave out, so that the page need not ask."""
+
+
+def story(run_dir: str | Path) -> dict[str, Any]:
+    """Everything that the page and the model card tell. Raises RunError where there is no `report.json`."""
+    folder = Path(run_dir)
+    report = _json(folder / "report.json")
+    if not report:
+        raise RunError(
+            str(folder), expected="a finished run with report.json", got="none", code="run-unfinished",
+            fix=f"`tunesmith resume {folder}` finishes it",
+        )
+    plan = read_yaml(folder / "plan.yaml") if (folder / "plan.yaml").is_file() else {}
+    events, env = _events(folder / "events.jsonl"), _json(folder / "env.json")
+    return {
+        "name": folder.resolve().name, "path": str(run_dir), "report": report, "events": events, "env": _flat(env),
+        
+        "model": {"name": "", "licence": ""} | (env.get("model") or {}), "plan": choices(plan), "others": defaults(plan), "spec": plan.get("spec") or {},
+        "data": data(_json(folder / "data.json")), "cost": cost(plan, report, events), "looks": looks(folder),
+        "adjusted": [ADJUSTED | e for e in events if e.get("event") == "adjusted"],
+        "finished": FINISHED | _last(events, "finished"), "started": {"learning": None} | _last(events, "started"),
+    }
+
+
+def choices(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every decided setting: `path`, `value`, `why`, what was asked for last."""
+    why = plan.get("why") or {}
+    rows = [{"path": path, "value": _at(plan.get("spec") or {}, path), "why": reason} for path, reason in why.items()]
+    return sorted(rows, key=lambda row: row["why"] == "as asked")
+
+
+def defaults(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The settings that nothing had to decide: `path`, `value`, `help`."""
+    spec, why = plan.get("spec") or {}, plan.get("why") or {}
+    return [
+        {"path": path, "value": _at(spec, path), "help": info.description or ""}
+        for path, info in fields_of().items() if path not in why and _at(spec, path) not in (None, "", {}, [])
+    ]
+
+
+def data(found: Mapping[str, Any]) -> dict[str, Any]:
+    """`data.json` as the page shows it: `parts`, `how`, `duplicates`, `findings`, `ledger`, `columns`, `name`, `digest`."""
+    splits = found.get("splits") or {}
+    sizes = splits.get("parts") or splits.get("rows") or found.get("rows") or splits
+    how = splits.get("how") or found.get("how") or {}
+    duplicates = splits.get("duplicates") or found.get("duplicates") or {}
+    return {
+        "parts": [{"part": part, "rows": _count(sizes[part])} for part in PARTS if isinstance(sizes, Mapping) and part in sizes],
+        "how": {"value": "", "why": ""} | (dict(how) if isinstance(how, Mapping) else {"value": str(how)}),
+        "duplicates": {key: _count(duplicates[key]) for key in ("exact", "near") if key in duplicates},
+        "findings": [FINDING | one for one in found.get("findings") or []],
+        "ledger": [ENTRY | one for one in found.get("ledger") or []], "columns": _columns(found),
+        "name": found.get("name") or "", "digest": found.get("digest") or "",
+    }
+
+
+def cost(plan: Mapping[str, Any], report: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What was forecast and what it took: seconds of training, bytes of memory; None where not known."""
+    forecast, measured = plan.get("forecast") or {}, report.get("measured") or {}
+    finished = _last(events, "finished")
+    return {
+        "seconds": (forecast.get("seconds"), measured.get("training_seconds", finished.get("seconds"))),
+        "memory": (forecast.get("memory_bytes"), measured.get("peak_memory_bytes")),
+        "finished": measured.get("finished", ""),
+    }
+
+
+def _columns(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    profile = found.get("profile") or found.get("columns") or {}
+    columns = profile.get("columns", profile) if isinstance(profile, Mapping) else profile
+    if isinstance(columns, Mapping):
+        columns = [{"name": name} | (dict(value) if isinstance(value, Mapping) else {"kind": value}) for name, value in columns.items()]
+    return [dict(column) for column in columns if isinstance(column, Mapping) and "name" in column]
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found += _flat(value, f"{above}{key} ")
+        else:
+            words = " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+            found.append((f"{above}{key}".replace("_", " "), words))
+    return found
+
+
+def _at(values: Any, path: str) -> Any:
+    for key in path.split("."):
+        values = values.get(key) if isinstance(values, Mapping) else None
+    return values
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else len(value) if isinstance(value, (list, dict)) else 0
+
+
+def _last(events: Sequence[Mapping[str, Any]], kind: str) -> dict[str, Any]:
+    return next((dict(e) for e in reversed(events) if e.get("event") == kind), {})
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    """Events that still count: what a resumed run did again replaces the first try."""
+    kept: list[dict[str, Any]] = []
+    for event in _lines(path):
+        if event.get("event") == "started":
+            kept = [e for e in kept if e.get("event") == "started" or e.get("step", 0) <= event.get("step", 0)]
+        kept.append(event)
+    return kept
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else ():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # a line cut by a kill
+        if isinstance(event, dict):
+            yield event
