@@ -146,9 +146,20 @@ def test_a_config_that_promises_more_than_the_weights_hold_is_refused(key, folde
     assert _refused(folder, "config-lies")
 
 
+@pytest.mark.parametrize("key", ["type_vocab_size", "max_position_embeddings", "num_attention_heads"])
+def test_settings_that_would_take_all_memory_are_refused_before(key, folder):
+    _change(folder / "config.json", **{key: 10**11})
+    assert source.find(str(folder))
+    with pytest.raises(ModelError) as caught:
+        source.load(source.find(str(folder)))
+    assert caught.value.code in {"config-lies", "bad-config"}
+
+
 @pytest.mark.parametrize(
     ("values", "code"),
     [
+        ({"hidden_act": "no_such_activation"}, "bad-config"),
+        ({"num_attention_heads": 5}, "bad-config"),
         ({"model_type": "berd"}, "unknown-architecture"),
         ({"model_type": None}, "no-model-type"),
         ({"model_type": "bart"}, "unsuitable-architecture"),

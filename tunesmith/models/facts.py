@@ -222,7 +222,7 @@ def _no_weights(folder: Path) -> ModelError:
             str(folder),
             expected="model.safetensors",
             got="no weights",
-            fix="pass the folder that holds them",
+            fix="use a model that has model.safetensors",
             code="no-weights",
         )
     return ModelError(

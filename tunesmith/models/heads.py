@@ -105,10 +105,7 @@ class Pooled(nn.Module):
         self.source = backbone.source
         self.spare = backbone.spare
         self.cut: Cut | None = None
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            self.head.weight.normal_(0.0, START, generator=generator)
-            self.head.bias.zero_()
+        self.reset_head(seed)
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Logits (B, C)."""
@@ -136,6 +133,13 @@ class Pooled(nn.Module):
                 code="text-too-long",
             )
         return self.backbone(**inputs(self.backbone, batch)).last_hidden_state
+
+    def reset_head(self, seed: int) -> None:
+        """A new head: weights that depend on `seed` alone, a bias of zero."""
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.empty(self.head.weight.shape).normal_(0.0, START, generator=generator))
+            self.head.bias.zero_()
 
     def set_head(self, weight_CD: torch.Tensor, bias_C: torch.Tensor) -> None:
         """Put a solved head in place; the tensors keep their identity, so an optimiser that holds them goes on."""

@@ -26,6 +26,8 @@ HEADS = re.compile(
 """Names of what pretraining or an earlier task put on top: known, and not wanted."""
 POOLER = re.compile(r"^pooler\.")
 BUFFERS = re.compile(r"(position_ids|token_type_ids|inv_freq|masked_bias|attn\.bias)$")
+SLACK = 5_000_000
+"""Numbers that a model may hold beyond what is saved of it (tables of positions)."""
 VOCABULARIES = (
     "tokenizer.json",
     "vocab.txt",
@@ -82,17 +84,14 @@ def load_config(folder: Path) -> Any:
         with quiet():
             return made_by.from_dict({key: value for key, value in values.items() if key != "model_type"})
     except Exception as error:  # the library's validators raise their own kinds; all of them mean the file is wrong
-        raise ModelError(
-            str(path),
-            expected=f"a config of {kind}",
-            got=shorten(" ".join(str(error).split()), 200),
-            fix="download the model again",
-            code="bad-config",
-        ) from None
+        raise _bad_config(path, kind, error) from None
 
 
 def load_module(folder: Path, own: bool = False) -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    """The bare model and the spare tensors (its pooler). Raises ModelError where a tensor is missing, too many, or of another shape."""
+    """The bare model and its spare tensors (a pooler).
+
+    Raises ModelError where a tensor is missing, too many, or of another shape. `own`: not even a pretraining head may be there.
+    """
     config = load_config(folder)
     state: dict[str, torch.Tensor] = {}
     for file in facts.weights(folder):
@@ -100,26 +99,63 @@ def load_module(folder: Path, own: bool = False) -> tuple[nn.Module, dict[str, t
     made_by = _class(config, folder)
     prefix = f"{made_by.base_model_prefix}." if made_by.base_model_prefix else ""
     spare = _spare(state, prefix)
-    extra = (
-        {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(made_by.__init__).parameters else {}
-    )
     wanted = {name: tensor for name, tensor in state.items() if name.removeprefix(prefix) not in spare}
-    with quiet():
-        module, info = made_by.from_pretrained(
-            None,
-            config=config,
-            state_dict=wanted,
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            local_files_only=True,
-            **extra,
-        )
+    extra = _without_pooler(made_by)
+    try:
+        _affordable(made_by, config, extra, wanted, folder)
+        with quiet():
+            module, info = made_by.from_pretrained(
+                None,
+                config=config,
+                state_dict=wanted,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                local_files_only=True,
+                **extra,
+            )
+    except ModelError:
+        raise
+    except Exception as error:  # an architecture fails in its own way on settings that make no sense together
+        raise _bad_config(folder / "config.json", config.model_type, error) from None
     _strict(info, folder, spared=not extra, own=own)
     return module.float().eval(), spare
 
 
-def load_tokenizer(folder: Path, decoder: bool) -> Any:
+def _affordable(
+    made_by: Any, config: Any, extra: Mapping[str, Any], state: Mapping[str, torch.Tensor], folder: Path
+) -> None:
+    """Raises ModelError (`config-lies`) where the config's model is far larger than the weights, before memory is taken."""
+    with quiet(), torch.device("meta"):
+        empty = made_by(config, **extra)
+    asked = sum(tensor.numel() for tensor in (*empty.parameters(), *empty.buffers()))
+    there = sum(tensor.numel() for tensor in state.values())
+    if asked > 2 * there + SLACK:
+        raise ModelError(
+            str(folder / "config.json"),
+            expected=f"a model of about {there:,} weights, as the files hold",
+            got=f"settings that make {asked:,}",
+            fix="config and weights do not belong together: download the model again",
+            code="config-lies",
+        )
+
+
+def _without_pooler(made_by: Any) -> dict[str, bool]:
+    takes = "add_pooling_layer" in inspect.signature(made_by.__init__).parameters
+    return {"add_pooling_layer": False} if takes else {}
+
+
+def _bad_config(path: Path, kind: str, error: Exception) -> ModelError:
+    return ModelError(
+        str(path),
+        expected=f"a config of {kind}",
+        got=shorten(" ".join(f"{type(error).__name__} {error}".split()), 200),
+        fix="download the model again",
+        code="bad-config",
+    )
+
+
+def load_tokenizer(folder: Path) -> Any:
     """The folder's tokenizer, padding and cutting on the right, with a padding token. Raises ModelError."""
     from transformers import AutoTokenizer
 

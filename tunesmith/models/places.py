@@ -128,7 +128,8 @@ def _cached(name: str, looked: list[str]) -> Place | None:
     except (OSError, ValueError, RuntimeError):
         folder = None
     if folder is None or not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
-        looked.append(f"the Hub's cache {constants.HF_HUB_CACHE}")
+        pickled = folder is not None and any(folder.glob("*.bin"))
+        looked.append(f"the Hub's cache {constants.HF_HUB_CACHE}{' (it holds a pickle alone)' if pickled else ''}")
         return None
     return Place(name, folder, "hub")
 

@@ -90,7 +90,7 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
 
 def load_processor(folder: str | Path) -> Any:
     """The tokenizer that `save` wrote. Raises ModelError."""
-    return load_tokenizer(Path(folder), decoder=False)
+    return load_tokenizer(Path(folder))
 
 
 def merged(model: nn.Module) -> nn.Module:

@@ -104,7 +104,7 @@ def processor(source: Source) -> Any:
     """The model's tokenizer, padding on the right, with a padding token. Raises ModelError."""
     from .loading import load_tokenizer
 
-    return load_tokenizer(source.folder, source.decoder)
+    return load_tokenizer(source.folder)
 
 
 def load(source: Source, *, own: bool = False) -> Backbone:
