@@ -12,6 +12,7 @@ def test_kinds():
     logits = {"logits": np.zeros((4, 3))}
     assert kind_of(logits, np.array([0, 1, 2, -1])) == "classes"
     assert kind_of(logits, np.array([[0, 1, 0]] * 4)) == "flags"
+    assert kind_of(logits, np.array([[0, 1, 0, 2]] * 4)) == "flags"
     assert kind_of({"numbers": np.zeros((4, 1))}, np.zeros(4)) == "numbers"
     assert kind_of({"start": np.zeros((4, 9))}, np.zeros((4, 2))) == "other"
 
@@ -46,3 +47,10 @@ def test_numbers_measure_errors_in_spreads(numbers):
     of = view(numbers(), {"numbers": truth + [[0], [0], [8.16]]}, truth)
     assert of.loss_N[2] == pytest.approx(1.0, abs=0.01)
     assert of.names == ("price",)
+
+
+def test_a_tag_unknown_to_training_makes_the_row_wrong(flags):
+    logits = np.array([[2.0, -2.0], [2.0, -2.0]])
+    of = view(flags(), {"logits": logits}, np.array([[1, 0, 0], [1, 0, 1]]))
+    assert of.right_N.tolist() == [True, False]
+    assert of.truth.shape == (2, 2)

