@@ -25,7 +25,7 @@ from .shingles import fold
 from .split import Splits
 from .table import Table
 
-__all__ = ["Finding", "audit", "empty_findings", "refuse", "texts_of"]
+__all__ = ["Finding", "audit", "empty_findings", "refuse", "target_findings", "texts_of"]
 
 EMPTY_TEXTS = 0.05
 """Share of empty texts above which the file is refused."""
@@ -93,7 +93,7 @@ def audit(
     found += _unknown_findings(parts, answers, splits)
     if not splits.given and not options.group:
         found += leaks.ungrouped_findings(train, used)
-    found += _target_findings(rest, whole, targets, kind)
+    found += target_findings(rest, targets, kind)
     if kind != "number" and not any(f.level == "error" for f in found):
         found += _answer_findings(train, texts, answers["train"], targets, kind, splits)
     found += leaks.column_findings(train, inputs, targets, answers["train"])
@@ -153,13 +153,13 @@ def _words(kind: pa.DataType) -> str:
     return next((name for known, name in names if known == kind), str(kind))
 
 
-def _target_findings(rest: Table, whole: Sequence[Sequence[str]], targets: Sequence[str], kind: Kind) -> list[Finding]:
+def target_findings(rest: Table, targets: Sequence[str], kind: Kind) -> list[Finding]:
+    """Findings about the target columns alone: no labels worth learning, no usable numbers, the one taken for the other."""
+    whole = labels.of_rows(rest, targets, kind)
     if kind == "number":
         return [f for name in targets for f in labels.number_findings(rest, name)]
-    found = labels.class_findings(rest, whole, kind)
-    if kind == "label" and len(targets) == 1:
-        found += labels.label_type_findings(rest, targets[0], whole)
-    return found
+    types = labels.label_type_findings(rest, targets[0], whole) if kind == "label" and len(targets) == 1 else []
+    return types + labels.class_findings(rest, whole, kind)
 
 
 def _answer_findings(

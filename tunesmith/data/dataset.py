@@ -20,7 +20,7 @@ import pyarrow as pa
 from .. import spec
 from ..errors import DataError, SpecError, listing
 from . import cut, labels, leaks
-from .audit import audit, empty_findings, texts_of
+from .audit import audit, empty_findings, target_findings, texts_of
 from .finding import Finding, count, places, refuse
 from .labels import Kind
 from .ledger import Ledger
@@ -134,7 +134,12 @@ def arrange(
     tables["train"] = _limited(tables["train"], data.limit, sources.ledger)
     texts = [text for table in tables.values() for text in texts_of(table, inputs)]
     class_M2, _ = labels.memberships([row for table in tables.values() for row in labels.of_rows(table, targets, kind)])
-    splits = split(tables, texts, class_M2, data, seed, stratify=kind != "number")
+    try:
+        splits = split(tables, texts, class_M2, data, seed, stratify=kind != "number")
+    except DataError:
+        # A label column that is none (an id, numbers with commas) explains more than that its rows cannot be parted.
+        refuse([*findings, *target_findings(tables["train"], targets, kind)])
+        raise
     parts = _taken(tables, splits)
     rest = tables["train"].take(_rest(splits, len(tables["train"])))
     findings += audit(parts, rest, splits, inputs, targets, kind, data)
@@ -253,7 +258,7 @@ def _taken(tables: Mapping[str, Table], splits: Splits) -> dict[str, Table]:
         start += len(table)
     parts = {}
     for part in PARTS:
-        home = part if part in tables else "train"
+        home = part if part in tables and part in splits.given else "train"
         parts[part] = tables[home].take(splits.parts[part] - starts[home])
     return parts
 

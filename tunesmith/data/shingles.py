@@ -62,11 +62,16 @@ def words(text: str) -> str:
 
 
 @final
-class _Letters(dict[int, int]):
-    """Code point -> itself for a letter, mark or number, else a space; filled as characters are met."""
+class _Letters(dict[int, int | None]):
+    """Code point -> itself for a letter, mark or number, None (no character at all) for an invisible one, else a space.
 
-    def __missing__(self, code: int) -> int:
-        self[code] = code if unicodedata.category(chr(code))[0] in "LMN" else 32
+    Filled as characters are met. Invisible: joiners, soft hyphens, and the selectors that colour an emoji.
+    """
+
+    def __missing__(self, code: int) -> int | None:
+        kind = unicodedata.category(chr(code))
+        invisible = kind == "Cf" or 0xFE00 <= code <= 0xFE0F
+        self[code] = None if invisible else code if kind[0] in "LMN" else 32
         return self[code]
 
 

@@ -309,7 +309,7 @@ def _second(cell: object) -> float:
 
 
 def _check_parts(place: str, part_N: np.ndarray, shares: Mapping[str, float], mode: str) -> None:
-    thing = {"group": "groups", "time": "times"}.get(mode, "different texts")
+    thing = {"group": "groups", "time": "times"}.get(mode, "different texts (and labels that repeat)")
     for name in ("train", *(n for n in ("test", "validation") if n in shares)):
         if not (part_N == PARTS.index(name)).any():
             raise DataError(
