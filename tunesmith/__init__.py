@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import check as check
     from .api import compare as compare
-    from .api import evaluate as evaluate
     from .api import fit as fit
     from .api import load as load
     from .api import plan as plan
-    from .api import predict as predict
     from .api import resume as resume
     from .api import runs as runs
     from .errors import DataError as DataError
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
     from .task import Task as Task
 
 _HOMES = {
-    **dict.fromkeys(("check", "compare", "evaluate", "fit", "load", "plan", "predict", "resume", "runs"), "api"),
+    **dict.fromkeys(("check", "compare", "fit", "load", "plan", "resume", "runs"), "api"),
     **dict.fromkeys(
         ("DataError", "DivergedError", "ModelError", "ResourceError", "RunError", "SpecError", "TunesmithError"),
         "errors",
@@ -57,11 +55,9 @@ __all__ = [
     "TunesmithError",
     "check",
     "compare",
-    "evaluate",
     "fit",
     "load",
     "plan",
-    "predict",
     "resume",
     "runs",
 ]
