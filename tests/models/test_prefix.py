@@ -1,5 +1,7 @@
 """A cut model is the whole model: equal outputs and equal gradients."""
 
+import copy
+
 import pytest
 import torch
 
@@ -131,6 +133,18 @@ def test_a_backbone_with_adapters_is_cut_as_exactly(family, name, options):
     assert whole
     for parameter_name in whole:
         torch.testing.assert_close(parts[parameter_name], whole[parameter_name], rtol=1e-6, atol=1e-6)
+
+
+def test_a_copied_model_has_a_cut_of_its_own():
+    model, batch = tiny.pooled("bert").eval(), tiny.batch()
+    model.cut = prefix.cut(model, 1)
+    cached = {"hidden_BTD": model.cut.below(batch), "attention_mask": batch["attention_mask"]}
+    twin, before = copy.deepcopy(model), model(cached)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    torch.testing.assert_close(twin(cached), before)
+    torch.testing.assert_close(twin(cached), twin(batch), rtol=0, atol=1e-6)
 
 
 def test_virtual_tokens_forbid_a_cut():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -38,11 +39,16 @@ def inputs(module: nn.Module, batch: Batch) -> dict[str, Any]:
 
     With virtual tokens in front, segment ids and positions are the wrapper's business: they are left out.
     """
-    names = inspect.signature(type(bare(module)).forward).parameters
+    names = _names(type(bare(module)))
     found: dict[str, Any] = {name: tensor for name, tensor in batch.items() if name in names}
     if virtual_tokens(module):
         found = {name: tensor for name, tensor in found.items() if name not in {"token_type_ids", "position_ids"}}
     return found | ({"use_cache": False} if "use_cache" in names else {})
+
+
+@lru_cache(maxsize=64)
+def _names(kind: type[nn.Module]) -> frozenset[str]:
+    return frozenset(inspect.signature(kind.forward).parameters)
 
 
 def virtual_tokens(module: nn.Module) -> int:

@@ -56,6 +56,10 @@ class Cut:
         blocks += [_replaced(layers[layer], self._from_cache(layers[layer])), *layers[layer + 1 :]]
         self._upper = self._copied(bare(module), name.split("."), blocks)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Cut:
+        """The copy's own cut: functions are not copied, so those of this one would go on using this one's weights."""
+        return Cut(copy.deepcopy(self.module, memo), self.layer)
+
     def below(self, batch: Batch) -> torch.Tensor:
         """Hidden states that enter the layer at the cut: (B, T, D), without dropout, without gradient."""
         found: list[torch.Tensor] = []

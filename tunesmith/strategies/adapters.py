@@ -20,7 +20,7 @@ class Adapters(Strategy):
     """Bottleneck adapters (arXiv 1902.00751, 2005.00052)."""
 
     adapter: ClassVar[bool] = True
-    lr: ClassVar[float] = 1e-3
+    lr: ClassVar[float] = 2e-3
 
     width: Count = 48
     """Features of the narrow middle."""

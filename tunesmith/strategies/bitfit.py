@@ -16,7 +16,7 @@ from ._rates import even
 class BitFit(Strategy):
     """BitFit (arXiv 2106.10199)."""
 
-    lr: ClassVar[float] = 1e-3
+    lr: ClassVar[float] = 2e-3
 
     def stages(self, outline: Outline) -> Sequence[Stage]:
         """One stage. Raises ModelError where the backbone has no biases, as Llama has none."""

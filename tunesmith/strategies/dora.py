@@ -20,7 +20,7 @@ class Dora(Strategy):
     """DoRA (arXiv 2402.09353): `lora` with `variant: dora`."""
 
     adapter: ClassVar[bool] = True
-    lr: ClassVar[float] = 1e-3
+    lr: ClassVar[float] = 2e-3
 
     rank: Count = 8
     """Rank of the updates."""

@@ -37,7 +37,7 @@ class IA3(Strategy):
     """IA3 (arXiv 2205.05638)."""
 
     adapter: ClassVar[bool] = True
-    lr: ClassVar[float] = 5e-3
+    lr: ClassVar[float] = 1e-2
 
     targets: tuple[str, ...] = ()
     """Last parts of the names of the linear maps whose outputs are scaled; none: keys and values."""

@@ -20,7 +20,7 @@ class Lora(Strategy):
     """LoRA (arXiv 2106.09685) on all linear maps of the layers (arXiv 2305.14314), in peft's format."""
 
     adapter: ClassVar[bool] = True
-    lr: ClassVar[float] = 1e-3
+    lr: ClassVar[float] = 2e-3
 
     rank: Count = 8
     """Rank of the updates."""
