@@ -79,7 +79,7 @@ class Data(Section):
     bad_rows: Literal["refuse", "skip"] = "refuse"
     """What to do with lines that cannot be read: stop, or skip, count and list them."""
     empty: Literal["refuse", "drop"] = "refuse"
-    """What to do with rows whose label or text is empty: stop, or drop, count and list them."""
+    """What to do with rows whose label or text is empty: stop (for texts: above 5 % of the rows), or drop, count and list them."""
     merge_labels: bool = False
     """Merge labels that differ only in case or outer space (`Positive`, `positive `), and list what was merged."""
     limit: int | None = Field(default=None, ge=1)
