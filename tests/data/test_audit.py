@@ -58,6 +58,12 @@ def test_clean_sets_give_no_alarm() -> None:
     assert not alarms
 
 
+def test_leaked_rows_are_told_with_their_twins() -> None:
+    train, test = planted.clean(100, 0), planted.clean(40, 1)
+    test[4]["text"] = train[30]["text"].upper()
+    assert finding(arranged(train, test), "leaked-test").rows == ("test.csv, row 5 (as train.csv, row 31)",)
+
+
 def test_counters_that_restart_are_no_leak_but_the_same_rows_are() -> None:
     train, test = planted.clean(200, 0), planted.clean(60, 1)
     for rows in (train, test):

@@ -29,6 +29,8 @@ __all__ = ["Finding", "audit", "empty_findings", "refuse", "target_findings", "t
 
 EMPTY_TEXTS = 0.05
 """Share of empty texts above which the file is refused."""
+WORTH = 0.75
+"""Share of labels that the simple model must agree with for its doubts to be worth telling."""
 DOUBTED = 50
 """Suspected wrong labels that are listed."""
 ROUND_LENGTHS = {
@@ -74,25 +76,26 @@ def empty_findings(
 
 def audit(
     parts: Mapping[str, Table], rest: Table, splits: Splits, inputs: Sequence[str], targets: Sequence[str], kind: Kind,
-    options: spec.Data,
+    options: spec.Data, twins: Sequence[str] = (),
 ) -> list[Finding]:
     """Findings about the parts of the data, errors first.
 
     `rest`: the rows that the user gave no part, from which others were cut; files that the user gave are compared with
-    them. Takes under 15 seconds for 50,000 rows.
+    them. Takes under 15 seconds for 50,000 rows. `twins`: where
+    the first of `splits.leaked_test` are seen in training.
     """
     train = parts["train"]
     answers = {part: labels.of_rows(table, targets, kind) for part, table in parts.items()}
     whole, texts = labels.of_rows(rest, targets, kind), texts_of(train, inputs)
-    used = [*inputs, *targets, options.split_column]
-    found = _split_findings(parts, splits)
+    used = [*inputs, *targets, splits.column]
+    found = _split_findings(parts, splits, twins)
     for part in splits.given:
         found += _across(rest, parts[part], part, inputs, targets, options)
         found += leaks.shift_findings(whole, answers[part], part)
         found += _type_findings(rest, parts[part], part, targets, kind)
     found += _unknown_findings(parts, answers, splits)
     if not splits.given and not options.group:
-        found += leaks.ungrouped_findings(train, used)
+        found += leaks.ungrouped_findings(train, [*used, options.time])
     found += target_findings(rest, targets, kind)
     if kind != "number" and not any(f.level == "error" for f in found):
         found += _answer_findings(train, texts, answers["train"], targets, kind, splits)
@@ -102,8 +105,8 @@ def audit(
     return sorted(found, key=lambda f: ("error", "warning", "note").index(f.level))
 
 
-def _split_findings(parts: Mapping[str, Table], splits: Splits) -> list[Finding]:
-    found = leaks.duplicate_findings(splits, parts["test"], mine="test" not in splits.given)
+def _split_findings(parts: Mapping[str, Table], splits: Splits, twins: Sequence[str]) -> list[Finding]:
+    found = leaks.duplicate_findings(splits, parts["test"], twins)
     kept = splits.duplicates
     if kept.exact or kept.near:
         found.append(Finding(
@@ -189,7 +192,7 @@ def _conflicts(table: Table, texts: Sequence[str], answers: Sequence[Sequence[st
 
 def _doubts(table: Table, texts: Sequence[str], answers: Sequence[str], key_N: np.ndarray) -> list[Finding]:
     doubts = noise.suspects(texts, answers, key_N)
-    if not doubts.suspects:
+    if not doubts.suspects or doubts.agreement < WORTH:
         return []
     n, worst = len(doubts.suspects), doubts.suspects[:DOUBTED]
     telling = doubts.agreement >= 0.9 and n >= 0.01 * doubts.looked_at
@@ -214,7 +217,7 @@ def _column_findings(table: Table, inputs: Sequence[str], used: Sequence[str]) -
             found.append(Finding("warning", "constant-input", f"column {name!r} says the same in every row", (),
                 "leave it out"))
     if constant:
-        found.append(Finding("note", "constant-columns", f"{listing([repr(n) for n in constant])} never change"))
+        found.append(Finding("note", "constant-columns", f"columns that never change: {listing([repr(n) for n in constant])}"))
     return found + [f for name in table.names for f in _spoiled_ids(table, name)]
 
 

@@ -21,7 +21,7 @@ from .. import spec
 from ..errors import DataError, SpecError, listing
 from . import cut, labels, leaks
 from .audit import audit, empty_findings, target_findings, texts_of
-from .finding import Finding, count, places, refuse
+from .finding import LISTED, Finding, count, places, refuse
 from .labels import Kind
 from .ledger import Ledger
 from .profile import Profile
@@ -142,7 +142,8 @@ def arrange(
         raise
     parts = _taken(tables, splits)
     rest = tables["train"].take(_rest(splits, len(tables["train"])))
-    findings += audit(parts, rest, splits, inputs, targets, kind, data)
+    twins = [_place(tables, int(i)) for i in splits.twin_of_leaked[:LISTED]]
+    findings += audit(parts, rest, splits, inputs, targets, kind, data, twins)
     _enter(tables, splits, sources.ledger)
     digest = _digest(parts, inputs, targets, kind)
     return Dataset(
@@ -261,6 +262,15 @@ def _taken(tables: Mapping[str, Table], splits: Splits) -> dict[str, Table]:
         home = part if part in tables and part in splits.given else "train"
         parts[part] = tables[home].take(splits.parts[part] - starts[home])
     return parts
+
+
+def _place(tables: Mapping[str, Table], position: int) -> str:
+    """Where a row stands, counted over the given files one after another."""
+    for table in tables.values():
+        if position < len(table):
+            return table.place(position)
+        position -= len(table)
+    raise AssertionError("no such row")
 
 
 def _rest(splits: Splits, n: int) -> np.ndarray:

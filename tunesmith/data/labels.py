@@ -224,8 +224,8 @@ def number_findings(table: Table, name: str) -> list[Finding]:
         kind = "locale-number" if locale else "bad-number"
         fix = "write 1234.5, without separators" if locale else "mend or remove these rows"
         got = f"{listing([repr(cell) for cell in cells], 3)} in {count(len(bad))}"
-        return [Finding("error", kind, f"expected numbers below {LARGEST:g} in column {name!r}, got {got}",
-            places(table, bad), fix)]
+        wanted = "plain numbers" if any(isinstance(cell, str) for cell in cells) else f"numbers below {LARGEST:g}"
+        return [Finding("error", kind, f"expected {wanted} in column {name!r}, got {got}", places(table, bad), fix)]
     values = np.unique(value_N[~np.isnan(value_N)])
     if len(values) == 1:
         return [Finding("error", "constant-target",

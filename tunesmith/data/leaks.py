@@ -42,17 +42,17 @@ _GROUP_NAME = re.compile(
 # -- across parts ------------------------------------------------------------------------------------------------------
 
 
-def duplicate_findings(splits: Splits, test: Table, mine: bool) -> list[Finding]:
-    """Test rows that training has seen. `mine`: the test part was cut here."""
+def duplicate_findings(splits: Splits, test: Table, twins: Sequence[str]) -> list[Finding]:
+    """Test rows that training has seen, each with the place of its first twin."""
     found: list[Finding] = []
     if leaked := len(splits.leaked_test):
         share = leaked / len(test)
-        whose = "its rows resemble others too widely to be kept apart" if mine else "the split is kept as given"
+        whose = "its rows resemble others too widely to be kept apart" if "test" not in splits.given else "the split is kept as given"
         found.append(Finding(
             "warning", "leaked-test",
             f"{leaked:,} of {count(len(test), 'test row')} ({share:.1%}) also stand in train or validation: "
             f"{splits.leaked_exact:,} exactly, {leaked - splits.leaked_exact:,} nearly; {whose}, and scores are given without them too",
-            places(test, splits.leaked_test),
+            tuple(f"{row} (as {twin})" for row, twin in zip(places(test, splits.leaked_test), twins)),
             "trust the score without them; take them out of the training or test file",
         ))
     if splits.leaked_validation:

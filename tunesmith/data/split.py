@@ -62,6 +62,8 @@ class Splits:
     duplicates: Duplicates
     leaked_test: np.ndarray
     """Positions WITHIN the test part of rows that have a duplicate, exact or near, in another part."""
+    twin_of_leaked: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """For each of `leaked_test`: the first row of another part that it repeats, counted over the given files."""
     given: tuple[str, ...] = ()
     """Parts besides train that the user gave."""
     leaked_exact: int = 0
@@ -73,6 +75,8 @@ class Splits:
     moved: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """Rows that a rule of `cut.py`, not their own hash, sent to their part."""
     notes: tuple[str, ...] = ()
+    column: str = ""
+    """Column that said which part a row is in."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def split(
     aside = _aside(rows, part_N, pool, mode)
     part_N[aside] = -1
     how = Choice(_name(tables, mode, column), f"{why}; {_cut_reason(rows, mode, pool)}" if shares else why)
-    return _told(rows, part_N, how, replace(cut, moved_N=pool[cut.moved_N]), aside)
+    return replace(_told(rows, part_N, how, replace(cut, moved_N=pool[cut.moved_N]), aside), column=column)
 
 
 # -- what was asked ----------------------------------------------------------------------------------------------------
@@ -341,11 +345,13 @@ def _told(rows: _Rows, part_N: np.ndarray, how: Choice[str], cut: Cut, aside: np
     group_N, exact_N = rows.found.group_N, rows.found.exact_N
     others = np.flatnonzero((part_N >= 0) & (part_N != TEST))
     leaked = np.flatnonzero(np.isin(group_N[parts["test"]], group_N[others]))
+    _, first = np.unique(group_N[others], return_index=True)
+    twins = others[first][np.searchsorted(group_N[others[first]], group_N[parts["test"][leaked]])]
     exact = int(np.isin(exact_N[parts["test"]], exact_N[others]).sum())
     validation = int(np.isin(group_N[parts["validation"]], group_N[parts["train"]]).sum())
     notes = (*cut.notes, *([rows.found.note] if rows.found.note else []), *_class_note(rows, part_N))
     given = tuple(name for i, name in enumerate(PARTS) if (rows.given_N == i).any())
-    return Splits(parts, how, rows.found, leaked, given, exact, validation, aside, cut.moved_N, notes)
+    return Splits(parts, how, rows.found, leaked, twins, given, exact, validation, aside, cut.moved_N, notes)
 
 
 def _class_note(rows: _Rows, part_N: np.ndarray) -> list[str]:
