@@ -127,7 +127,7 @@ def _hidden(path: PurePosixPath) -> bool:
 def _open(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> IO[bytes]:
     try:
         return archive.open(info)
-    except _DAMAGED as error:
+    except (*_DAMAGED, OSError) as error:
         raise _damaged(name, error) from None
 
 
@@ -135,14 +135,19 @@ def _copy(packed: IO[bytes] | gzip.GzipFile, target: Path, name: str, packed_siz
     done = 0
     try:
         with open(target, "xb") as out:
-            while chunk := packed.read(CHUNK):
+            while chunk := _read(packed, name):
                 done += len(chunk)
                 _check_size(name, done, packed_size)
                 out.write(chunk)
-    except _DAMAGED as error:
-        raise _damaged(name, error) from None
     except OSError as error:
         raise disk_error(target, error) from None
+
+
+def _read(packed: IO[bytes] | gzip.GzipFile, name: str) -> bytes:
+    try:
+        return packed.read(CHUNK)
+    except (*_DAMAGED, OSError) as error:
+        raise _damaged(name, error) from None
 
 
 def _refused(name: str, expected: str, got: str, code: str) -> DataError:

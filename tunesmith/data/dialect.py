@@ -214,7 +214,7 @@ def has_header(rows: Sequence[Sequence[str]], wanted: bool | str) -> bool:
     columns = list(zip(*below)) or [()] * len(first)
     if any(_names_numbers(cell, column) for cell, column in zip(first, columns)):
         return True
-    if any(map(is_number, first)) or _seen_below(first, below):
+    if any(map(_numeric, first)) or _seen_below(first, below):
         return False
     usual = any(cell.strip().lower() in _USUAL for cell in first)
     return usual or len(first) > 1 and not any(map(_is_sentence, first))
@@ -222,7 +222,12 @@ def has_header(rows: Sequence[Sequence[str]], wanted: bool | str) -> bool:
 
 def _names_numbers(cell: str, column: Sequence[str]) -> bool:
     filled = [value for value in column if value.strip()]
-    return bool(cell.strip()) and not is_number(cell) and bool(filled) and all(map(is_number, filled))
+    return bool(cell.strip()) and not _numeric(cell) and bool(filled) and all(map(_numeric, filled))
+
+
+def _numeric(cell: str) -> bool:
+    """A number, or what people elsewhere write as one: `1,5`, `$1.234`, `12 %`."""
+    return is_number(cell) or len(cell) < 40 and bool(re.fullmatch(r"[-+]?[$€£¥]?\s?\d[\d.,' ]*\s?[%$€£¥]?", cell.strip()))
 
 
 def _seen_below(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:

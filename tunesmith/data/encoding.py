@@ -11,7 +11,7 @@ from .source import Source
 
 CHUNK = 1 << 20
 BLOCK = 2 << 20
-MAX_LINE = 16 << 20
+MAX_LINE = 8 << 20
 """Characters of the longest line or cell that is read. Longer ones are broken files, not data."""
 
 BOMS: tuple[tuple[bytes, str], ...] = (

@@ -119,7 +119,7 @@ def split_of(name: str) -> str:
 
 
 def _one_configuration(names: list[str], wanted: Address) -> list[str]:
-    groups = sorted({(name.rpartition("/")[0].rpartition("/data")[0], name.rpartition(".")[2]) for name in names})
+    groups = {(_configuration(name), name.rpartition(".")[2]) for name in names}
     splits = {split_of(name) for name in names}
     if len(groups) > 1 or len(splits) > 1:
         raise DataError(
@@ -127,6 +127,12 @@ def _one_configuration(names: list[str], wanted: Address) -> list[str]:
             fix=f"say which: hf://{wanted.repo}/FILE or /FOLDER", code="several-files",
         )
     return sorted(names)
+
+
+def _configuration(name: str) -> str:
+    """The folders above a file, a last one that only tells the split left out."""
+    folders = name.split("/")[:-1]
+    return "/".join(folders[:-1] if folders and SPLITS.search(folders[-1]) else folders)
 
 
 def _nothing(files: Sequence[str], wanted: Address) -> list[str]:

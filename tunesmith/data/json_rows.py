@@ -253,7 +253,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > 20 or abs(int(digits)) >= 2**63:
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
         got = f"an integer of {len(digits.lstrip('-')):,} digits" if len(digits) > 40 else digits
         raise _Refused(digits, got, "write it as text, in quotes", "number-too-large")
     return int(digits)
@@ -290,7 +290,7 @@ def _value(text: str, at: int, name: str) -> tuple[Any, int]:
     except json.JSONDecodeError as error:
         _fail(text, error.pos, name, "JSON", f"{_reason(error.msg)}: {_shown(text, error.pos)}")
     except _Refused as refused:
-        where = _find(text, at, refused.token, 2 if refused.code == "duplicate-key" else 1)
+        where = _find_twin(text, at) if refused.code == "duplicate-key" else _find(text, at, refused.token)
         _fail(text, where, name, "JSON that keeps its values", refused.why, refused.fix, refused.code)
     if text.count("[", at, end) + text.count("{", at, end) > MAX_DEPTH:
         _check_depth(text, at, end, name)
@@ -317,10 +317,25 @@ def _too_deep(text: str, at: int, name: str) -> NoReturn:
     _fail(text, at, name, f"at most {MAX_DEPTH} levels of lists and objects", "more", "flatten it", "too-deep")
 
 
-def _find(text: str, at: int, token: str, times: int) -> int:
-    """Where a token stands for the n-th time; the value's start where it is written in another way."""
-    places = (found.start() for found in _TOKENS.finditer(text, at) if found[0] == token)
-    return next(itertools.islice(places, times - 1, None), at)
+def _find(text: str, at: int, token: str) -> int:
+    """Where a token stands first; the value's start where it is written in another way."""
+    return next((found.start() for found in _TOKENS.finditer(text, at) if found[0] == token), at)
+
+
+def _find_twin(text: str, at: int) -> int:
+    """Where the first key stands that its object had before."""
+    objects: list[set[str]] = []
+    for token in _TOKENS.finditer(text, at):
+        if token[0] == "{":
+            objects.append(set())
+        elif token[0] == "}":
+            objects.pop()
+        elif token[0][0] == '"' and text.startswith(":", _skip_space(text, token.end())):
+            key = json.loads(token[0])
+            if key in objects[-1]:
+                return token.start()
+            objects[-1].add(key)
+    return at
 
 
 def _fail(

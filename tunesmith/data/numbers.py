@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 _INTEGER = r"0|-?[1-9][0-9]{0,17}"
 _WHOLE = r"(0|[1-9][0-9]{0,14})"
+_BEFORE_POINT = r"(0|[1-9][0-9]{0,15})"
 _EXPONENT = r"([eE][+-]?[0-9]{1,3})"
-_DECIMAL = rf"-?{_WHOLE}?\.[0-9]{{1,40}}{_EXPONENT}?|-?{_WHOLE}\.?{_EXPONENT}?"
+_DECIMAL = rf"-?{_BEFORE_POINT}?\.[0-9]{{1,40}}{_EXPONENT}?|-?{_WHOLE}\.?{_EXPONENT}?"
 _EITHER = re.compile(f"(?:{_INTEGER}|{_DECIMAL})")
 
 

@@ -12,6 +12,7 @@ import bisect
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -38,9 +39,12 @@ class Part:
         """The place of the part's row at `position` (from 0), in the numbers of its file."""
         if self.single:
             return self.name
-        # skipped[i] has skipped[i] - 1 - i loaded rows before it.
-        before = [number - 1 - i for i, number in enumerate(self.skipped)]
-        return f"{self.name}, row {position + 1 + bisect.bisect_right(before, position)}"
+        return f"{self.name}, row {position + 1 + bisect.bisect_right(self._loaded_before, position)}"
+
+    @cached_property
+    def _loaded_before(self) -> list[int]:
+        """For each skipped row, how many loaded ones stand before it."""
+        return [number - 1 - i for i, number in enumerate(self.skipped)]
 
 
 @final
