@@ -162,7 +162,7 @@ class Spec(Section):
     task: str = "auto"
     """Name of a task (`tunesmith tasks`), or the path of your own task's file."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the task: its columns (`label: stars`) and its settings (`loss: focal`)."""
+    """Options of the task: its columns (`label: stars`) and its settings (`loss_kind: focal`)."""
     model: str = "auto"
     """Pretrained model: a Hub id, a folder, or an installed package."""
     strategy: str = "auto"

@@ -35,12 +35,22 @@ Exit codes: 0 done, 1 our own fault, 2 a setting or a run folder, 3 data, 4 a mo
 6 training diverged, 75 stopped and resumable."""
 
 
+HEAD = """\
+Tunesmith: bring data and a task; get back a fine-tuned model you can trust.
+
+Usage: tunesmith COMMAND ...        tunesmith COMMAND --help
+
+  tunesmith fit reviews.csv                      columns, task, model and settings are found, with reasons
+  tunesmith predict RUN "A quiet, exact film."   what the run says about new text
+
+Commands:"""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("--help", "-h", "help"):
-        print(overview())
-        return 0
+        return _print_overview()
     if words[0] in ("--version", "-V"):
         words[0] = "version"
     from ._guard import call
@@ -48,23 +58,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return call(COMMANDS, words[0], words[1:])
 
 
+def overview_order() -> list[str]:
+    """The commands' names in the order of the overview."""
+    return sorted(COMMANDS.names(), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+
+
 def overview() -> str:
     """What `tunesmith --help` prints."""
-    names = sorted(COMMANDS.names(), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    names = overview_order()
     width = max(map(len, names))
     lines = [f"  {name:<{width}}  {COMMANDS.help(name)}" for name in names]
-    return "\n".join(
-        [
-            "Tunesmith: bring data and a task; get back a fine-tuned model you can trust.",
-            "",
-            "Usage: tunesmith COMMAND ...        tunesmith COMMAND --help",
-            "",
-            "  tunesmith fit reviews.csv                      columns, task, model and settings are found, with reasons",
-            '  tunesmith predict RUN "A quiet, exact film."   what the run says about new text',
-            "",
-            "Commands:",
-            *lines,
-            "",
-            EXIT_CODES,
-        ]
-    )
+    return "\n".join([HEAD, *lines, "", EXIT_CODES])
+
+
+def _print_overview() -> int:
+    try:
+        print(overview(), flush=True)
+    except BrokenPipeError:
+        from ._guard import reader_left
+
+        return reader_left()
+    return 0

@@ -40,7 +40,8 @@ def show_ledger(ledger: Any) -> None:
     """One line per thing that was done to rows."""
     out = console()
     for entry in ledger.entries:
-        out.print(f"ledger: {safe(entry.action)} {entry.count:,}: {safe(entry.why)}", soft_wrap=True)
+        count = f" {entry.count:,}" if entry.count else ""
+        out.print(f"ledger: {safe(entry.action)}{count}: {safe(entry.why)}", soft_wrap=True)
 
 
 def _sorted(findings: Sequence[Any]) -> list[Any]:

@@ -117,7 +117,7 @@ def takes_spec(command: Callable[..., int | None]) -> Callable[..., int | None]:
                 "settings",
                 _pairs("--set", "PATH=VALUE", "Any setting of the reference (`train.warmup=0.06`).", LEARNING),
             ),
-            _keyword("option", _pairs("--option", "KEY=VALUE", "An option of the task (`loss=focal`).", LEARNING)),
+            _keyword("option", _pairs("--option", "KEY=VALUE", "An option of the task (`smoothing=0.1`).", LEARNING)),
             _keyword(
                 "strategy_option",
                 _pairs("--strategy-option", "KEY=VALUE", "An option of the strategy (`rank=16`).", LEARNING),

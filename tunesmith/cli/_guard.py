@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,33 +30,49 @@ def call(commands: Registry, name: str, words: Sequence[str]) -> int:
         )
     try:
         return _run(commands.load(name), name, list(words))
-    except TunesmithError as error:
+    except BaseException as error:
+        if isinstance(error, BrokenPipeError):
+            return reader_left()
         if debug:
-            raise
+            traceback.print_exc()
+        return _end(error, name, as_json)
+
+
+def _end(error: BaseException, name: str, as_json: bool) -> int:
+    """One sentence about what ended a command, and its exit code."""
+    if isinstance(error, TunesmithError):
         return _fail(str(error), error.code, error.exit_code, as_json, error.as_dict())
-    except KeyboardInterrupt:
-        return _fail("interrupted before there was anything to save", "interrupted", INTERRUPTED, as_json)
-    except BrokenPipeError:
-        return _reader_left()
-    except Exception as error:
-        if debug:
-            raise
-        return _report(error, name, as_json)
+    if isinstance(error, KeyboardInterrupt):
+        return _fail("interrupted", "interrupted", INTERRUPTED, as_json)
+    if isinstance(error, MemoryError):
+        return _fail(
+            "memory: expected enough, got none left; use less data or a smaller model", "out-of-memory", 5, as_json
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = safe(error.filename or "disk")
+        return _fail(f"{place}: expected room to write, got a full disk; free some and go on", "disk-full", 5, as_json)
+    if not isinstance(error, Exception):
+        raise error
+    return _report(error, name, as_json)
 
 
 def _run(command: Any, name: str, words: list[str]) -> int:
     """Parse the words and run the command; a word that cannot be parsed is one sentence and exit code 2."""
+    import typer
+
     from ._flags import parser
 
     parse = parser(command, name)
     try:
-        result = parse.main(words, prog_name=f"tunesmith {name}", standalone_mode=False)
+        with parse.make_context(f"tunesmith {name}", words) as context:
+            return int(parse.invoke(context) or 0)
+    except typer.Exit as end:
+        return end.exit_code
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
         message = " ".join(error.format_message().split())
-        return _fail(f"{safe(message)} See: tunesmith {name} --help", "usage", 2, "--json" in words)
-    return int(result or 0)
+        return _fail(f"{message} See: tunesmith {name} --help", "usage", 2, "--json" in words)
 
 
 def _fail(message: str, code: str, exit_code: int, as_json: bool, details: dict[str, Any] | None = None) -> int:
@@ -75,7 +93,7 @@ def _report(error: Exception, name: str, as_json: bool) -> int:
     )
 
 
-def _reader_left() -> int:
+def reader_left() -> int:
     """`tunesmith runs | head`: the reader closed the pipe, which is no error; keep Python from complaining at exit."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.close()

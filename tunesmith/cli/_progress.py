@@ -102,9 +102,8 @@ class Story:
         return ", ".join(part for part in parts if part)
 
 
-def follow(events: Iterable[Event], *, quiet: bool = False, as_json: bool = False) -> Story:
-    """Run the events through to the end and show them; returns what was heard."""
-    story = Story()
+def follow(events: Iterable[Event], story: Story, *, quiet: bool = False, as_json: bool = False) -> None:
+    """Run the events through to the end, show them, and keep in `story` what was heard."""
     if as_json:
         for event in _heard(events, story):
             print_json(event.as_json())
@@ -115,7 +114,6 @@ def follow(events: Iterable[Event], *, quiet: bool = False, as_json: bool = Fals
         _on_screen(events, story)
     else:
         _in_pipe(events, story)
-    return story
 
 
 def _heard(events: Iterable[Event], story: Story) -> Iterator[Event]:
@@ -128,7 +126,8 @@ def said(event: Any) -> str:
     """The sentence about an event that deserves one of its own; empty for the others."""
     if event.kind == "started":
         where = f", going on from step {event.step:,}" if event.step else ""
-        return f"run {safe(event.run)}: {event.total_steps:,} steps, {' then '.join(map(safe, event.stages))}, {event.learning:,} weights learn{where}"
+        stages = " then ".join(map(safe, event.stages))
+        return f"run {safe(event.run)}: {event.total_steps:,} steps, {stages}, {event.learning:,} weights learn{where}"
     if event.kind == "evaluated":
         shown = ", ".join(f"{safe(name)} {number(value)}" for name, value in list(event.scores.items())[:3])
         return f"step {event.step:,}, validation: {shown}{' (best so far)' if event.best else ''}"

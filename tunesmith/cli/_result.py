@@ -20,15 +20,36 @@ def show(path: str, *, quiet: bool = False, as_json: bool = False) -> None:
 
     run = load(path)
     if as_json:
-        print_json({"event": "result", "run": str(path), "report": str(run.report_path), "scores": run.scores})
-        return
-    if quiet:
+        report = {
+            "report": str(run.report_path),
+            "sentence": run.report["sentence"],
+            "scores": run.report["parts"]["test"]["scores"],
+        }
+        print_json({"event": "result", "run": str(path), **report})
+    elif quiet:
         print(path)
-        return
-    show_scores(run.scores, title="scores on the sealed test rows")
+    else:
+        show_report(run.report)
+        out = console()
+        out.print(f"report   {safe(run.report_path)}", soft_wrap=True)
+        out.print(f'ask it   tunesmith predict {quoted(path)} "your text"', soft_wrap=True)
+
+
+def show_report(report: Mapping[str, Any]) -> None:
+    """The headline in words, the ladder of models, and all scores of the tuned one."""
     out = console()
-    out.print(f"report:   {safe(run.report_path)}", soft_wrap=True)
-    out.print(f'predict:  tunesmith predict {quoted(path)} "your text"', soft_wrap=True)
+    metric = report["metric"]
+    rungs = ((rung["title"], score(rung["scores"].get(metric)), verdict(rung)) for rung in report["ladder"])
+    out.print(rows_into(table("model", metric, "the tuned model is"), rungs))
+    show_scores(
+        report["parts"]["test"]["scores"], title=f"all scores on {report['parts']['test']['rows']:,} sealed test rows"
+    )
+    out.print(safe(report["sentence"]), soft_wrap=True)
+
+
+def verdict(rung: Mapping[str, Any]) -> str:
+    """What the tuned model is against this one: better, worse, or not distinguishable."""
+    return "" if rung["tuned"] else safe((rung.get("comparison") or {}).get("verdict", ""))
 
 
 def show_scores(scores: Mapping[str, Any], title: str | None = None) -> None:

@@ -104,18 +104,31 @@ def number(value: object) -> str:
 
 def score(value: Any) -> str:
     """`0.871 (0.843 to 0.897)` where there is an interval, the bare number where there is none."""
-    parts = value if isinstance(value, Mapping) else vars(value) if hasattr(value, "__dict__") else {}
-    point, low, high = (parts.get(key) for key in ("value", "low", "high"))
-    if point is None:
-        return number(float(value)) if isinstance(value, (int, float)) else safe(value)
-    return number(point) if low is None or high is None else f"{number(point)} ({number(low)} to {number(high)})"
+    found = value if isinstance(value, Mapping) else {"value": value} | getattr(value, "__dict__", {})
+    point, low, high = (found.get(key) for key in ("value", "low", "high"))
+    if not isinstance(point, (int, float)):
+        return "unknown" if point is None else safe(point)
+    shown = number(float(point))
+    return f"{shown} ({number(low)} to {number(high)})" if _finite(low) and _finite(high) else shown
+
+
+def _finite(value: object) -> bool:
+    import math
+
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def numbers(rows: Sequence[object], limit: int = MANY_ROWS) -> str:
-    """`rows 3, 17, 20 and 4 more`."""
-    shown = ", ".join(safe(row, 40) for row in rows[:limit])
-    more = f" and {len(rows) - limit:,} more" if len(rows) > limit else ""
-    return f"{'row' if len(rows) == 1 else 'rows'} {shown}{more}" if len(rows) else ""
+    """Places of rows, the file named once: `a.csv, rows 3, 17 and 4 more`."""
+    places = [str(row).rpartition(", row ") for row in rows[:limit]]
+    found: dict[str, list[str]] = {}
+    for file, _, row in places:
+        found.setdefault(file, []).append(row)
+    words = "; ".join(
+        f"{safe(file, 60)}{', ' if file else ''}{'rows' if len(group) > 1 else 'row'} {', '.join(safe(row, 40) for row in group)}"
+        for file, group in found.items()
+    )
+    return f"{words} and {len(rows) - limit:,} more" if len(rows) > limit else words
 
 
 def resume_hint(run: str) -> str:

@@ -29,10 +29,16 @@ def learn(events: Any, *, quiet: bool, json: bool) -> int:
     from . import _progress, _result
     from ._show import print_json, resume_hint
 
-    story = _progress.follow(events, quiet=quiet, as_json=json)
+    story = _progress.Story()
+    try:
+        _progress.follow(events, story, quiet=quiet, as_json=json)
+    except KeyboardInterrupt:
+        if not story.run:
+            raise
+        story.reason = "stopped"
     if story.reason == "stopped":
         if json:
-            print_json({"event": "stopped", "run": story.run, "resume": f"tunesmith resume {story.run}"})
+            print_json({"event": "stopped", "run": story.run, "resume": ["tunesmith", "resume", story.run]})
         else:
             _result.complain(resume_hint(story.run))
         return STOPPED_RESUMABLE
