@@ -1,0 +1,61 @@
+"""The pages say what the source says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.source import ROOT
+from tunesmith.cli import COMMANDS
+from tunesmith.cli._words import options, settings
+from tunesmith.registry import STRATEGIES, TASKS
+
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
+
+
+@pytest.mark.parametrize("script", ["make_reference.py", "make_example.py"])
+def test_what_a_script_makes_is_up_to_date(script: str) -> None:
+    done = subprocess.run([sys.executable, ROOT / "tools" / script, "--check"], cwd=ROOT)
+    assert done.returncode == 0, f"run python tools/{script}"
+
+
+def test_every_setting_and_option_has_a_docstring() -> None:
+    mute = [path for path, setting in settings().items() if not setting.help]
+    mute += [
+        f"{r.kind} {n}: {o.path}"
+        for r in (TASKS, STRATEGIES)
+        for n in r.names()
+        for o in options(r, n).values()
+        if not o.help
+    ]
+    assert mute == []
+
+
+@pytest.mark.parametrize("registry", [TASKS, STRATEGIES, COMMANDS], ids=lambda r: r.folder)
+def test_every_entry_has_a_one_line_help(registry) -> None:
+    assert [
+        n for n in registry.names() if not registry.help(n).endswith((".", ";")) or len(registry.help(n)) > 140
+    ] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page) -> None:
+    targets = re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text("utf-8"))
+    assert [t for t in targets if not (page.parent / t).exists() and t not in ("report.png", "docs/report.png")] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_and_flags_in_the_pages_are_real(page) -> None:
+    from tunesmith.cli._flags import FLAGS
+
+    known = {f.word for f in FLAGS} | {
+        "--set", "--option", "--strategy-option", "--spec", "--json", "--quiet", "--debug", "--help", "--file", "--out", "--row",
+        "--replace", "--open", "--version",
+    }  # fmt: skip
+    for line in re.findall(r"^\s*(?:\$ )?tunesmith (.*)$", page.read_text("utf-8"), re.M):
+        words = line.split("#")[0].split()
+        assert not words or words[0] in {*COMMANDS.names(), "COMMAND", "--help"}, line
+        assert [w for w in words if w.startswith("--") and w.split("=")[0].strip("`.,)") not in known] == [], line
