@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tunesmith.evaluate.compare import compare, flips, mcnemar, strongest
+from tunesmith.evaluate.compare import compare, flips, mcnemar, rank
 from tunesmith.evaluate.intervals import Candidate
 
 
@@ -97,6 +97,6 @@ def test_flips_name_the_rows():
     assert found["broken"].tolist() == [2]
 
 
-def test_the_strongest_follows_the_direction():
-    assert strongest({"a": 0.3, "b": 0.5, "c": float("nan")}, higher=True) == "b"
-    assert strongest({"a": 0.3, "b": 0.5, "c": float("nan")}, higher=False) == "a"
+def test_what_is_not_a_number_ranks_last():
+    assert sorted([0.3, float("nan"), 0.5], key=lambda value: rank(value, True))[1:] == [0.3, 0.5]
+    assert sorted([0.3, float("nan"), 0.5], key=lambda value: rank(value, False))[1:] == [0.5, 0.3]

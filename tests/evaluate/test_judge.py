@@ -141,6 +141,17 @@ def test_the_confusion_counts_are_the_rows(classes, rows, logits):
     assert sum(one["support"] for one in report["per_label"]) == 300
 
 
+def test_without_test_rows_there_is_no_score_and_the_report_says_so(classes, rows, logits):
+    task, parts, _ = _judged(classes, rows, logits)
+    none = Judged(rows(1), {"logits": np.zeros((0, 3))}, np.zeros(0, dtype=np.int64))
+    report = judge(task, parts | {"test": none}, how=How(resamples=100))
+    assert set(report) == set(typing.get_type_hints(Report))
+    assert report["parts"]["test"]["scores"]["macro_f1"]["value"] is None
+    assert report["parts"]["validation"]["scores"]["macro_f1"]["value"] > 0.8
+    assert report["sentence"].startswith("There are no test rows.")
+    json.dumps(report, allow_nan=False)
+
+
 def test_scores_of_another_file(classes, rows, logits):
     task, parts, _ = _judged(classes, rows, logits)
     part = scores(task, parts["test"], How(resamples=100))

@@ -16,7 +16,9 @@ from naughty import NAUGHTY
 
 from tunesmith.errors import RunError
 from tunesmith.report import read
+from tunesmith.report.card import card
 from tunesmith.report.html import page, split, write
+from tunesmith.report.text import summary
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "base", "path", "line", "circle", "rect"}
 SECTIONS = ("gain", "scores", "learning", "answers", "slices", "examples", "data", "plan", "cost", "use", "environment")
@@ -171,6 +173,20 @@ def test_torn_events_are_passed_over_and_repeated_steps_replaced(make_run, tmp_p
     (tmp_path / "events.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"event": "st')
     steps = [e["step"] for e in read.story(tmp_path)["events"] if e["event"] == "step"]
     assert steps == [1, 2]
+
+
+def test_a_report_without_test_rows_still_renders(make_run):
+    told = read.story(make_run("binary"))
+    scores = {name: {"value": None, "low": None, "high": None, "method": "fixed"} for name in told["report"]["directions"]}
+    part = {"rows": 0, "groups": 0, "resamples": 0, "capped": False, "scores": scores}
+    ladder = [told["report"]["ladder"][-1] | {"scores": scores}]
+    gone = {"per_label": [], "slices": [], "worst": [], "right": [], "calibration": None, "confusion": None, "overall": None}
+    told["report"] = told["report"] | gone | {
+        "kind": "other", "ladder": ladder, "power": None, "leaked": 0, "parts": told["report"]["parts"] | {"test": part},
+        "sentence": "There are no test rows. Scores on validation rows flatter, because those rows chose the checkpoint.",
+    }
+    assert "There are no test rows." in "".join(_read(page(told)).text)
+    assert "n/a" in card(told) and "n/a" in summary(told["report"])
 
 
 def test_no_user_baseline_no_claim(make_run):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -142,11 +141,6 @@ def flips(right_before_N: np.ndarray, right_after_N: np.ndarray) -> dict[str, np
         "mended": np.flatnonzero(~right_before_N & right_after_N),
         "broken": np.flatnonzero(right_before_N & ~right_after_N),
     }
-
-
-def strongest(values: Mapping[str, float], higher: bool) -> str:
-    """The name with the best value; names whose value is not finite come last."""
-    return max(values, key=lambda name: rank(values[name], higher))
 
 
 def rank(value: float, higher: bool) -> float:

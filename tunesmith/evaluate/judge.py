@@ -9,7 +9,7 @@ Axes: N rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast, final
 
 import numpy as np
@@ -51,7 +51,7 @@ class How:
     resamples: int = 1000
     seed: int = 0
     seconds: float = 30.0
-    """Limit for the resampling of one set of rows; reached, fewer resamples are taken and the report says so."""
+    """Limit for the resampling of the test rows, a third of it for any other; beyond it fewer resamples are taken, and said."""
     looks: int = 1
     name: str = ""
     """The task's name as the user knows it."""
@@ -75,6 +75,8 @@ def judge(
     """
     how = how or How()
     test = parts["test"]
+    if not len(test.truth):
+        return _untested(task, parts, how)
     leaked_L = np.asarray([] if leaked is None else leaked, dtype=np.int64)
     candidates = _candidates(task, test.outputs, baselines or {}, probe, how)
     draws = _resample(candidates, test, how)
@@ -91,6 +93,23 @@ def judge(
         "leaked": len(leaked_L), "ladder": ladder, "power": _power(draws, strongest, metric), "looks": how.looks,
     }
     return cast(Report, report | _details(task, here, test, how))
+
+
+def _untested(task: Task, parts: Mapping[str, Judged], how: How) -> Report:
+    """Without test rows there is no honest score: null everywhere, the validation scores beside it, and a sentence that says so."""
+    metric = how.metric or next(iter(task.directions))
+    none: dict[str, Any] = {name: {"value": None, "low": None, "high": None, "method": "fixed"} for name in task.directions}
+    found = {name: scores(task, judged, how) for name, judged in parts.items() if len(judged.truth)}
+    empty = Part(rows=0, groups=0, resamples=0, capped=False, scores=none)
+    rung = Rung(name=TUNED, title=words.rung(TUNED), tuned=True, scores=none, seconds=how.costs.get(TUNED), comparison=None)
+    verdict, _ = _verdict([rung], metric, True)
+    sentence = "There are no test rows. Scores on validation rows flatter, because those rows chose the checkpoint."
+    report: dict[str, Any] = {
+        "version": VERSION, "kind": "other", "task": how.name or type(task).__name__, "metric": metric,
+        "directions": dict(task.directions), "level": how.level, "verdict": verdict, "names": [], "parts": found | {"test": empty},
+        "sentence": sentence, "leaked": 0, "ladder": [rung], "power": None, "looks": how.looks,
+    }
+    return cast(Report, report | _details(task, None, parts["test"], how))
 
 
 def scores(task: Task, judged: Judged, how: How | None = None) -> Part:
@@ -129,14 +148,15 @@ def _scores(draws: Draws, name: str) -> dict[str, Any]:
 def _all_parts(
     task: Task, parts: Mapping[str, Judged], draws: Draws, leaked_L: np.ndarray, how: How
 ) -> dict[str, Part]:
-    found = {name: scores(task, judged, how) for name, judged in parts.items() if name != "test" and len(judged.truth)}
+    brief = replace(how, seconds=how.seconds / 3)
+    found = {name: scores(task, judged, brief) for name, judged in parts.items() if name != "test" and len(judged.truth)}
     found["test"] = _part(draws, TUNED)
     test = parts["test"]
     if 0 < len(leaked_L) < len(test.truth):
         kept = np.setdiff1d(np.arange(len(test.truth)), leaked_L)
         groups_N = None if test.groups_N is None else np.asarray(test.groups_N)[kept]
         clean = Judged(test.rows, take(test.outputs, kept), test.truth[kept], groups_N)
-        found["test without leaked rows"] = scores(task, clean, how)
+        found["test without leaked rows"] = scores(task, clean, brief)
     return found
 
 
@@ -162,7 +182,7 @@ def _rung(
 ) -> Rung:
     compared = compare.judged(
         draws, (TUNED, candidates[TUNED]), (name, candidates[name]), test.truth, score=metric, higher=higher,
-        seed=how.seed, seconds=how.seconds / 3,
+        seed=how.seed, seconds=how.seconds / 6,
     ).as_json()
     ours, theirs = (view(candidates[who].task, candidates[who].outputs, test.truth) for who in (TUNED, name))
     if ours and theirs and ours.kind in ("classes", "flags"):

@@ -48,8 +48,8 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None or not math.isfinite(value):
         return "n/a"
     if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.{digits}f}" if abs(value) < 10 else f"{value:.4g}"
+        return _minus(f"{value:,.0f}")
+    return _minus(f"{value:.{digits}f}" if abs(value) < 10 else f"{value:.4g}")
 
 
 def scored(score: Mapping[str, Any]) -> str:
@@ -60,7 +60,7 @@ def scored(score: Mapping[str, Any]) -> str:
 
 
 def span(low: float | None, high: float | None) -> str:
-    """`0.895–0.927`; with a negative end `-0.010 to 0.020`."""
+    """`0.895–0.927`; with a negative end `−0.010 to 0.020`."""
     if low is None or high is None:
         return "n/a"
     return f"{number(low)} to {number(high)}" if low < 0 or high < 0 else f"{number(low)}–{number(high)}"
@@ -73,7 +73,7 @@ def headline(metric: str, score: Mapping[str, Any], rows: int, verdict: str) -> 
 
 def gain(metric: str, against: str, comparison: Mapping[str, Any], higher: bool) -> str:
     """`It beats X, the strongest baseline, by 0.041 (0.020–0.062): the gain is real.`"""
-    difference = comparison["difference"]
+    difference, against = comparison["difference"], _inside(against)
     sign = 1 if higher else -1
     low, high = sorted(sign * end for end in (difference["low"] or 0.0, difference["high"] or 0.0))
     size = f"{number(abs(difference['value'] or 0))} ({span(low, high)})"
@@ -87,6 +87,15 @@ def gain(metric: str, against: str, comparison: Mapping[str, Any], higher: bool)
         return f"It scores the same as {against}, the strongest baseline: no gain can be claimed."
     return (f"It is {number(abs(difference['value'] or 0))} {way} {against}, the strongest baseline, which may be "
             f"chance ({span(low, high)}): no gain can be claimed.")
+
+
+def _inside(name: str) -> str:
+    """A rung's name in the middle of a sentence."""
+    return name if name[1:2].isupper() else name[:1].lower() + name[1:]
+
+
+def _minus(text: str) -> str:
+    return f"−{text[1:]}" if text.startswith("-") else text
 
 
 def power(metric: str, rows: int, noise: float, seen: float) -> str:

@@ -46,8 +46,8 @@ def part_names(report: Mapping[str, Any]) -> list[str]:
 
 def split(sentence: str) -> tuple[str, str]:
     """The score, and what is made of it: the headline's two sentences."""
-    first, dot, rest = sentence.partition("rows. ")
-    return (f"{first}rows.", rest) if dot else (sentence, "")
+    first, dot, rest = sentence.partition(" rows. ")
+    return (f"{first} rows.", rest) if dot else (sentence, "")
 
 
 @functools.cache

@@ -149,6 +149,8 @@ def size(value: Any) -> str:
 
 def _parts(text: str) -> list[tuple[str, bool]]:
     """Stretches of text and whether each is the text itself (True) or the name of what cannot be shown (False)."""
+    if text.isascii() and text.replace("\n", "").replace("\t", "").isprintable():
+        return [(text, True)]
     found: list[tuple[str, bool]] = []
     marks = 0
     for i, char in enumerate(text):
