@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith.report.show import (
     amount,
-    csv_cell,
     html,
     markdown,
     moment,
@@ -54,14 +52,6 @@ def test_what_is_hidden_is_named():
     assert visible("z" + "\u0301" * 1000) == "z" + "\u0301" * 4 + "[+996 combining marks]"
     assert visible("👨‍👩‍👧") == "👨‍👩‍👧"
     assert visible("a\u200db") == "a[U+200D]b"
-
-
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", " =1", "\ufeff=1", "|x", "%0A"])
-def test_no_cell_is_a_formula(cell):
-    assert csv_cell(cell) == "'" + cell
-    assert csv_cell("plain") == "plain"
-    assert csv_cell(-1.5) == "-1.5"
-    assert csv_cell(None) == ""
 
 
 def test_markdown_does_nothing():

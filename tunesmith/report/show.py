@@ -24,7 +24,6 @@ HIDDEN = frozenset(
 """Characters that change what is seen without being seen."""
 JOINERS = (0x200C, 0x200D)
 """Part of ordinary writing between two characters that are not ASCII (Persian words, family emoji)."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 
 
 def visible(value: Any) -> str:
@@ -36,13 +35,6 @@ def html(value: Any) -> Markup:
     """The same as safe HTML, named characters set apart from the text."""
     marked = (escape(part) if shown else Markup('<b class="esc">{}</b>').format(part) for part, shown in _parts(str(value)))
     return Markup("").join(marked)
-
-
-def csv_cell(value: Any) -> str:
-    """A cell that no spreadsheet runs: text that begins like a formula gets an apostrophe before it."""
-    text = "" if value is None else str(value)
-    is_formula = text.lstrip(" \ufeff").startswith(FORMULA) and not isinstance(value, (int, float))
-    return f"'{text}" if is_formula else text
 
 
 def markdown(value: Any) -> str:
