@@ -90,6 +90,7 @@ class State:
         device.seed(settings.seed)
         model = ready.task.model(load(ready.source), dropout=float(settings.dropout))
         set_dropout(model, float(settings.dropout))
+        model.reset_head(settings.seed)
         ready.strategy.shape(model, settings.seed)
         model.to(accelerator.device)
         shape = outline(model)
