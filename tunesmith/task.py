@@ -35,7 +35,9 @@ Example = dict[str, Any]
 Batch = dict[str, "torch.Tensor"]
 """A collated batch: name -> tensor whose first axis is B."""
 Outputs = dict[str, np.ndarray]
-"""What the model said of N rows, before calibration: name -> array whose first axis is N, in the rows' order."""
+"""What the model said of N rows, before calibration: name -> array whose first axis is N, in the rows' order.
+
+Baselines add their own `temperature` (N, 1) and `threshold` where they have them; `score` takes these before the task's."""
 Truth = np.ndarray
 """What the rows say, encoded for scoring: (N,) class ids (-1: a label unknown to training), (N, C) 0/1 flags or numbers."""
 Draw = np.random.Generator
@@ -130,9 +132,12 @@ class Task(ABC):
         """Raw outputs of a batch (logits, numbers), before calibration."""
 
     def solve(
-        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float
+        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
     ) -> Solution | None:
-        """The optimal linear head on frozen features at one L2 `strength`; None where the task has no linear head."""
+        """The optimal linear head on frozen features at one L2 `strength`; None where the task has no linear head.
+
+        `weight_N`: weights of the rows; None: the task's own class weights, if it has any. `start`: a solution nearby.
+        """
         return None
 
     # -- answers ------------------------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ def _thresholds(task: Task, labels: int) -> np.ndarray:
 
 
 def _names(task: Task, count: int) -> tuple[str, ...]:
-    names = tuple(str(name) for name in getattr(task, "labels", None) or ())
+    names = tuple(str(name) for name in getattr(task, "vocabulary", None) or getattr(task, "labels", None) or ())
     return names if len(names) == count else tuple(f"class {i}" for i in range(count))
 
 

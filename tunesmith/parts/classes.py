@@ -16,6 +16,7 @@ from ..task import Outputs, Truth
 from . import confidence, curves
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import torch
 
 DIRECTIONS: Mapping[str, bool] = {
@@ -59,6 +60,23 @@ def encode(values: Iterable[Any], labels: Sequence[str]) -> np.ndarray:
     return np.array([ids.get(key(value) or "", -1) for value in values], np.int64)
 
 
+def tally(column: pa.ChunkedArray) -> dict[str, int]:
+    """Label -> rows, over a whole Arrow column, in the order of `vocabulary`."""
+    found: dict[str, int] = {}
+    for chunk in _plain(column).value_counts().to_pylist():
+        name = key(chunk["values"])
+        if name is not None:
+            found[name] = found.get(name, 0) + int(chunk["counts"])
+    return {label: found[label] for label in vocabulary(found)}
+
+
+def encode_column(column: pa.ChunkedArray, labels: Sequence[str]) -> np.ndarray:
+    """`encode`, of a whole Arrow column: each distinct cell is looked up once."""
+    parts = _plain(column).dictionary_encode().combine_chunks()
+    class_K = np.append(encode(parts.dictionary.to_pylist(), labels), -1)
+    return class_K[parts.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+
+
 def counts(class_N: np.ndarray, classes: int) -> np.ndarray:
     """(C,) rows of each class."""
     return np.bincount(class_N[class_N >= 0], minlength=classes)
@@ -69,6 +87,12 @@ def balanced_weights(count_C: np.ndarray) -> tuple[float, ...]:
     present = count_C > 0
     weights = count_C.sum() / (present.sum() * np.maximum(count_C, 1))
     return tuple(float(w) for w in np.where(present, weights, 1.0))
+
+
+def row_weights(class_N: np.ndarray, weight_C: Sequence[float]) -> np.ndarray:
+    """(N,) the weight of each row's class (1 where there are none); 0 for an unknown label."""
+    known_N = class_N >= 0
+    return np.asarray(weight_C)[np.maximum(class_N, 0)] * known_N if len(weight_C) else known_N.astype(np.float64)
 
 
 def positive(labels: Sequence[str], count_C: np.ndarray, asked: str = "") -> str:
@@ -103,23 +127,27 @@ def loss(
 # -- decisions --------------------------------------------------------------------------------------------------------
 
 
-def log_probabilities(logits_NC: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+def log_probabilities(logits_NC: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.ndarray:
     """(N, C) log-softmax of logits / temperature, in float64."""
     scaled_NC = logits_NC.astype(np.float64)
     scaled_NC -= scaled_NC.max(1, keepdims=True)
-    if temperature != 1.0:
-        scaled_NC /= temperature
+    scaled_NC /= temperature
     scaled_NC -= np.log(np.exp(scaled_NC).sum(1, keepdims=True))
     return scaled_NC
 
 
 def probabilities(outputs: Outputs, temperature: float = 1.0) -> np.ndarray:
     """(N, C) softmax of logits / temperature, in float64."""
-    return np.asarray(np.exp(log_probabilities(outputs["logits"], temperature)))
+    return np.asarray(np.exp(log_probabilities(outputs["logits"], own(outputs, "temperature", temperature))))
 
 
-def decide(probability_NC: np.ndarray, positive_class: int = 1, threshold: float | None = None) -> np.ndarray:
-    """(N,) the likeliest class; with a threshold (two classes): the positive one from that probability on."""
+def own(outputs: Outputs, name: str, otherwise: Any) -> Any:
+    """The `temperature` (N, 1) or `threshold` that outputs bring with them: a baseline is judged by its own, not the model's."""
+    return outputs.get(name, otherwise)
+
+
+def decide(probability_NC: np.ndarray, positive_class: int = 1, threshold: float | np.ndarray | None = None) -> np.ndarray:
+    """(N,) the likeliest class; with a threshold, one or (N,) (two classes): the positive one from that probability on."""
     if threshold is None or probability_NC.shape[1] != 2:
         return np.asarray(probability_NC.argmax(1))
     return np.where(probability_NC[:, positive_class] >= threshold, positive_class, 1 - positive_class)
@@ -142,11 +170,15 @@ def fit_temperature(outputs: Outputs, truth: Truth) -> float:
     return confidence.fit_temperature(negative_log_likelihood, error)
 
 
+def ideal_threshold(cost_miss: float) -> float:
+    """The best threshold on true probabilities, where a miss costs as much as `cost_miss` false alarms (Elkan 2001)."""
+    return 1 / (1 + cost_miss)
+
+
 def fit_threshold(probability_N: np.ndarray, positive_N: np.ndarray, cost_miss: float) -> float:
     """The probability from which the positive label costs least, where a miss costs as much as `cost_miss` false alarms.
 
-    With perfect probabilities that is 1 / (1 + cost_miss) (Elkan 2001). The rows' own outcome moves it, the more the more
-    positive rows there are.
+    With true probabilities that is `ideal_threshold`. The rows' own outcome moves it, the more the more positive rows there are.
     """
     trust = positive_N.sum() / (positive_N.sum() + PRIOR_ROWS)
     believed_N = trust * positive_N + (1 - trust) * probability_N
@@ -156,7 +188,7 @@ def fit_threshold(probability_N: np.ndarray, positive_N: np.ndarray, cost_miss: 
     alarms = np.concatenate([np.cumsum((1 - believed_N[order_N])[::-1])[::-1], [0]])
     edges = np.concatenate([[0.0], probability_N[order_N], [1.0]])
     middles = (edges[:-1] + edges[1:]) / 2
-    cost, ideal = misses + alarms, 1 / (1 + cost_miss)
+    cost, ideal = misses + alarms, ideal_threshold(cost_miss)
     least = np.flatnonzero(cost <= cost.min() * (1 + 1e-9) + 1e-12)
     return float(middles[least[np.argmin(np.abs(middles[least] - ideal))]])
 
@@ -191,9 +223,9 @@ def score(
 
     Means over classes take those that occur among the truth or the decisions; an unknown label is one more, never found.
     """
-    log_NC = log_probabilities(outputs["logits"], temperature)
+    log_NC = log_probabilities(outputs["logits"], own(outputs, "temperature", temperature))
     probability_NC = np.exp(log_NC)
-    predicted_N = decide(probability_NC, positive_class, threshold)
+    predicted_N = decide(probability_NC, positive_class, own(outputs, "threshold", threshold))
     classes, rows = log_NC.shape[1], np.arange(len(truth))
     table_CC = _counts(predicted_N, truth, classes)
     chosen_N = probability_NC[rows, predicted_N]
@@ -213,7 +245,7 @@ def confusion(
     """(C, C) rows by true and decided class. Rows with an unknown label stand in no cell."""
     probability_NC = probabilities(outputs, temperature)
     classes = probability_NC.shape[1]
-    return _counts(decide(probability_NC, positive_class, threshold), truth, classes)[:classes, :classes]
+    return _counts(decide(probability_NC, positive_class, own(outputs, "threshold", threshold)), truth, classes)[:classes, :classes]
 
 
 def per_class(table_CC: np.ndarray, labels: Sequence[str]) -> list[dict[str, Any]]:
@@ -266,16 +298,26 @@ def _mcc(table_CC: np.ndarray) -> float:
 
 def _auroc(probability_NC: np.ndarray, truth: Truth, positive_class: int) -> float:
     classes = probability_NC.shape[1]
-    own = curves.members(truth, classes)
+    rows_of = curves.members(truth, classes)
     if classes == 2:
-        return curves.mean(curves.auroc(probability_NC[:, [positive_class]], [own[positive_class]]), 0.5)
-    return curves.mean(curves.auroc(probability_NC, own), 0.5)
+        return curves.mean(curves.auroc(probability_NC[:, [positive_class]], [rows_of[positive_class]]), 0.5)
+    return curves.mean(curves.auroc(probability_NC, rows_of), 0.5)
 
 
 def _brier(probability_NC: np.ndarray, truth: Truth) -> float:
     own_N = np.where(truth >= 0, probability_NC[np.arange(len(truth)), truth], 0.0)
     distance = float((np.einsum("nc,nc->n", probability_NC, probability_NC) - 2 * own_N).mean()) + 1
     return distance / 2 if probability_NC.shape[1] == 2 else distance
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Lists, objects and bytes, which Arrow cannot count, as text."""
+    import pyarrow as pa
+
+    if pa.types.is_nested(column.type):
+        cells = [None if cell is None else str(cell) for cell in column.to_pylist()]
+        return pa.chunked_array([pa.array(cells, pa.large_string())])
+    return column
 
 
 def _is_number(text: str) -> bool:

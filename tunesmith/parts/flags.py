@@ -132,7 +132,8 @@ def balanced_weights(count_C: np.ndarray, rows: int, most: float = 20.0) -> tupl
 
 def probabilities(outputs: Outputs, temperature: float = 1.0) -> np.ndarray:
     """(N, C) sigmoid of logits / temperature, in float64."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(outputs["logits"].astype(np.float64) / temperature, -700, 700))))
+    scaled_NC = outputs["logits"].astype(np.float64) / classes.own(outputs, "temperature", temperature)
+    return np.asarray(1 / (1 + np.exp(-np.clip(scaled_NC, -700, 700))))
 
 
 def known(truth: Truth, labels: int) -> np.ndarray:
@@ -212,7 +213,7 @@ def score(outputs: Outputs, truth: Truth, *, temperature: float = 1.0, threshold
     probability_NC = probabilities(outputs, temperature)
     flags_NC = known(truth, probability_NC.shape[1]).astype(bool)
     missed_N = truth[:, flags_NC.shape[1] :].sum(1)
-    given_NC = probability_NC >= (np.asarray(thresholds) if len(thresholds) else 0.5)
+    given_NC = probability_NC >= classes.own(outputs, "threshold", np.asarray(thresholds) if len(thresholds) else 0.5)
     hits_C, total_C = (given_NC & flags_NC).sum(0), given_NC.sum(0) + flags_NC.sum(0)
     f1_C = 2 * hits_C / np.maximum(total_C, 1)
     own = [np.flatnonzero(flags_N) for flags_N in flags_NC.T]

@@ -9,13 +9,16 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import ModelError
 from ..spec import Choice
 from ..task import Example
+
+if TYPE_CHECKING:
+    from ..data.table import Table
 
 UNLIMITED = 100_000
 """A tokenizer whose `model_max_length` is above this names no real limit (transformers writes 1e30 for 'unknown')."""
@@ -83,11 +86,16 @@ def choose_limit(lengths_N: np.ndarray, asked: int | str, most: int) -> Choice[i
     return Choice(max(kept, 8), f"{name}: {min(longest, kept):,} tokens; the longest has {longest:,}, the model takes {most:,}")
 
 
-def choose(train: Any, columns: Sequence[str], processor: Any, asked: int | str, most: int) -> Choice[int]:
-    """`choose_limit` for the text columns of a training table; `most`: what the model takes."""
+def settle(train: Table, columns: Sequence[str], processor: Any, asked: int | str, most: int) -> dict[str, Any]:
+    """The fitted fields of a task that reads text: `tokens_kept` with `tokens_why`, and `cut_share`, the share of the training
+    rows (0 to 1; of a sample of LENGTH_SAMPLE) that lose their end. `most`: tokens that the model takes."""
     part = train.take(sample_positions(len(train)))
-    texts = [part.column(name) for name in columns]
-    return choose_limit(lengths(processor, *texts), asked, min(most, limit(processor)))
+    texts = [part.column(name) for name in columns if name]
+    lengths_N = lengths(processor, *texts)
+    chosen = choose_limit(lengths_N, asked, min(most, limit(processor)))
+    count, share = cut(lengths_N, chosen.value)
+    why = f"{chosen.why}; {count:,} of {len(lengths_N):,} rows lose their end" if count else chosen.why
+    return {"tokens_kept": chosen.value, "tokens_why": why, "cut_share": share}
 
 
 def sample_positions(rows: int) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Choose one label for a text, or for a pair of texts.
 
 Rows: `text` (and `text_pair` for pairs) and `label`. Scores: macro-F1 first; accuracy, precision, recall, AUROC, MCC, Brier, ECE,
-log loss. Beside it: majority class, TF-IDF with a linear model, the frozen encoder with a linear head.
+log loss. Beside it: majority class, TF-IDF with a linear model (pairs: what they share with boosted trees), and the frozen encoder
+with a linear head.
 """
 # Axes: N rows, B rows of a batch, D features, C labels.
 
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 
-from ..parts import batch, classes, linear, roles, tokens
+from ..errors import SpecError, nearest
+from ..parts import batch, classes, columns, linear, options, tokens
+from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Outputs, Row, Solution, Task, Truth, fitted
 
 if TYPE_CHECKING:
@@ -47,9 +50,9 @@ class TextClassification(Task):
     focal_gamma: float = 2.0
     """How much less, for `focal`."""
     smoothing: float = 0.0
-    """Share of the target spread evenly over all labels."""
+    """Share of the target that is spread evenly over all labels."""
     max_tokens: int | str = "auto"
-    """Most tokens of a row that are read; `auto`: nearly all of the training rows' tokens, within the model's limit."""
+    """Most tokens of a row that are read; `auto`: enough for 99 % of the training rows, within the model's limit."""
     positive: str = ""
     """For two labels: the one that is looked for; else guessed from the names and the counts."""
     cost_miss: float = 0.0
@@ -58,57 +61,98 @@ class TextClassification(Task):
     sought: str = fitted("")
     tokens_kept: int = fitted(0)
     tokens_why: str = fitted("")
+    cut_share: float = fitted(0.0)
     class_weights: tuple[float, ...] = fitted(())
     temperature: float = fitted(1.0)
     threshold: float | None = fitted(None)
 
+    def __post_init__(self) -> None:
+        options.column("text", self.text)
+        options.column("text_pair", self.text_pair, optional=True)
+        options.column("label", self.label)
+        options.one_of("loss_kind", self.loss_kind, ("cross-entropy", "focal"))
+        options.number("focal_gamma", self.focal_gamma, low=0, high=10)
+        options.number("smoothing", self.smoothing, low=0, high=0.9)
+        options.number("cost_miss", self.cost_miss, low=0, high=1e6)
+        options.max_tokens(self.max_tokens)
+
+    # -- data ---------------------------------------------------------------------------------------------------------
+
     @classmethod
     def claim(cls, profile: Profile, named: Mapping[str, Any]) -> Claim | None:
         """One column of few values beside a text."""
-        label = None if "label" in named else roles.label(profile, named.values())
-        if label is None and "label" not in named:
+        if columns.missing(profile, named, ("text", "text_pair", "label")):
             return None
-        column = named.get("label") or label.value  # type: ignore[union-attr]
-        inputs = roles.inputs(profile, named, [column])
+        inputs = columns.text_columns(profile, {"label": "", **named})
         if inputs is None:
             return None
-        found = inputs | ({} if label is None else {"label": label})
-        facts = profile.columns.get(column)
-        measured = facts is not None and roles.is_measure(facts)
-        return Claim(found, 0.4 if measured else 0.8, f"column {column!r} has {facts.distinct if facts else 'some'} different labels")
+        if named.get("label"):
+            column, called = profile.columns[named["label"]], True
+        else:
+            taken = [choice.value for choice in inputs.values()]
+            found = columns.target_column(profile, taken, ("classes",), columns.CLASS_NAMES)
+            if found is None:
+                return None
+            column, called = found
+        suits = columns.nature(column, profile.rows) == "classes"
+        sure = (0.8 if called else 0.6) if suits else 0.3
+        why = f"column {column.name!r} holds {columns.describe(column)}" + (", named like a label" if called else "")
+        label = Choice[Any](column.name, "named by you" if named.get("label") else why)
+        return Claim(inputs | {"label": label}, sure, f"{why}: one label for each text")
 
     def check(self, table: Table) -> list[Finding]:
-        """Nothing beyond what the audit of labels finds."""
-        return []
+        """Columns with two roles. Labels are looked at by the audit."""
+        return options.twice(self.columns((*self.inputs, *self.targets)))
 
     def fit(self, train: Table) -> Self:
-        """Learn the labels."""
-        labels = classes.vocabulary(train.column(self.label))
-        counts = classes.counts(classes.encode(train.column(self.label), labels), len(labels))
-        return self.settle(labels=labels, sought=classes.positive(labels, counts, self.positive))
+        """Learn the labels. Raises SpecError where `positive` or `cost_miss` do not suit them."""
+        tally = classes.tally(train.arrow(self.label))
+        labels = tuple(tally)
+        if self.positive and self.positive not in labels:
+            raise SpecError(
+                "option positive", expected="a label of the training rows", got=repr(self.positive),
+                fix=nearest(self.positive, labels), code="unknown-label",
+            )
+        if (self.cost_miss or self.positive) and len(labels) != 2:
+            raise SpecError(
+                "option cost_miss" if self.cost_miss else "option positive", expected="two labels", got=f"{len(labels):,}",
+                fix="leave it out", code="not-binary",
+            )
+        fallback = classes.ideal_threshold(self.cost_miss) if self.cost_miss else None
+        return self.settle(
+            labels=labels, sought=classes.positive(labels, np.array(list(tally.values())), self.positive), threshold=fallback
+        )
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle how many tokens are read, and the classes' weights."""
-        kept = tokens.choose(train, [c for c in (self.text, self.text_pair) if c], processor, self.max_tokens, limit)
-        counts = classes.counts(self.truth(train), len(self.labels))
-        weights = classes.balanced_weights(counts) if balance == "weights" else ()
-        return self.settle(tokens_kept=kept.value, tokens_why=kept.why, class_weights=weights)
+        weights: tuple[float, ...] = ()
+        if balance == "weights":
+            weights = classes.balanced_weights(classes.counts(self.truth(train), len(self.labels)))
+        kept = tokens.settle(train, [self.text, self.text_pair], processor, self.max_tokens, limit)
+        return self.settle(class_weights=weights, **kept)
 
     def truth(self, rows: Table) -> Truth:
         """(N,) class ids, -1 for a label unknown to training."""
-        return classes.encode(rows.column(self.label), self.labels)
+        return classes.encode_column(rows.arrow(self.label), self.labels)
 
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
-        """Token ids, the class and the row's weight."""
+        """Token ids, and where the rows have labels the class and the row's weight (0 for an unknown label)."""
         pairs = [row[self.text_pair] for row in rows] if self.text_pair else None
-        examples = tokens.encode(processor, [row[self.text] for row in rows], pairs, most=self.tokens_kept)
-        class_N = classes.encode([row.get(self.label) for row in rows], self.labels)
-        weights = self.class_weights or (1.0,) * len(self.labels)
-        return [e | {"target": int(c), "row_weight": weights[c] if c >= 0 else 0.0} for e, c in zip(examples, class_N, strict=True)]
+        examples = tokens.encode(processor, [row[self.text] for row in rows], pairs, most=self.tokens_kept or tokens.limit(processor))
+        if not rows or self.label not in rows[0]:
+            return examples
+        class_N = classes.encode([row[self.label] for row in rows], self.labels)
+        weight_N = classes.row_weights(class_N, self.class_weights)
+        return [
+            example | {"target": target, "row_weight": weight}
+            for example, target, weight in zip(examples, class_N.tolist(), weight_N.tolist(), strict=True)
+        ]
 
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
         """Padded to the longest."""
         return batch.collate(examples, batch.text_pads(pad))
+
+    # -- model --------------------------------------------------------------------------------------------------------
 
     def model(self, backbone: Backbone, dropout: float) -> nn.Module:
         """A linear head on the text's vector."""
@@ -129,16 +173,20 @@ class TextClassification(Task):
         """Logits (B, C)."""
         return {"logits": model(batch)}
 
-    def solve(self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float) -> Solution:
+    def solve(
+        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
+    ) -> Solution:
         """Multinomial logistic regression."""
-        if weight_N is None and self.class_weights:
-            weight_N = np.asarray(self.class_weights)[truth] * (truth >= 0)
-        return linear.multinomial(features_ND, truth, len(self.labels), strength, weight_N=weight_N)
+        if weight_N is None:
+            weight_N = classes.row_weights(truth, self.class_weights)
+        return linear.multinomial(features_ND, truth, len(self.labels), strength, weight_N=weight_N, start=start)
+
+    # -- answers ------------------------------------------------------------------------------------------------------
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
         """Temperature, and the threshold where misses and false alarms cost differently."""
         warm = self.settle(temperature=classes.fit_temperature(outputs, truth))
-        if not self.cost_miss or len(self.labels) != 2:
+        if not self.cost_miss or not len(truth):
             return warm
         probability_N = classes.probabilities(outputs, warm.temperature)[:, self._sought]
         return warm.settle(threshold=classes.fit_threshold(probability_N, truth == self._sought, self.cost_miss))
@@ -153,21 +201,28 @@ class TextClassification(Task):
         return classes.score(outputs, truth, temperature=self.temperature, positive_class=self._sought, threshold=self.threshold)
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
-        """Majority class; TF-IDF with logistic regression."""
+        """Majority class; TF-IDF with a linear model; of pairs also boosted trees on what the texts share."""
         from ..parts import bags
 
-        truth, columns = self.truth(train), [c for c in (self.text, self.text_pair) if c]
-        found = {"majority": classes.prior_outputs(truth, len(self.labels), len(rows))}
-        return found | {"tf-idf": bags.classes(train, rows, columns, truth, len(self.labels))}
+        class_N, count = self.truth(train), len(self.labels)
+        own, other = bags.texts(train, self.text, self.text_pair), bags.texts(rows, self.text, self.text_pair)
+        found = {
+            "majority": classes.prior_outputs(class_N, count, len(rows)),
+            "TF-IDF + linear": bags.class_outputs(own, class_N, count, other),
+        }
+        if self.text_pair:
+            found["overlap + trees"] = bags.overlap_class_outputs(own, class_N, count, other)
+        threshold = {"threshold": np.full(len(rows), classes.ideal_threshold(self.cost_miss))} if self.cost_miss else {}
+        return {name: outputs | threshold for name, outputs in found.items()}
 
     @staticmethod
     def sample(n: int, seed: int) -> list[dict[str, Any]]:
         """Short reviews, good and bad."""
         rng = np.random.default_rng(seed)
         words = {"good": ["good", "fine", "great", "loved"], "bad": ["bad", "awful", "dull", "hated"]}
-        fill = ["the film", "a book", "this meal", "the room", "it all"]
+        things = ["the film", "a book", "the meal", "the room", "the service"]
         return [
-            {"text": f"{rng.choice(fill)} was {rng.choice(words[name])}, {rng.choice(fill)} too", "label": name}
+            {"text": f"{rng.choice(things)} was {rng.choice(words[name])} and {rng.choice(things)} too", "label": name}
             for name in rng.permutation(np.resize(["good", "bad"], n)).tolist()
         ]
 

@@ -1,0 +1,209 @@
+"""Predict one or more numbers for a text, or for a pair of texts.
+
+Rows: `text` (and `text_pair` for pairs) and `target`, one column or several. Scores: R2 first; MSE, RMSE, MAE, Pearson, Spearman (means
+over the targets). Answers are in the data's own units, with an interval. Beside it: the mean, TF-IDF with ridge regression (pairs:
+what they share with boosted trees), and the frozen encoder with ridge regression.
+"""
+# Axes: N rows, B rows of a batch, D features, C targets.
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
+
+import numpy as np
+
+from ..parts import batch, columns, linear, numbers, options, tokens
+from ..spec import Choice
+from ..task import Batch, Claim, Draw, Example, Outputs, Row, Solution, Task, Truth, fitted
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..data.finding import Finding
+    from ..data.profile import Profile
+    from ..data.table import Table
+    from ..models.source import Backbone
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TextRegression(Task):
+    """C numbers."""
+
+    directions: ClassVar[Mapping[str, bool]] = numbers.DIRECTIONS
+    inputs: ClassVar[tuple[str, ...]] = ("text", "text_pair")
+    targets: ClassVar[tuple[str, ...]] = ("target",)
+    target_kind: ClassVar[str] = "number"
+
+    text: str = "text"
+    """Column with the text."""
+    text_pair: str = ""
+    """Column with the second text of a pair."""
+    target: str | tuple[str, ...] = "target"
+    """Column with the number, or several columns."""
+    loss_kind: Literal["mse", "mae", "huber"] = "mse"
+    """Squared error, absolute error, or squared up to one standard deviation and straight beyond."""
+    max_tokens: int | str = "auto"
+    """Most tokens of a row that are read; `auto`: enough for 99 % of the training rows, within the model's limit."""
+    interval: float = 0.9
+    """Share of new rows whose number the answers' interval holds (split conformal prediction); 0: no interval."""
+    means: tuple[float, ...] = fitted(())
+    deviations: tuple[float, ...] = fitted(())
+    tokens_kept: int = fitted(0)
+    tokens_why: str = fitted("")
+    cut_share: float = fitted(0.0)
+    half_widths: tuple[float, ...] = fitted(())
+
+    def __post_init__(self) -> None:
+        options.column("text", self.text)
+        options.column("text_pair", self.text_pair, optional=True)
+        options.column("target", self.target, many=True)
+        options.one_of("loss_kind", self.loss_kind, ("mse", "mae", "huber"))
+        options.number("interval", self.interval, low=0, high=0.999)
+        options.max_tokens(self.max_tokens)
+
+    # -- data ---------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def claim(cls, profile: Profile, named: Mapping[str, Any]) -> Claim | None:
+        """A column of many different numbers beside a text."""
+        if columns.missing(profile, named, ("text", "text_pair", "target")):
+            return None
+        inputs = columns.text_columns(profile, {"target": "", **named})
+        if inputs is None:
+            return None
+        if named.get("target"):
+            chosen, sure = Choice[Any](named["target"], "named by you"), 0.9
+            why = f"the target {named['target']!r} was named"
+        else:
+            taken = [choice.value for choice in inputs.values()]
+            found = columns.target_column(profile, taken, ("numbers",), columns.NUMBER_NAMES)
+            if found is None:
+                return None
+            column, called = found
+            why = f"column {column.name!r} holds {columns.describe(column)}"
+            chosen, sure = Choice[Any](column.name, why), 0.75 if called else 0.5
+        return Claim(inputs | {"target": chosen}, sure, f"{why}: a number for each text")
+
+    def check(self, table: Table) -> list[Finding]:
+        """Columns with two roles. Numbers are looked at by the audit."""
+        return options.twice(self.columns((*self.inputs, *self.targets)))
+
+    def fit(self, train: Table) -> Self:
+        """Learn the targets' means and standard deviations."""
+        means, deviations = numbers.scale(self.truth(train))
+        return self.settle(means=means, deviations=deviations)
+
+    def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
+        """Settle how many tokens are read. Numbers have no classes to balance."""
+        return self.settle(**tokens.settle(train, [self.text, self.text_pair], processor, self.max_tokens, limit))
+
+    def truth(self, rows: Table) -> Truth:
+        """(N, C) float64 in the data's units, NaN where a row lacks a target."""
+        cells = [rows.column(name) for name in self.columns(self.targets)]
+        return np.array([[numbers.number(cell) for cell in column] for column in cells], np.float64).T.reshape(len(rows), -1)
+
+    def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
+        """Token ids, and where the rows have targets these, standardised (C,)."""
+        pairs = [row[self.text_pair] for row in rows] if self.text_pair else None
+        examples = tokens.encode(processor, [row[self.text] for row in rows], pairs, most=self.tokens_kept or tokens.limit(processor))
+        names = self.columns(self.targets)
+        if not rows or not rows[0].keys() >= set(names):
+            return examples
+        target_NC = self._standard(np.array([[numbers.number(row[name]) for name in names] for row in rows], np.float64))
+        there_N = (~np.isnan(target_NC)).any(1)
+        return [
+            example | {"target": target_C, "row_weight": float(there)}
+            for example, target_C, there in zip(examples, target_NC.astype(np.float32), there_N, strict=True)
+        ]
+
+    def collate(self, examples: Sequence[Example], pad: int) -> Batch:
+        """Padded to the longest."""
+        return batch.collate(examples, batch.text_pads(pad))
+
+    # -- model --------------------------------------------------------------------------------------------------------
+
+    def model(self, backbone: Backbone, dropout: float) -> nn.Module:
+        """A linear head on the text's vector; it speaks in standard deviations."""
+        from ..models.heads import Pooled
+
+        return Pooled(backbone, len(self.means), dropout)
+
+    def weight(self, batch: Batch) -> float:
+        """Rows with a target."""
+        return float(batch["row_weight"].sum())
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Squared, absolute or Huber loss of standardised targets."""
+        return numbers.loss(model(batch), batch["target"], batch["row_weight"], kind=self.loss_kind)
+
+    def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+        """Numbers (B, C) in the data's units."""
+        import torch
+
+        standard_BC = model(batch).to(torch.float32)
+        return {"numbers": standard_BC * standard_BC.new_tensor(self.deviations) + standard_BC.new_tensor(self.means)}
+
+    def solve(
+        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
+    ) -> Solution:
+        """Ridge regression on standardised targets."""
+        target_NC = self._standard(truth)
+        there_NC = ~np.isnan(target_NC)
+        if there_NC.all():
+            return linear.ridge(features_ND, target_NC, strength, weight_N=weight_N)
+        weight_N = np.ones(len(truth)) if weight_N is None else weight_N
+        each = [
+            linear.ridge(features_ND, np.nan_to_num(target_N)[:, None], strength, weight_N=weight_N * there_N)
+            for target_N, there_N in zip(target_NC.T, there_NC.T)
+        ]
+        return Solution(np.concatenate([one.weight_CD for one in each]), np.concatenate([one.bias_C for one in each]))
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
+        """The width of the answers' intervals."""
+        return self.settle(half_widths=numbers.half_widths(outputs, truth, self.interval) if self.interval else ())
+
+    def answers(self, outputs: Outputs) -> list[dict[str, Any]]:
+        """`value`, `low`, `high`; of several targets: each by name."""
+        return numbers.answers(outputs, self.columns(self.targets), self.half_widths)
+
+    def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
+        """Scores as scikit-learn and scipy define them, means over the targets."""
+        return numbers.score(outputs, truth)
+
+    def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
+        """The mean; TF-IDF with ridge regression; of pairs also boosted trees on what the texts share."""
+        from ..parts import bags
+
+        target_NC = self.truth(train)
+        own, other = bags.texts(train, self.text, self.text_pair), bags.texts(rows, self.text, self.text_pair)
+        found = {
+            "mean": numbers.mean_outputs(self.means, len(rows)),
+            "TF-IDF + ridge": bags.number_outputs(own, target_NC, other),
+        }
+        if self.text_pair:
+            found["overlap + trees"] = bags.overlap_number_outputs(own, target_NC, other)
+        return found
+
+    @staticmethod
+    def sample(n: int, seed: int) -> list[dict[str, Any]]:
+        """Short reviews with a mark that their words add up to, and a little noise."""
+        rng = np.random.default_rng(seed)
+        marks = {"great": 2.0, "good": 1.0, "fine": 0.3, "poor": -1.0, "awful": -2.0}
+        rows = []
+        for _ in range(n):
+            first, second = rng.choice(list(marks), 2)
+            mark = 5 + marks[first] + marks[second] + 0.1 * rng.standard_normal()
+            rows.append({"text": f"the film was {first} and the meal was {second}", "target": round(float(mark), 2)})
+        return rows
+
+    def _standard(self, target_NC: np.ndarray) -> np.ndarray:
+        return (target_NC - np.array(self.means)) / np.array(self.deviations)
+
+
+task = TextRegression
