@@ -54,7 +54,8 @@ def test_named_indexes_and_series_are_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("frame", "code"),
     [
-        (pd.DataFrame({"a": ["x", 1]}), "mixed-types"), ([{"a": "x"}, {"a": 1}], "mixed-types"), (pd.DataFrame(), "no-rows"), ([], "no-rows"),
+        (pd.DataFrame({"a": ["x", 1]}), "mixed-types"), ([{"a": "x"}, {"a": 1}], "mixed-types"),
+        (pd.DataFrame(), "no-rows"), ([], "no-rows"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "duplicate-columns"), (np.zeros((2, 2)), "not-a-frame"), (7, "not-a-frame"),
     ],
     ids=str,

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.data.files import NAUGHTY, load, notes, write, zipped
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.read import read
 from tunesmith.data.table import Table
-from tunesmith.errors import DataError
+from tunesmith.errors import DataError, ResourceError
 from tunesmith.spec import Data
 
 ROWS: list[dict[str, Any]] = [
@@ -161,7 +162,8 @@ CELL = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters=
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
 @given(
-    rows=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=8), delimiter=st.sampled_from(",;\t|"), end=st.sampled_from(["\n", "\r\n", "\r"]),
+    rows=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=8), delimiter=st.sampled_from(",;\t|"),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
     all_quoted=st.booleans(),
 )
 def test_any_text_comes_back(tmp_path: Path, rows: list[tuple[str, str]], delimiter: str, end: str, all_quoted: bool) -> None:
@@ -251,9 +253,10 @@ def test_headers(tmp_path: Path, content: str, headed: bool) -> None:
     path = write(tmp_path / "a.csv", content)
     lines = content.count("\n")
     assert len(load(path)) == lines - headed
-    assert ("no header: columns are called column_1" in notes(path)) is not headed
+    made_up = "column_1" if "," in content or "\t" in content else "text"
+    assert (f"no header: columns are called {made_up}" in notes(path)) is not headed
     assert len(load(path, header=True)) == lines - 1
-    assert load(path, header=False).names[0] == "column_1" and len(load(path, header=False)) == lines
+    assert load(path, header=False).names[0] == made_up and len(load(path, header=False)) == lines
 
 
 def test_an_unnamed_column_gets_a_name(tmp_path: Path) -> None:
@@ -380,7 +383,8 @@ def test_shards_in_a_folder_are_one_table(tmp_path: Path) -> None:
 
 
 def test_members_of_an_archive(tmp_path: Path) -> None:
-    path = zipped(tmp_path / "a.zip", {"train.tsv": "text\tlabel\na\tx\n", "sub/dev.tsv.gz": gzip.compress(b"text\tlabel\nb\ty\n"), "about.md": "#"})
+    members = {"train.tsv": "text\tlabel\na\tx\n", "sub/dev.tsv.gz": gzip.compress(b"text\tlabel\nb\ty\n"), "about.md": "#"}
+    path = zipped(tmp_path / "a.zip", members)
     assert load(path).column("text") == ["b", "a"]
     assert load(path / "sub/dev.tsv.gz").column("text") == ["b"]
     with pytest.raises(DataError, match=r"did you mean 'train.tsv'\?"):
@@ -407,6 +411,39 @@ def test_large_files_are_mapped_and_parsed_once(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(KeyError):
         load(path, delimiter=",", bad_rows="skip")
     assert not [p for p in (Path(os.environ["TUNESMITH_CACHE"]) / "tables").iterdir() if p.suffix not in (".arrow", ".json")]
+
+
+def test_a_full_disk_is_said_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("spool", "read"):
+        monkeypatch.setattr(f"tunesmith.data.{module}.LARGE", 20_000)
+    path = write(tmp_path / "a.csv", as_csv([{"text": f"text of row {i}", "label": f"l{i % 2}"} for i in range(5_000)]))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
+    try:
+        with pytest.raises(ResourceError) as caught:
+            load(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "TUNESMITH_CACHE" in str(caught.value) and caught.value.exit_code == 5
+    assert not list((Path(os.environ["TUNESMITH_CACHE"]) / "tables").iterdir())
+    assert len(load(path)) == 5_000
+
+
+def test_a_cache_that_cannot_be_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_CACHE", str(write(tmp_path / "file", "x")))
+    with pytest.raises(ResourceError, match="TUNESMITH_CACHE"):
+        load(write(tmp_path / "a.csv.gz", gzip.compress(b"text,label\na,b\n")))
+
+
+def test_a_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("spool", "read"):
+        monkeypatch.setattr(f"tunesmith.data.{module}.LARGE", 20_000)
+    rows = [{"text": f"text of row {i}", "label": f"l{i % 2}"} for i in range(5_000)]
+    path = write(tmp_path / "a.csv", as_csv(rows))
+    load(path)
+    for kept in (Path(os.environ["TUNESMITH_CACHE"]) / "tables").iterdir():
+        write(kept, kept.read_bytes()[:50])
+        assert load(path).rows() == rows
 
 
 def test_large_json_lines_change_columns_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

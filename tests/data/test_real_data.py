@@ -26,7 +26,9 @@ KINDS: dict[str, tuple[int, tuple[str, ...], tuple[str, ...]]] = {
     "text_multilabel/goemotions/data/original/train.tsv.gz": (43410, THREE, ("text", "list", "id")),
     "text_multilabel/goemotions/data/original/dev.tsv": (5426, THREE, ("text", "list", "id")),
     "text_multilabel/goemotions/data/original/test.tsv": (5427, THREE, ("text", "list", "id")),
-    "text_regression/emobank/corpus/emobank.csv.gz": (10062, ("id", "split", "V", "A", "D", "text"), ("id", "category", "number", "number", "number", "text")),
+    "text_regression/emobank/corpus/emobank.csv.gz": (
+        10062, ("id", "split", "V", "A", "D", "text"), ("id", "category", "number", "number", "number", "text"),
+    ),
     "text_regression/stsb/data/stsb-en-train.csv.gz": (5749, THREE, ("text", "text", "number")),
     "text_regression/stsb/data/stsb-en-dev.csv": (1500, THREE, ("text", "text", "number")),
     "text_regression/stsb/data/stsb-en-test.csv": (1379, THREE, ("text", "text", "number")),
@@ -75,5 +77,8 @@ def test_listings_with_sixty_columns(shared: Path) -> None:
     table = load(shared / "tabular_text_regression/airbnb_edinburgh/listings.csv.gz")
     profile = Profile.of(table).columns
     assert len(table) == 5780 and profile["price"].empty == 907
-    wanted = {"description": "text", "amenities": "list", "accommodates": "integer", "review_scores_rating": "number", "host_since": "date", "room_type": "category"}
+    wanted = {
+        "description": "text", "amenities": "list", "accommodates": "integer", "review_scores_rating": "number",
+        "host_since": "date", "room_type": "category",
+    }
     assert {name: profile[name].kind for name in wanted} == wanted

@@ -81,7 +81,7 @@ def sniff(text: Text, wanted: str) -> tuple[Dialect, list[list[str]]]:
     Raises DataError where two readings are equally good; SpecError for a delimiter of more than one character.
     """
     lines = list(io.StringIO(text.sample(SAMPLE), newline=""))
-    marked = re.fullmatch(r"(?i)sep=(.)\s*", lines[0])
+    marked = re.fullmatch(r"(?i)sep=(.)\s*", lines[0]) if lines else None
     if marked:
         wanted, lines = (marked[1] if wanted == "auto" else wanted), lines[1:]
     delimiters = list(DELIMITERS) if wanted == "auto" else [_given(wanted)]
@@ -239,7 +239,12 @@ def _is_sentence(cell: str) -> bool:
 
 
 def names_of(first: Sequence[str], headed: bool) -> list[str]:
-    """Column names: the first row's, without outer space; `column_1`... where there is no header or no name."""
+    """Column names: the first row's, without outer space; `column_1`... where there is no header or no name.
+
+    One column without header is called `text`: a file of nothing but texts, as people give to predict.
+    """
+    if len(first) == 1 and not headed:
+        return ["text"]
     return [(cell.strip() if headed else "") or f"column_{i}" for i, cell in enumerate(first, 1)]
 
 
