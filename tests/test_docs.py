@@ -59,3 +59,36 @@ def test_commands_and_flags_in_the_pages_are_real(page) -> None:
         words = line.split("#")[0].split()
         assert not words or words[0] in {*COMMANDS.names(), "COMMAND", "--help"}, line
         assert [w for w in words if w.startswith("--") and w.split("=")[0].strip("`.,)") not in known] == [], line
+
+
+def test_the_example_task_in_the_page_is_the_file() -> None:
+    text = (ROOT / "docs" / "add-a-task.md").read_text("utf-8")
+    assert (ROOT / "docs" / "examples" / "text_grade.py").read_text("utf-8").rstrip() in text
+
+
+def test_the_example_task_is_tuned_from_beginning_to_end(tmp_path, tiny_bert) -> None:
+    import csv
+
+    import tunesmith
+    from tunesmith.registry import TASKS
+
+    file = str(ROOT / "docs" / "examples" / "text_grade.py")
+    rows = TASKS.load(file).sample(120, seed=0)
+    data = tmp_path / "films.csv"
+    with data.open("w", newline="") as opened:
+        writer = csv.DictWriter(opened, ["text", "grade"])
+        writer.writeheader()
+        writer.writerows(rows)
+    run = tunesmith.fit(
+        str(data),
+        task=file,
+        model=str(tiny_bert),
+        strategy="full",
+        epochs=12,
+        lr=3e-3,
+        batch=8,
+        threads=1,
+        runs=str(tmp_path / "runs"),
+    )
+    assert run.scores["kappa"] > 0.5
+    assert run.predict(["superb superb film, number 3"])[0]["grade"] in (4, 5)

@@ -17,6 +17,7 @@ from ._words import Setting, options, settings
 if TYPE_CHECKING:
     from ..spec import Spec
 
+LISTS = ("str | list", "str | tuple", "list", "tuple")
 COLUMNS, DATA, LEARNING, OUTPUT = "Columns", "Data", "Model and training", "Output"
 
 
@@ -41,7 +42,7 @@ FLAGS = (
     Flag("text", "options.text", COLUMNS),
     Flag("text_pair", "options.text_pair", COLUMNS),
     Flag("target", "options.target", COLUMNS, many=True),
-    Flag("labels", "options.labels", COLUMNS),
+    Flag("labels", "options.labels", COLUMNS, many=True),
     Flag("group", "data.group", COLUMNS),
     Flag("time", "data.time", COLUMNS),
     Flag("test", "data.test", DATA, many=True),
@@ -190,7 +191,7 @@ def _typed(path: str, value: Any) -> Any:
     from ..spec import parse_value
 
     setting = _setting(path)
-    if setting and setting.is_text and not ("list" in setting.type and value.startswith("[")):
+    if setting and setting.is_text and not (setting.type.startswith(LISTS) and value.startswith("[")):
         return value
     return parse_value(value)
 
