@@ -9,18 +9,24 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .data.split import PARTS
+from .data.table import Table
 from .errors import ModelError
+from .evaluate.judge import How, Judged, judge
+from .evaluate.looks import look
 from .inference import encode, infer, pad_id
 from .planning import Ready
+from .report.card import write as write_card
+from .report.html import write as write_html
 from .run import Run
 from .task import Outputs, Solution, Task
 from .training import cache, solve
@@ -28,23 +34,10 @@ from .training.checkpoint import write_bytes, write_json
 from .training.events import Event, Judging
 from .training.state import State
 
-if TYPE_CHECKING:
-    from .data.table import Table
-
 GATE_ROWS = 64
 """Validation rows whose answers must be the same in a fresh process."""
 TOLERANCE = 1e-4
 """Largest difference between raw outputs before saving and after reloading."""
-
-
-@final
-@dataclass(frozen=True)
-class Answered:
-    """The tuned model's raw outputs for each part of the rows."""
-
-    validation: Outputs
-    calibration: Outputs
-    test: Outputs
 
 
 def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
@@ -55,26 +48,31 @@ def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
     state.load_best(run.checkpoints)
     data = ready.data
     yield Judging("calibrating")
-    outputs = {
-        part: _outputs(ready.task, state, table)
-        for part, table in (("validation", data.validation), ("calibration", data.calibration))
-    }
+    outputs = {part: _outputs(ready.task, state, data.part(part)) for part in ("validation", "calibration")}
     task = _calibrated(ready, outputs["calibration"])
     yield Judging("saving, and reloading in a fresh process")
     save(run, ready, task, state)
-    gate(run, task, data.validation, outputs["validation"], ready)
+    gate(run, task, data.validation, outputs["validation"])
     yield Judging("fitting the simple models beside it")
-    names = task.baselines(data.train, data.test) if ready.plan.spec.evaluate.baselines and len(data.test) else {}
-    probe = _probe(ready, state) if ready.plan.spec.evaluate.baselines and len(data.test) else None
+    rungs = list(_rungs(ready, state))
     yield Judging("looking at the sealed test rows")
-    from .evaluate.looks import look
-
     looks = look(run.path, "fit")
     outputs["test"] = _outputs(task, state, data.test)
-    write_predictions(
-        run.path / "predictions.parquet", task, {"validation": data.validation, "test": data.test}, outputs
-    )
-    _report(run, ready, task, outputs, names, probe, looks, state)
+    tables = {"validation": data.validation, "test": data.test}
+    write_predictions(run.path / "predictions.parquet", task, tables, outputs)
+    yield Judging("judging, with intervals")
+    _report(run, ready, task, outputs, rungs, looks, state)
+
+
+@final
+@dataclass(frozen=True)
+class Rung:
+    """A simple model beside the tuned one: its outputs for the test rows, its own calibration, and what it took."""
+
+    name: str
+    task: Task
+    outputs: Outputs
+    seconds: float
 
 
 def save(run: Run, ready: Ready, task: Task, state: State) -> None:
@@ -85,7 +83,7 @@ def save(run: Run, ready: Ready, task: Task, state: State) -> None:
     write_json(run.path / "task.json", {"name": ready.plan.spec.task, "values": task.as_json()})
 
 
-def gate(run: Run, task: Task, rows: Table, outputs: Outputs, ready: Ready) -> None:
+def gate(run: Run, task: Task, rows: Table, outputs: Outputs) -> None:
     """Load the saved model in a fresh process and compare its answers on a few rows; refuse to go on if they differ."""
     few = np.arange(min(GATE_ROWS, len(rows)))
     columns = task.columns(task.inputs)
@@ -147,20 +145,41 @@ def _calibrated(ready: Ready, outputs: Outputs) -> Task:
     return ready.task.calibrate(outputs, ready.task.truth(ready.data.calibration))
 
 
+def _rungs(ready: Ready, state: State) -> Iterator[Rung]:
+    """The baselines and the frozen probe, each calibrated on the calibration rows as the tuned model is."""
+    data, task = ready.data, ready.task
+    if not ready.plan.spec.evaluate.baselines or not len(data.test):
+        return
+    rows = Table.of(pa.concat_tables([data.calibration.to_arrow(), data.test.to_arrow()], promote_options="permissive"))
+    start = time.monotonic()
+    for name, outputs in task.baselines(data.train, rows).items():
+        yield _rung(ready, name, outputs, time.monotonic() - start)
+    start = time.monotonic()
+    found = _probe(ready, state)
+    if found is not None:
+        yield _rung(ready, "probe", found, time.monotonic() - start)
+
+
+def _rung(ready: Ready, name: str, outputs: Outputs, seconds: float) -> Rung:
+    """`outputs`: of the calibration rows, then of the test rows."""
+    at = len(ready.data.calibration)
+    first, rest = ({key: value[part] for key, value in outputs.items()} for part in (slice(at), slice(at, None)))
+    return Rung(name, _calibrated(ready, first), rest, seconds)
+
+
 def _probe(ready: Ready, state: State) -> Outputs | None:
-    """The frozen backbone with a solved linear head, on the test rows: what tuning must beat."""
+    """The frozen backbone with a solved linear head, on calibration and test rows: what tuning must beat."""
     untouched = _untouched(ready)
     pad, task, data = pad_id(state.processor), ready.task, ready.data
-    cut = cache.Cut(
-        None, untouched.model.features, tuple(untouched.outline.at_least(0)[: -len(untouched.outline.head) or None])
-    )
+    body = tuple(n for n in untouched.outline.at_least(0) if n not in untouched.outline.head)
+    cut = cache.Cut(None, untouched.model.features, body)
     features = {
-        part: _features(task, untouched, encode(task, state.processor, table), cut, pad)
-        for part, table in (("train", data.train), ("validation", data.validation), ("test", data.test))
+        part: _features(task, untouched, encode(task, state.processor, data.part(part)), cut, pad) for part in PARTS
     }
-    metric = ready.plan.spec.evaluate.metric
-    solution = _saved_solution(ready, features, task, metric)
-    return solve.apply(task, solution, features["test"]) if solution is not None else None
+    solution = _saved_solution(ready, features, task, ready.plan.spec.evaluate.metric)
+    if solution is None:
+        return None
+    return solve.apply(task, solution, np.concatenate([features["calibration"], features["test"]]))
 
 
 def _saved_solution(ready: Ready, features: Mapping[str, np.ndarray], task: Task, metric: str) -> Solution | None:
@@ -191,33 +210,30 @@ def _features(task: Task, state: State, encoded: Any, cut: cache.Cut, pad: int) 
 
 
 def _report(
-    run: Run,
-    ready: Ready,
-    task: Task,
-    outputs: Mapping[str, Outputs],
-    baselines: Mapping[str, Outputs],
-    probe: Outputs | None,
-    looks: int,
-    state: State,
+    run: Run, ready: Ready, task: Task, outputs: Mapping[str, Outputs], rungs: Sequence[Rung], looks: int, state: State
 ) -> None:
-    from .evaluate.judge import How, Judged, judge
-    from .report.card import write as write_card
-    from .report.html import write as write_html
-
     data, evaluate = ready.data, ready.plan.spec.evaluate
-    parts = {
-        part: Judged(table, outputs[part], task.truth(table))
-        for part, table in (("test", data.test), ("validation", data.validation))
-    }
     how = How(
-        level=evaluate.confidence,
-        resamples=evaluate.resamples,
-        seed=ready.plan.spec.train.seed,
-        looks=looks,
-        name=ready.plan.spec.task,
-        metric=evaluate.metric,
+        level=evaluate.confidence, resamples=evaluate.resamples, seed=ready.plan.spec.train.seed, looks=looks,
+        name=ready.plan.spec.task, metric=evaluate.metric, costs={rung.name: rung.seconds for rung in rungs},
+        tasks={rung.name: rung.task for rung in rungs},
+    )  # fmt: skip
+    groups_N = data.splits.duplicates.group_N
+    parts = {
+        part: Judged(data.part(part), outputs[part], task.truth(data.part(part)), groups_N[data.splits.parts[part]])
+        for part in ("test", "validation")
+    }
+    simple = {rung.name: rung.outputs for rung in rungs}
+    report = dict(
+        judge(
+            task,
+            parts,
+            {n: o for n, o in simple.items() if n != "probe"},
+            simple.get("probe"),
+            data.splits.leaked_test,
+            how,
+        )
     )
-    report = dict(judge(task, parts, baselines, probe, data.splits.leaked_test, how))
     report["measured"] = measured(state)
     write_json(run.path / "report.json", report)
     write_html(run.path)
