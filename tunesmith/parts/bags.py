@@ -52,7 +52,7 @@ def class_outputs(train: Pair, class_N: np.ndarray, count: int, rows: Pair) -> O
     seen = np.unique(class_N)
     bags = _bags(train, rows)
     if bags is None or len(seen) < 2:
-        return classes.prior_outputs(class_N, count, len(rows[0])) | _temperature(len(rows[0]), 1.0)
+        return classes.prior_outputs(class_N, count, len(rows[0]))
     held_N = _held_out(len(class_N))
     own = _margins(bags[0][~held_N], class_N[~held_N], count, bags[0][held_N]) if held_N.any() else None
     temperature = classes.fit_temperature({"logits": own}, class_N[held_N]) if own is not None else 1.0
@@ -65,7 +65,7 @@ def flag_outputs(train: Pair, flags_NC: np.ndarray, rows: Pair) -> Outputs:
     train, flags_NC = _take(train, chosen_N), flags_NC[chosen_N]
     bags = _bags(train, rows, characters=False)
     if bags is None:
-        return flags.prior_outputs(flags_NC, len(rows[0])) | _temperature(len(rows[0]), 1.0)
+        return flags.prior_outputs(flags_NC, len(rows[0]))
     held_N = _held_out(len(flags_NC))
     threshold_C: Any = [0.5] * flags_NC.shape[1]
     if held_N.any():
@@ -96,7 +96,7 @@ def overlap_class_outputs(train: Pair, class_N: np.ndarray, count: int, rows: Pa
     train, class_N = _known(train, class_N)
     seen = np.unique(class_N)
     if len(seen) < 2:
-        return classes.prior_outputs(class_N, count, len(rows[0])) | _temperature(len(rows[0]), 1.0)
+        return classes.prior_outputs(class_N, count, len(rows[0]))
     own, other = overlap(train, rows)
     trees = HistGradientBoostingClassifier(learning_rate=0.05, max_iter=150, max_leaf_nodes=15, early_stopping=False, random_state=0)
     probability = trees.fit(own, class_N).predict_proba(other)
@@ -132,19 +132,26 @@ def spaceless(texts: Texts) -> bool:
 def overlap(train: Pair, rows: Pair) -> tuple[np.ndarray, np.ndarray]:
     """(N, 17) and (M, 17) features of pairs: shared words (weighed by rarity), cosines, lengths, negations, numbers."""
     whole = spaceless(train[0])
-    split = (lambda text: list(text)) if whole else (lambda text: re.findall(r"\w+", text.lower()))
+    split = list if whole else _split
     rarity = _rarity([split(as_text(text)) for side in train if side is not None for text in side])
     similar = _cosines(train, rows, whole)
     return tuple(  # type: ignore[return-value]
-        np.column_stack([np.array([_shared(split(as_text(a)), split(as_text(b)), rarity) for a, b in zip(*pair)]), cosine])
-        for pair, cosine in zip((train, rows), similar)
+        np.column_stack([np.array([_shared(split(as_text(a)), split(as_text(b)), rarity) for a, b in zip(one, other or ())]), cosine])
+        for (one, other), cosine in zip((train, rows), similar)
     )
+
+
+def _split(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
 
 
 def _shared(one: list[str], other: list[str], rarity: Callable[[str], float]) -> list[float]:
     first, second = set(one), set(other)
     both, left, right = first & second, first - second, second - first
-    weight = lambda words: sum(map(rarity, words))  # noqa: E731
+
+    def weight(words: set[str]) -> float:
+        return sum(map(rarity, words), 0.0)
+
     bigrams = set(zip(one, one[1:])), set(zip(other, other[1:]))
     numbers = [{word for word in words if word.isdigit()} for words in (first, second)]
     return [

@@ -28,6 +28,8 @@ POSITIVE_WORDS = ("1", "true", "yes", "y", "positive", "pos", "spam", "toxic", "
 """Labels that people mean by 'positive' in a question of two labels."""
 PRIOR_ROWS = 20
 """Calibration rows of the positive class that weigh as much as the model's own probabilities in choosing a threshold."""
+NEVER = -math.log(np.finfo(np.float64).eps)
+"""Log loss of a row whose label was never seen: that of the smallest probability that scikit-learn lets stand."""
 SHOWN_ALL, SHOWN_TOP = 20, 5
 """An answer lists all probabilities of up to so many classes, else the largest few."""
 
@@ -74,7 +76,7 @@ def encode_column(column: pa.ChunkedArray, labels: Sequence[str]) -> np.ndarray:
     """`encode`, of a whole Arrow column: each distinct cell is looked up once."""
     parts = _plain(column).dictionary_encode().combine_chunks()
     class_K = np.append(encode(parts.dictionary.to_pylist(), labels), -1)
-    return class_K[parts.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+    return np.asarray(class_K[parts.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
 
 
 def counts(class_N: np.ndarray, classes: int) -> np.ndarray:
@@ -129,16 +131,16 @@ def loss(
 
 def log_probabilities(logits_NC: np.ndarray, temperature: float | np.ndarray = 1.0) -> np.ndarray:
     """(N, C) log-softmax of logits / temperature, in float64."""
-    scaled_NC = logits_NC.astype(np.float64)
-    scaled_NC -= scaled_NC.max(1, keepdims=True)
-    scaled_NC /= temperature
+    scaled_NC = _scaled(logits_NC, temperature)
     scaled_NC -= np.log(np.exp(scaled_NC).sum(1, keepdims=True))
     return scaled_NC
 
 
 def probabilities(outputs: Outputs, temperature: float = 1.0) -> np.ndarray:
     """(N, C) softmax of logits / temperature, in float64."""
-    return np.asarray(np.exp(log_probabilities(outputs["logits"], own(outputs, "temperature", temperature))))
+    exponent_NC = np.exp(_scaled(outputs["logits"], own(outputs, "temperature", temperature)))
+    exponent_NC /= exponent_NC.sum(1, keepdims=True)
+    return np.asarray(exponent_NC)
 
 
 def own(outputs: Outputs, name: str, otherwise: Any) -> Any:
@@ -223,19 +225,20 @@ def score(
 
     Means over classes take those that occur among the truth or the decisions; an unknown label is one more, never found.
     """
-    log_NC = log_probabilities(outputs["logits"], own(outputs, "temperature", temperature))
-    probability_NC = np.exp(log_NC)
+    scaled_NC = _scaled(outputs["logits"], own(outputs, "temperature", temperature))
+    rows, own_N = np.arange(len(truth)), scaled_NC[np.arange(len(truth)), truth]
+    probability_NC = np.exp(scaled_NC, out=scaled_NC)
+    total_N = probability_NC.sum(1)
+    probability_NC /= total_N[:, None]
     predicted_N = decide(probability_NC, positive_class, own(outputs, "threshold", threshold))
-    classes, rows = log_NC.shape[1], np.arange(len(truth))
-    table_CC = _counts(predicted_N, truth, classes)
-    chosen_N = probability_NC[rows, predicted_N]
+    table_CC = _counts(predicted_N, truth, probability_NC.shape[1])
     return {
         **_agreement(table_CC),
         "auroc": _auroc(probability_NC, truth, positive_class),
         "mcc": _mcc(table_CC),
         "brier": _brier(probability_NC, truth),
-        "ece": confidence.reliability(chosen_N, predicted_N == truth).ece,
-        "log_loss": float(-np.where(truth >= 0, log_NC[rows, truth], np.log(np.finfo(np.float64).eps)).mean()),
+        "ece": confidence.reliability(probability_NC[rows, predicted_N], predicted_N == truth).ece,
+        "log_loss": float(np.where(truth >= 0, np.log(total_N) - own_N, NEVER).mean()),
     }
 
 
@@ -263,7 +266,15 @@ def per_class(table_CC: np.ndarray, labels: Sequence[str]) -> list[dict[str, Any
 def prior_outputs(class_N: np.ndarray, classes: int, rows: int) -> Outputs:
     """The majority baseline: every row gets the classes' shares among the training rows."""
     share_C = (counts(class_N, classes) + 1e-6) / (len(class_N) + 1e-6 * classes)
-    return {"logits": np.tile(np.log(share_C), (rows, 1))}
+    return {"logits": np.tile(np.log(share_C), (rows, 1)), "temperature": np.ones((rows, 1))}
+
+
+def _scaled(logits_NC: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
+    """(N, C) logits less their row's largest, over the temperature."""
+    scaled_NC = logits_NC.astype(np.float64)
+    scaled_NC -= scaled_NC.max(1, keepdims=True)
+    scaled_NC /= temperature
+    return scaled_NC
 
 
 def _counts(predicted_N: np.ndarray, truth: Truth, classes: int) -> np.ndarray:
@@ -293,7 +304,7 @@ def _mcc(table_CC: np.ndarray) -> float:
     total, hits = float(table_CC.sum()), float(np.trace(table_CC))
     decided_C, true_C = table_CC.sum(0).astype(float), table_CC.sum(1).astype(float)
     spread = math.sqrt(total**2 - decided_C @ decided_C) * math.sqrt(total**2 - true_C @ true_C)
-    return float((hits * total - decided_C @ true_C) / spread) if spread else 0.0
+    return float(np.clip((hits * total - decided_C @ true_C) / spread, -1, 1)) if spread else 0.0
 
 
 def _auroc(probability_NC: np.ndarray, truth: Truth, positive_class: int) -> float:

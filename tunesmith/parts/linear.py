@@ -103,7 +103,7 @@ def ridge(features_ND: np.ndarray, target_NC: np.ndarray, strength: float, *, we
 
 def scores(features_ND: Any, solution: Solution) -> np.ndarray:
     """(N, C) features @ weight.T + bias."""
-    return np.asarray(features_ND @ solution.weight_CD.T) + solution.bias_C
+    return np.asarray(features_ND @ solution.weight_CD.T + solution.bias_C)
 
 
 @final

@@ -24,6 +24,8 @@ UNLIMITED = 100_000
 """A tokenizer whose `model_max_length` is above this names no real limit (transformers writes 1e30 for 'unknown')."""
 FALLBACK_LIMIT = 512
 """Limit where the tokenizer names none: what most encoders were trained with."""
+ROOM = 128
+"""Tokens kept in any case, where the model takes them."""
 LENGTH_SAMPLE = 20_000
 """Rows whose lengths are measured to choose the limit: enough to fix the 99th percentile to a fraction of a token."""
 
@@ -74,16 +76,18 @@ def cut(lengths_N: np.ndarray, most: int) -> tuple[int, float]:
 def choose_limit(lengths_N: np.ndarray, asked: int | str, most: int) -> Choice[int]:
     """The number of tokens kept of each row: what was asked, or the 99th percentile of the training rows; `most` at most.
 
-    Rows are batched with others of like length, so a long row costs only itself: nothing is cut where that is nearly free.
+    Rows are batched with others of like length, so a long row costs only itself: nothing is cut where that is nearly free, and rows to
+    come may be longer than those at hand (ROOM).
     """
     if asked != "auto":
         return _asked_limit(int(asked), most)
     longest, usual = (int(lengths_N.max()), int(np.percentile(lengths_N, 99))) if len(lengths_N) else (most, most)
-    kept = longest if longest <= 1.5 * usual else -(-usual // 8) * 8
-    name = "the longest training row" if kept == longest else "99 % of the training rows"
+    kept = max(longest if longest <= 1.5 * usual else -(-usual // 8) * 8, ROOM)
     if kept >= most:
-        return Choice(most, f"the model takes {most:,} tokens; {name}: {min(longest, kept):,}")
-    return Choice(max(kept, 8), f"{name}: {min(longest, kept):,} tokens; the longest has {longest:,}, the model takes {most:,}")
+        return Choice(most, f"the model takes {most:,} tokens; the longest training row has {longest:,}")
+    if kept >= longest:
+        return Choice(kept, f"the longest training row has {longest:,} tokens; the model takes {most:,}")
+    return Choice(kept, f"99 % of the training rows have {usual:,} tokens or fewer, the longest {longest:,}; the model takes {most:,}")
 
 
 def settle(train: Table, columns: Sequence[str], processor: Any, asked: int | str, most: int) -> dict[str, Any]:
