@@ -36,6 +36,17 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
+def as_csv(rows: list[dict[str, Any]], delimiter: str = ",", end: str = "\n", *, all_quoted: bool = False, escape: str = '"') -> str:
+    """As RFC 4180 has it. (The csv module's writer leaves a line feed unquoted where lines end in CR, until Python 3.13.)"""
+
+    def cell(value: Any) -> str:
+        text = "" if value is None else str(value)
+        marks = all_quoted or any(mark in text for mark in (delimiter, '"', "\r", "\n"))
+        return '"' + text.replace('"', escape + '"') + '"' if marks else text
+
+    return "".join(delimiter.join(map(cell, row)) + end for row in [list(rows[0]), *(list(row.values()) for row in rows)])
+
+
 def load(path: Path | list[Path], ledger: Ledger | None = None, **options: Any) -> Table:
     """The table at a path, or several."""
     paths = [str(one) for one in path] if isinstance(path, list) else str(path)

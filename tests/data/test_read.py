@@ -6,8 +6,6 @@ import gzip
 import io
 import json
 import math
-import os
-import resource
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.data.files import NAUGHTY, load, notes, write, zipped
+from tests.data.files import NAUGHTY, as_csv, load, notes, write, zipped
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.read import read
 from tunesmith.data.table import Table
-from tunesmith.errors import DataError, ResourceError
+from tunesmith.errors import DataError
 from tunesmith.spec import Data
 
 ROWS: list[dict[str, Any]] = [
@@ -30,17 +28,6 @@ ROWS: list[dict[str, Any]] = [
     {"text": "two\nlines", "label": "pos", "stars": None},
     {"text": "文 and 😀", "label": None, "stars": 3},
 ]
-
-
-def as_csv(rows: list[dict[str, Any]], delimiter: str = ",", end: str = "\n", *, all_quoted: bool = False, escape: str = '"') -> str:
-    """As RFC 4180 has it. (The csv module's writer leaves a line feed unquoted where lines end in CR, until Python 3.13.)"""
-
-    def cell(value: Any) -> str:
-        text = "" if value is None else str(value)
-        marks = all_quoted or any(mark in text for mark in (delimiter, '"', "\r", "\n"))
-        return '"' + text.replace('"', escape + '"') + '"' if marks else text
-
-    return "".join(delimiter.join(map(cell, row)) + end for row in [list(rows[0]), *(list(row.values()) for row in rows)])
 
 
 def as_parquet(rows: list[dict[str, Any]]) -> bytes:
@@ -234,66 +221,6 @@ def test_columns_may_come_and_go_in_json_lines(tmp_path: Path) -> None:
     assert len(table) == 12_002 and table.rows([0, 12_000, 12_001]) == [{"a": 1.0, "b": None}, {"a": 2.5, "b": "x"}, {"a": None, "b": None}]
 
 
-# -- headers ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("content", "headed"),
-    [
-        ("text,label\nx y,a\nz w,b\n", True),
-        ("a stirring film,1\na dull one,0\n", False),
-        ("ham\tGo until jurong point\nspam\tFree entry\nham\tOk lar\n", False),
-        ("A plane is taking off.,An air plane is taking off.,5.0\nA man plays.,A man sings.,3.8\n", False),
-        ("tweet,sentiment_class\nhello there,pos\nbye now,neg\n", True),
-        ("text\nhello there\nbye now\n", True),
-        ("hello there\nbye now\n", False),
-    ],
-)
-def test_headers(tmp_path: Path, content: str, headed: bool) -> None:
-    path = write(tmp_path / "a.csv", content)
-    lines = content.count("\n")
-    assert len(load(path)) == lines - headed
-    made_up = "column_1" if "," in content or "\t" in content else "text"
-    assert (f"no header: columns are called {made_up}" in notes(path)) is not headed
-    assert len(load(path, header=True)) == lines - 1
-    assert load(path, header=False).names[0] == made_up and len(load(path, header=False)) == lines
-
-
-def test_an_unnamed_column_gets_a_name(tmp_path: Path) -> None:
-    assert load(write(tmp_path / "a.csv", ",text\n0,x\n1,y\n")).names == ("column_1", "text")
-
-
-# -- quotes -----------------------------------------------------------------------------------------------------------
-
-
-def test_quotes_in_tab_files_are_characters_unless_they_are_marks(tmp_path: Path) -> None:
-    plain = 'ham\t"Hello there\nspam\tHe said "no"\nham\tbye" now\n'
-    assert load(write(tmp_path / "a.tsv", plain)).column("column_2") == ['"Hello there', 'He said "no"', 'bye" now']
-    marks = 'text\tlabel\n"He said ""no"""\ta\n"tab\tinside"\tb\n'
-    assert load(write(tmp_path / "b.tsv", marks)).column("text") == ['He said "no"', "tab\tinside"]
-    everywhere = '"text"\t"label"\n"Yes"\t"a"\n"No"\t"b"\n'
-    assert load(write(tmp_path / "c.tsv", everywhere)).column("text") == ["Yes", "No"]
-
-
-def test_what_the_sample_of_a_tab_file_did_not_show_is_read_right(tmp_path: Path) -> None:
-    many = "".join(f"row number {i} of many\tl{i % 2}\n" for i in range(70_000))
-    path = write(tmp_path / "a.tsv", "text\tlabel\n" + many + '"tab\tinside"\tl0\n')
-    assert load(path).column("text")[-1] == "tab\tinside"
-    path = write(tmp_path / "b.tsv", 'text\tlabel\n"a ""b"""\tl1\n' + many + '"open\tl0\n')
-    assert load(path).column("text")[-1] == '"open'
-
-
-def test_single_quotes_and_spaces_after_delimiters(tmp_path: Path) -> None:
-    assert load(write(tmp_path / "a.csv", "text,label\n'a, b',x\n'c, d',y\n")).column("text") == ["a, b", "c, d"]
-    assert load(write(tmp_path / "b.csv", 'text, label\n"a, b", "x, y"\nc, z\n')).rows()[0] == {"text": "a, b", "label": "x, y"}
-
-
-def test_quoted_cells_across_blocks(tmp_path: Path) -> None:
-    rows = [{"text": f"line {i}\n" * 40, "label": f"l{i % 3}"} for i in range(12_000)]
-    table = load(write(tmp_path / "a.csv", as_csv(rows)))
-    assert len(table) == 12_000 and table.rows([0, 5_999, 11_999]) == [rows[0], rows[5_999], rows[11_999]]
-
-
 # -- rows that cannot be read -----------------------------------------------------------------------------------------
 
 
@@ -389,67 +316,3 @@ def test_members_of_an_archive(tmp_path: Path) -> None:
     assert load(path / "sub/dev.tsv.gz").column("text") == ["b"]
     with pytest.raises(DataError, match=r"did you mean 'train.tsv'\?"):
         load(path / "trian.tsv")
-
-
-# -- large files ------------------------------------------------------------------------------------------------------
-
-
-def test_large_files_are_mapped_and_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("spool", "read", "delimited"):
-        monkeypatch.setattr(f"tunesmith.data.{module}.LARGE", 20_000)
-    monkeypatch.setattr("tunesmith.data.spool.SEGMENT", 10_000)
-    monkeypatch.setattr("tunesmith.data.encoding.Text.blocks.__defaults__", (5_000,))
-    rows = [{"id": i, "text": f"text, of row {i}", "x": i / 4} for i in range(3_000)]
-    path = write(tmp_path / "a.csv", as_csv(rows) + "too,few\n")
-    small, ledger, again = Table.of(rows), Ledger(), Ledger()
-    table = load(path, ledger, bad_rows="skip")
-    assert table.rows() == rows and table.row_ids.tolist() == small.row_ids.tolist() and table.digest() == small.digest()
-    monkeypatch.setattr("tunesmith.data.read.READERS", {})
-    kept = load(path, again, bad_rows="skip")
-    assert kept.rows() == rows and kept.place(2_999) == "a.csv, row 3000"
-    assert again.as_json() == ledger.as_json() and again.count("skipped") == 1
-    with pytest.raises(KeyError):
-        load(path, delimiter=",", bad_rows="skip")
-    assert not [p for p in (Path(os.environ["TUNESMITH_CACHE"]) / "tables").iterdir() if p.suffix not in (".arrow", ".json")]
-
-
-def test_a_full_disk_is_said_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("spool", "read"):
-        monkeypatch.setattr(f"tunesmith.data.{module}.LARGE", 20_000)
-    path = write(tmp_path / "a.csv", as_csv([{"text": f"text of row {i}", "label": f"l{i % 2}"} for i in range(5_000)]))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
-    try:
-        with pytest.raises(ResourceError) as caught:
-            load(path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert "TUNESMITH_CACHE" in str(caught.value) and caught.value.exit_code == 5
-    assert not list((Path(os.environ["TUNESMITH_CACHE"]) / "tables").iterdir())
-    assert len(load(path)) == 5_000
-
-
-def test_a_cache_that_cannot_be_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TUNESMITH_CACHE", str(write(tmp_path / "file", "x")))
-    with pytest.raises(ResourceError, match="TUNESMITH_CACHE"):
-        load(write(tmp_path / "a.csv.gz", gzip.compress(b"text,label\na,b\n")))
-
-
-def test_a_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("spool", "read"):
-        monkeypatch.setattr(f"tunesmith.data.{module}.LARGE", 20_000)
-    rows = [{"text": f"text of row {i}", "label": f"l{i % 2}"} for i in range(5_000)]
-    path = write(tmp_path / "a.csv", as_csv(rows))
-    load(path)
-    for kept in (Path(os.environ["TUNESMITH_CACHE"]) / "tables").iterdir():
-        write(kept, kept.read_bytes()[:50])
-        assert load(path).rows() == rows
-
-
-def test_large_json_lines_change_columns_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunesmith.data.spool.LARGE", 20_000)
-    monkeypatch.setattr("tunesmith.data.spool.SEGMENT", 10_000)
-    monkeypatch.setattr("tunesmith.data.json_rows.BATCH", 100)
-    rows: list[dict[str, Any]] = [{"a": i} if i < 1_500 else {"a": i + 0.5, "b": [f"t{i}"]} for i in range(3_000)]
-    table = load(write(tmp_path / "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
-    assert table.column("a") == [row["a"] for row in rows] and table.column("b") == [row.get("b") for row in rows]

@@ -10,10 +10,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import re
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import final
+from typing import Any, final
 
 import pyarrow as pa
 
@@ -21,7 +20,7 @@ from ..errors import DataError, listing, shorten
 from ..spec import Data
 from .cells import normalise
 from .dialect import Dialect, check_names, has_header, names_of, sniff
-from .encoding import MAX_LINE, Text, open_text, too_long
+from .encoding import MAX_LINE, Text, open_text
 from .numbers import Numbers
 from .source import Loaded, Skip, Source
 from .spool import LARGE, Spool
@@ -103,72 +102,70 @@ class _Rows:
     def batches(self, headed: bool) -> Iterator[list[list[str]]]:
         """Lists of rows after the header, a few megabytes each."""
         self._row = -1 if headed else 0
-        while block := self._lines.block():
+        while self._lines.window or self._lines.more():
             names = self._row < 0
-            batch = self._at_once(block)
+            batch = self._at_once()
             if batch is None:
-                batch = list(self._one_by_one(block))
+                batch = list(self._one_by_one())
             if rows := batch[1:] if names else batch:
                 yield rows
 
-    def _at_once(self, block: list[str]) -> list[list[str]] | None:
-        """The rows of whole lines, where nothing is wrong with any of them; None: look at them one by one."""
+    def _at_once(self) -> list[list[str]] | None:
+        """The rows of the lines at hand, where nothing is wrong with any of them; None: look at them one by one."""
+        lines = self._lines.window
         try:
-            batch = list(self._dialect.rows(iter(block)))
+            batch = list(self._dialect.rows(iter(lines)))
         except csv.Error:
             return None
         if set(map(len, batch)) != {self._width}:
             return None
-        self._lines.passed(block)
         self._row += len(batch)
+        self._lines.passed(len(lines))
         return batch
 
-    def _one_by_one(self, block: list[str]) -> Iterator[list[str]]:
-        """The rows that begin in these lines; the last may go on beyond them."""
-        self._lines.give_back(block)
-        reader = self._dialect.rows(self._lines)
-        while self._lines.begin():
+    def _one_by_one(self) -> Iterator[list[str]]:
+        """The rows that begin in the lines at hand; the last may go on beyond them."""
+        wanted = len(self._lines.window)
+        start = at = 0
+        reader = self._reader(start)
+        while at < wanted:
+            first = at
             try:
                 row = next(reader)
-            except csv.Error as error:
-                self._broken(str(error))
-                reader = self._dialect.rows(self._lines)
+            except csv.Error:
+                self._broken(first, start + reader.line_num)
+                start = at = first + 1
+                reader = self._reader(start)
                 continue
+            at = start + reader.line_num
             if len(row) == self._width:
                 self._row += 1
                 yield row
             elif not row or len(row) == 1 and not row[0].strip():
                 self.blank += 1
             else:
-                self._refuse(f"{self._width} cells", f"{len(row)}", "ragged-row", shorten(row[-1]))
+                self._refuse(first, f"{self._width} cells", f"{len(row)}", "ragged-row", shorten(row[-1]))
+        self._lines.passed(at)
 
-    def _broken(self, why: str) -> None:
-        """A row whose quotes are wrong. Where rows may be skipped, reading goes on at the line after its first."""
-        line = self._lines.first
-        if "field limit" in why or "field larger" in why:
-            if not self._skip_bad:
-                raise self._unclosed() or too_long(self._name, line)
-        unclosed = self._unclosed()
-        if unclosed and not self._skip_bad:
-            raise unclosed
-        self._refuse("a delimiter after the quote that closes a cell", "more text", "bad-quotes", "")
+    def _reader(self, start: int) -> Any:
+        return self._dialect.rows(self._lines.feed(start))
+
+    def _broken(self, first: int, end: int) -> None:
+        """A row in lines `first` to `end` whose quotes are wrong. Where it may be skipped, only its first line is."""
+        record = self._lines.window[first:end]
+        open_at_end = self._lines.ended or sum(map(len, record)) >= MAX_LINE
+        if open_at_end and not self._skip_bad:
+            raise unclosed(self._name, self._lines.number(first) + _opening("".join(record), self._dialect))
+        self._refuse(first, "a delimiter after the quote that closes a cell", "more text", "bad-quotes", "")
         self._retries += 1
         if self._retries > MAX_RETRIES:
             raise DataError(
-                f"{self._name}, line {line}", expected=f"at most {MAX_RETRIES:,} rows with broken quotes", got="more",
-                fix="check the quotes of the whole file", code="bad-quotes",
+                f"{self._name}, line {self._lines.number(first)}", got="more", code="bad-quotes",
+                expected=f"at most {MAX_RETRIES:,} rows with broken quotes", fix="check the quotes of the whole file",
             )
-        self._lines.again()
 
-    def _unclosed(self) -> DataError | None:
-        """The error for a cell that was open when the file, or the largest cell, ended; None for other faults."""
-        if not self._lines.ended and self._lines.held < MAX_LINE:
-            return None
-        offset = _opening("".join(self._lines.record()), self._dialect)
-        return unclosed(self._name, self._lines.first + offset)
-
-    def _refuse(self, expected: str, got: str, code: str, value: str) -> None:
-        line, row = self._lines.first, self._row + 1
+    def _refuse(self, first: int, expected: str, got: str, code: str, value: str) -> None:
+        line, row = self._lines.number(first), self._row + 1
         if not self._skip_bad or row < 1:
             shown = f" (the last is {value!r})" if value else ""
             where = f"{self._name}, line {line}" + (f" (row {row})" if row > 0 else " (header)")
@@ -189,63 +186,40 @@ def unclosed(name: str, line: int) -> DataError:
 
 @final
 class _Lines:
-    """Physical lines with their numbers, in blocks or one by one; keeps those of the current row, to go back to its second."""
+    """A window on the file's physical lines: as many as are being looked at."""
 
     def __init__(self, text: Text, skip: int) -> None:
         self._blocks = text.blocks()
-        self._back: deque[str] = deque()
-        self._record: list[str] = []
+        self.window: list[str] = []
         self.ended = False
-        self.held = 0
-        self._next = self._limit = self.first = 1
-        for _ in range(skip):
-            next(self)
+        self._before = 0
+        self.more()
+        self.passed(skip)
 
-    def block(self) -> list[str]:
-        """The next lines, none at the end. They count as read once they are `passed` or given back."""
-        lines = list(self._back) or next(self._blocks, [])
-        self._back.clear()
-        return lines
+    def more(self) -> bool:
+        """Take the next block into the window; whether there was one."""
+        block = next(self._blocks, [])
+        self.window += block
+        self.ended = not block
+        return bool(block)
 
-    def passed(self, block: list[str]) -> None:
-        """The lines were rows, all of them."""
-        self._next += len(block)
+    def passed(self, lines: int) -> None:
+        """The window's first lines are done with."""
+        del self.window[:lines]
+        self._before += lines
 
-    def give_back(self, block: list[str]) -> None:
-        """The lines are to be read one by one."""
-        self._back.extend(block)
-        self._limit = self._next + len(block)
+    def number(self, at: int) -> int:
+        """The number in the file (from 1) of the line at this position of the window (from 0)."""
+        return self._before + at + 1
 
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        if not self._back:
-            self._back.extend(next(self._blocks, []))
-        if not self._back:
-            self.ended = True
-            raise StopIteration
-        line = self._back.popleft()
-        self._record.append(line)
-        self.held += len(line)
-        self._next += 1
-        return line
-
-    def begin(self) -> bool:
-        """A row begins with the next line; whether that is one of those given back."""
-        self._record.clear()
-        self.first, self.held = self._next, 0
-        return self._next < self._limit
-
-    def again(self) -> None:
-        """Give the current row's lines once more, but for its first."""
-        self._back.extendleft(reversed(self._record[1:]))
-        self._next = self.first + 1
+    def feed(self, at: int) -> Iterator[str]:
+        """Lines from a position of the window on, and those after the window as they are needed."""
         self.ended = False
-
-    def record(self) -> list[str]:
-        """The lines of the current row so far."""
-        return self._record
+        while True:
+            yield from self.window[at:]
+            at = len(self.window)
+            if not self.more():
+                return
 
 
 def _opening(text: str, dialect: Dialect) -> int:

@@ -102,7 +102,7 @@ def _codec(source: Source, wanted: str) -> str:
 def _check(text: Text) -> None:
     """Decode everything once, chunk by chunk: what is parsed later cannot fail on its bytes."""
     decoder = codecs.getincrementaldecoder(text.codec)()
-    line, done, last, length = 1, 0, "", 0
+    done = chars = length = 0
     with open(text.source.path, "rb") as file:
         while True:
             chunk = file.read(CHUNK)
@@ -110,22 +110,26 @@ def _check(text: Text) -> None:
             try:
                 part = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
-                good = error.object[: error.start].decode(text.codec, "ignore")
-                raise _undecodable(text, error, done - pending + error.start, line + _breaks(good, last)) from None
+                good = len(error.object[: error.start].decode(text.codec, "ignore"))
+                raise _undecodable(text, error, done - pending + error.start, _line_of(text, chars + good)) from None
             if "\0" in part:
-                raise _nul(text, line + _breaks(part[: part.index("\0")], last))
+                raise _nul(text, _line_of(text, chars + part.index("\0")))
             before, length = length + _to_break(part), _since_break(part, length)
             if before > MAX_LINE:
-                raise too_long(text.source.name, line)
+                raise too_long(text.source.name, _line_of(text, chars))
             if not chunk:
                 return
-            line += _breaks(part, last)
-            last, done = part[-1:] or last, done + len(chunk)
+            done, chars = done + len(chunk), chars + len(part)
 
 
-def _breaks(text: str, before: str) -> int:
-    """Line ends in a text: LF, CRLF or CR. `before`: the character before it."""
-    return text.count("\n") + text.count("\r") - text.count("\r\n") - (before == "\r" and text.startswith("\n"))
+def _line_of(text: Text, chars: int) -> int:
+    """The line (from 1; ended by LF, CRLF or CR) that holds the character with this number (from 0)."""
+    line, last = 1, ""
+    with open(text.source.path, encoding=text.codec, errors="ignore", newline="") as file:
+        while chars > 0 and (part := file.read(min(CHUNK, chars))):
+            line += part.count("\n") + part.count("\r") - part.count("\r\n") - (last == "\r" and part[0] == "\n")
+            chars, last = chars - len(part), part[-1]
+    return line
 
 
 def _to_break(text: str) -> int:
