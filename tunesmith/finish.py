@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .data.split import PARTS
 from .data.table import Table
 from .errors import ModelError
 from .evaluate.judge import How, Judged, judge
@@ -173,28 +172,20 @@ def _probe(ready: Ready, state: State) -> Outputs | None:
     pad, task, data = pad_id(state.processor), ready.task, ready.data
     body = tuple(n for n in untouched.outline.at_least(0) if n not in untouched.outline.head)
     cut = cache.Cut(None, untouched.model.features, body)
-    features = {
-        part: _features(task, untouched, encode(task, state.processor, data.part(part)), cut, pad) for part in PARTS
-    }
-    solution = _saved_solution(ready, features, task, ready.plan.spec.evaluate.metric)
+    features = lambda part: _features(task, untouched, encode(task, state.processor, data.part(part)), cut, pad)  # noqa: E731
+    solution = state.probe or _solution(ready, features("train"), features("validation"))
     if solution is None:
         return None
-    return solve.apply(task, solution, np.concatenate([features["calibration"], features["test"]]))
+    return solve.apply(task, solution, np.concatenate([features("calibration"), features("test")]))
 
 
-def _saved_solution(ready: Ready, features: Mapping[str, np.ndarray], task: Task, metric: str) -> Solution | None:
-    data = ready.data
-    probes = solve.path(
-        task,
-        features["train"],
-        task.truth(data.train),
-        ready.class_weights,
-        features["validation"],
-        task.truth(data.validation),
-        metric,
+def _solution(ready: Ready, train_ND: np.ndarray, validation_ND: np.ndarray) -> Solution | None:
+    data, task, metric = ready.data, ready.task, ready.plan.spec.evaluate.metric
+    truth, validation = task.truth(data.train), task.truth(data.validation)
+    found = solve.choose(
+        task, solve.path(task, train_ND, truth, ready.class_weights, validation_ND, validation, metric), metric
     )
-    best = solve.choose(task, probes, metric)
-    return best.solution if best else None
+    return found[0].solution if found else None
 
 
 def _untouched(ready: Ready) -> State:

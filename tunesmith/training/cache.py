@@ -174,7 +174,7 @@ def _key(model: nn.Module, encoded: Encoded, cut: Cut) -> str:
     digest = hashlib.blake2b(digest_size=20)
     digest.update(f"1|{cut.layer}|{torch.__version__}|{torch.get_num_threads()}".encode())
     named = dict(model.named_parameters())
-    for name in cut.frozen:
+    for name in sorted(cut.frozen):
         digest.update(name.encode())
         digest.update(_bytes(named[name].detach().cpu().contiguous().numpy()))
     for name, array in sorted(encoded.arrays.items()):

@@ -146,7 +146,11 @@ def _verified(folder: Path) -> dict[str, bytes]:
 def _manifest(folder: Path) -> dict[str, Any]:
     try:
         entries = json.loads((folder / MANIFEST).read_bytes())
-        assert isinstance(entries, dict) and "state.json" in entries and all({"bytes", "sha256"} <= set(e) for e in entries.values())
+        assert (
+            isinstance(entries, dict)
+            and "state.json" in entries
+            and all({"bytes", "sha256"} <= set(e) for e in entries.values())
+        )
     except (OSError, ValueError, AssertionError, TypeError):
         raise _damaged(folder, "no readable manifest.json") from None
     return entries

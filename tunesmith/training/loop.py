@@ -14,6 +14,7 @@ import torch
 
 from ..errors import DivergedError, listing
 from ..inference import collate
+from ..task import Solution
 from . import batches, device, optim, range_test, solve, soup
 from .events import Adjusted, Evaluated, Event, Finished, Saved, Started, Step
 from .stages import Work, batches_from, frozen_cut, gradient_of, steps_in, validate, with_cache
@@ -74,7 +75,7 @@ def _solve(state: State, work: Work, folder: Path) -> Iterator[Event]:
     pooled, notes = with_cache(state, work, epochs=math.inf)
     yield from notes
     train_ND, validation_ND = (_features(state, rows.encoded, work.pad) for rows in (pooled.train, pooled.validation))
-    probe = solve.choose(
+    chosen = solve.choose(
         state.ready.task,
         solve.path(
             state.ready.task,
@@ -87,12 +88,21 @@ def _solve(state: State, work: Work, folder: Path) -> Iterator[Event]:
         ),
         metric(state),
     )
-    if probe is None:
+    if chosen is None:
         yield Adjusted(state.total, "head not solved", "this task has no linear head; it starts at random")
         return
-    state.model.set_head(torch.from_numpy(probe.solution.weight_CD), torch.from_numpy(probe.solution.bias_C))
-    yield Adjusted(state.total, "head solved", f"L2 strength {probe.strength:g} is best on the validation rows")
+    best, start = chosen
+    state.probe = best.solution
+    _set_head(state, best.solution)
+    yield Adjusted(state.total, "head solved", f"L2 strength {best.strength:g} is best on the validation rows")
     yield from _evaluate(state, pooled, folder, 0.0)
+    _set_head(state, start.solution)
+    if start is not best and state.stage + 1 < len(state.stages):
+        yield Adjusted(state.total, "tuning starts from smaller head weights", f"L2 strength {start.strength:g}")
+
+
+def _set_head(state: State, solution: Solution) -> None:
+    state.model.set_head(torch.from_numpy(solution.weight_CD), torch.from_numpy(solution.bias_C))
 
 
 def _features(state: State, encoded: Any, pad: int) -> np.ndarray:

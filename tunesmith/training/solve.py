@@ -6,7 +6,7 @@ fine-tuning keeps features from being distorted by a random head: arXiv 2202.100
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -41,9 +41,9 @@ def path(
 ) -> Iterator[Probe]:
     """Each strength's solution with its validation score. Stops when two in a row are worse than the best."""
     better = 1 if task.directions[metric] else -1
-    best, worse = -np.inf, 0
+    best, worse, solution = -np.inf, 0, None
     for strength in STRENGTHS:
-        solution = task.solve(train_ND, truth, weight_N, strength)
+        solution = task.solve(train_ND, truth, weight_N, strength, solution)
         if solution is None:
             return
         value = task.score(apply(task, solution, validation_ND), validation_truth)[metric]
@@ -54,10 +54,17 @@ def path(
             return
 
 
-def choose(task: Task, probes: Iterator[Probe], metric: str) -> Probe | None:
-    """The probe with the best validation score, the stronger L2 where two are equal."""
+def choose(task: Task, probes: Iterable[Probe], metric: str) -> tuple[Probe, Probe] | None:
+    """The probe with the best validation score (the stronger L2 where two are equal), and the one that tuning starts from.
+
+    Tuning starts one strength above: a head with large weights turns the layers' first small steps into large ones of the logits.
+    """
     better = 1 if task.directions[metric] else -1
-    return max(probes, key=lambda probe: (better * probe.value, probe.strength), default=None)
+    tried = sorted(probes, key=lambda probe: -probe.strength)
+    if not tried:
+        return None
+    at = max(range(len(tried)), key=lambda i: (better * tried[i].value, tried[i].strength))
+    return tried[at], tried[max(0, at - 1)]
 
 
 def apply(task: Task, solution: Solution, features_ND: np.ndarray) -> Outputs:

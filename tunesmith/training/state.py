@@ -20,6 +20,7 @@ from ..models.heads import set_dropout
 from ..models.outline import outline
 from ..models.source import load, processor
 from ..strategy import Outline, Stage
+from ..task import Solution
 from . import checkpoint, device, optim
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class State:
     spent: float = 0.0
     """Seconds of earlier sittings."""
     ema: dict[str, torch.Tensor] = field(default_factory=dict)
+    probe: Solution | None = None
+    """The best head on frozen features, where a stage solved it in this sitting."""
     done: str = ""
     """Why training ended; empty while it goes on."""
     stop_asked: bool = False
