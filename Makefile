@@ -1,10 +1,11 @@
 # Everything from a fresh machine: `make quickstart`, `make test`. Needs Python 3.11 or newer and a package index, nothing else.
 # The environment is .venv; it is made again when pyproject.toml or constraints.txt change. Another place: make VENV=/elsewhere test
-# A small CPU build of torch: make PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu" quickstart
+# Another package index (one with a small CPU build of torch, say): make PIP_FLAGS="--extra-index-url ..." quickstart
 
 VENV ?= .venv
 PIP_FLAGS ?=
-PYTEST_FLAGS ?=
+# One process a core, one thread each: tests are many and small.
+PYTEST_FLAGS ?= -n auto
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := $(VENV)/bin

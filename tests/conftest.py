@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests run side by side
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 
