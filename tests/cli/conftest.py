@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tunesmith.cli import main
+from tunesmith.data.table import Table
 
 
 @dataclass(frozen=True)
@@ -39,27 +40,18 @@ def tunesmith(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     return run
 
 
-class Table:
-    """Rows, as much of a Table as the commands use."""
-
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        self.all = rows
-
-    def __len__(self) -> int:
-        return len(self.all)
-
-    def rows(self, positions: Iterator[int]) -> list[dict[str, Any]]:
-        return [self.all[i] for i in positions]
-
-
 class Run:
     """A finished run whose answer is the text's length."""
 
     def __init__(self, path: str) -> None:
         self.path, self.report_path = Path(path), Path(path) / "report.html"
 
-    def predict(self, rows: list[Any]) -> list[dict[str, Any]]:
-        texts = [row if isinstance(row, str) else row["text"] for row in rows]
+    def predict(self, rows: Any) -> list[dict[str, Any]]:
+        texts = (
+            rows.column("text")
+            if isinstance(rows, Table)
+            else [row if isinstance(row, str) else row["text"] for row in rows]
+        )
         return [{"label": f"={len(text)}", "confidence": 0.5, "scores": {"a": 0.5}} for text in texts]
 
     def read(self, file: str) -> Table:

@@ -110,8 +110,8 @@ def answer_file(predictor: Any, file: str, out: str | None, *, replace: bool, qu
         table = predictor.read(file)
         start = last = time.monotonic()
         for positions in chunks(len(table), CHUNK):
-            rows = table.rows(positions)
-            write([joined(row, answer) for row, answer in zip(rows, predictor.predict(rows), strict=True)])
+            part = table.take(positions)
+            write([joined(row, answer) for row, answer in zip(part.rows(), predictor.predict(part), strict=True)])
             if not quiet and time.monotonic() - last >= SAY_EVERY_SECONDS:
                 last = time.monotonic()
                 _say(positions.stop, len(table), last - start)
