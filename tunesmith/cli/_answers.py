@@ -1,7 +1,9 @@
-"""Answers to a file: the user's rows, each with the answer's fields behind them under names that begin with `predicted_`.
+"""Answers to a file: the user's rows, each with the answer's fields behind them under names that begin with
+`predicted_`.
 
-The user's own cells are written as they were read (a number may come in another notation: 1.50 as 1.5). A text that Tunesmith adds to a CSV file and that a spreadsheet would run
-as a formula (`=cmd|...`) gets an apostrophe in front; numbers do not.
+The user's own cells are written as they were read (a number may come in another notation: 1.50 as 1.5). A text that
+Tunesmith adds to a CSV file and that a spreadsheet would run as a formula (`=cmd|...`) gets an apostrophe in front;
+numbers do not.
 """
 
 from __future__ import annotations
