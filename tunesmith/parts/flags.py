@@ -28,6 +28,8 @@ SEPARATORS = ("|", ";", ",")
 """Between the tags of one cell, in the order tried."""
 PRIOR_ROWS = 20
 """Calibration rows with a label that weigh as much as the threshold of all labels in choosing the label's own."""
+SWEEPS = 2
+"""Times that every label's threshold is chosen anew."""
 OFF = ("0", "false", "no", "f", "n")
 """Texts that say 'not this label' in a column of its own."""
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
@@ -156,25 +158,31 @@ def fit_temperature(outputs: Outputs, truth: Truth) -> float:
 
 
 def fit_thresholds(probability_NC: np.ndarray, truth: Truth) -> tuple[float, ...]:
-    """For each label the probability from which it is given: where its F1 is best, drawn towards the best threshold of all
-    labels together, the more the fewer rows have it."""
+    """For each label the probability from which it is given: where the micro-F1 of all labels is best, the others held fast, drawn
+    towards the best threshold that all share, the more the fewer rows have the label."""
     flags_NC = known(truth, probability_NC.shape[1])
-    overall = _best_threshold(probability_NC.ravel(), flags_NC.ravel())
-    found = []
-    for probability_N, flags_N in zip(probability_NC.T, flags_NC.T):
-        rows = float(flags_N.sum())
-        own = _best_threshold(probability_N, flags_N) if rows else overall
-        logit = (rows * _logit(own) + PRIOR_ROWS * _logit(overall)) / (rows + PRIOR_ROWS)
-        found.append(float(1 / (1 + np.exp(-logit))))
-    return tuple(found)
+    overall = _best_threshold(probability_NC.ravel(), flags_NC.ravel(), 0, int(flags_NC.sum()))
+    count_C, found_C = flags_NC.sum(0), np.full(len(flags_NC.T), overall)
+    given_NC = probability_NC >= overall
+    hits_C, given_C = (given_NC & (flags_NC > 0)).sum(0), given_NC.sum(0)
+    for _ in range(SWEEPS):
+        for c in range(len(found_C)):
+            others = int(hits_C.sum() - hits_C[c]), int(given_C.sum() - given_C[c] + count_C.sum())
+            own = _best_threshold(probability_NC[:, c], flags_NC[:, c], *others) if count_C[c] else overall
+            logit = (count_C[c] * _logit(own) + PRIOR_ROWS * _logit(overall)) / (count_C[c] + PRIOR_ROWS)
+            found_C[c] = 1 / (1 + np.exp(-logit))
+            given_N = probability_NC[:, c] >= found_C[c]
+            hits_C[c], given_C[c] = (given_N & (flags_NC[:, c] > 0)).sum(), given_N.sum()
+    return tuple(found_C.tolist())
 
 
-def _best_threshold(probability_K: np.ndarray, flags_K: np.ndarray) -> float:
+def _best_threshold(probability_K: np.ndarray, flags_K: np.ndarray, hits: int, total: int) -> float:
+    """Where F1 is best among `hits` right answers and `total` given and true ones elsewhere."""
     if not flags_K.any():
         return 0.5
     order_K = np.argsort(-probability_K, kind="stable")
     sorted_K = probability_K[order_K]
-    f1_K = 2 * np.cumsum(flags_K[order_K]) / (np.arange(1, len(order_K) + 1) + flags_K.sum())
+    f1_K = 2 * (hits + np.cumsum(flags_K[order_K])) / (np.arange(1, len(order_K) + 1) + total)
     next_K = np.append(sorted_K[1:], 0.0)
     f1_K[sorted_K == next_K] = -1  # equal probabilities cannot be parted
     best = int(np.argmax(f1_K))
