@@ -87,7 +87,9 @@ class TextMultilabel(Task):
             return None
         chosen, sure = found
         inputs = columns.text_columns(profile, {**named, "labels": chosen.value})
-        return inputs and Claim(inputs | {"labels": chosen}, sure, f"{chosen.why}: any of several labels for each text")
+        if inputs is None:
+            return None
+        return Claim(inputs | {"labels": chosen}, sure, f"{chosen.why}: any of several labels for each text")
 
     def check(self, table: Table) -> list[Finding]:
         """Columns with two roles; tags that training never saw; numbers beyond the named labels."""

@@ -203,7 +203,7 @@ class TextRegression(Task):
         return rows
 
     def _standard(self, target_NC: np.ndarray) -> np.ndarray:
-        return (target_NC - np.array(self.means)) / np.array(self.deviations)
+        return np.asarray((target_NC - np.array(self.means)) / np.array(self.deviations))
 
 
 task = TextRegression
