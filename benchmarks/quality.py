@@ -170,7 +170,7 @@ def logged() -> list[dict[str, Any]]:
 def main() -> None:
     """Measure, or write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", choices=[*SETS, []], default=list(SETS))
+    parser.add_argument("sets", nargs="*", metavar="SET", help=f"of {list(SETS)}; default: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument(
@@ -189,7 +189,7 @@ def main() -> None:
 def _measure_missing(asked: argparse.Namespace) -> None:
     done = {(m["set"], m["seed"], m["arm"]) for m in logged()}
     for seed in asked.seeds:
-        for name in asked.sets:
+        for name in asked.sets or SETS:
             for arm in asked.arms:
                 if (name, seed, arm) in done:
                     continue

@@ -79,7 +79,7 @@ class Predictor:
         from .data.ledger import Ledger
         from .data.read import read
 
-        return read(str(file), self.run.spec.data, Ledger())
+        return read(str(file), self.run.spec.data, Ledger(), names=tuple(self.run.read("data.json")["columns"]))
 
     def table(self, rows: str | Sequence[str] | Sequence[Mapping[str, Any]] | Table) -> Table:
         """What was asked, as a table with the run's input columns."""

@@ -109,8 +109,11 @@ def read_sources(data: spec.Data, ledger: Ledger | None = None) -> Sources:
     if not data.train:
         raise SpecError("data.train", expected="a file with rows to learn from", got="nothing", fix="name one",
             code="no-train-file")
-    tables = {part: read(getattr(data, part), data, ledger) for part in GIVEN if getattr(data, part)}
-    return Sources(tables, Profile.of(tables["train"]), ledger)
+    train = read(data.train, data, ledger)
+    others = {part: getattr(data, part) for part in GIVEN[1:] if getattr(data, part)}
+    # Files without a header take the training file's names.
+    tables = {"train": train} | {part: read(path, data, ledger, names=train.names) for part, path in others.items()}
+    return Sources(tables, Profile.of(train), ledger)
 
 
 def load(data: spec.Data, inputs: Sequence[str], targets: Sequence[str], kind: Kind, seed: int) -> Dataset:
