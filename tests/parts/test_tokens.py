@@ -14,7 +14,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from tunesmith.data.table import Table
 from tunesmith.parts import tokens
 
-NAUGHTY = ["", "  ", "\x00", "a\ud800b", "\U0001f600", "\u202eabc", "a\u200bb", "e" + "\u0301" * 1000, "<script>", "[SEP]" * 9, None, 7, 2.0]
+NAUGHTY = [
+    "", "  ", "\x00", "a\ud800b", "\U0001f600", "\u202eabc", "a\u200bb", "e" + "\u0301" * 1000, "<script>", "[SEP]" * 9, None, 7, 2.0,
+]
 
 
 @pytest.fixture(scope="module")
