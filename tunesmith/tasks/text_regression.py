@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 
+from ..errors import listing
 from ..parts import batch, columns, linear, numbers, options, tokens
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Outputs, Row, Solution, Task, Truth, fitted
@@ -77,7 +78,8 @@ class TextRegression(Task):
             return None
         if named.get("target"):
             chosen, sure = Choice[Any](named["target"], "named by you"), 0.9
-            why = f"the target {named['target']!r} was named"
+            many = named["target"] if isinstance(named["target"], list | tuple) else [named["target"]]
+            why = f"you named {listing([repr(name) for name in many])} as the target"
         else:
             taken = [choice.value for choice in inputs.values()]
             found = columns.target_column(profile, taken, ("numbers",), columns.NUMBER_NAMES)
