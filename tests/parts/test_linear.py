@@ -144,3 +144,12 @@ def test_memory_mapped_read_only_features(rows: tuple[np.ndarray, np.ndarray], t
     np.testing.assert_array_equal(
         linear.multinomial(features_ND, class_N, C, 1e-2).weight_CD, linear.multinomial(rows[0], class_N, C, 1e-2).weight_CD
     )
+
+
+def test_a_feature_of_nothing_but_rounding_gets_no_weight():
+    rng = np.random.default_rng(0)
+    features_ND = rng.normal(size=(200, 6)).astype(np.float32)
+    features_ND[:, 2] = rng.normal(size=200) * 1e-32
+    class_N = (features_ND[:, 0] > 0).astype(np.int64)
+    for found in (linear.multinomial(features_ND, class_N, 2, 1e-3), linear.ridge(features_ND, class_N[:, None] * 1.0, 1e-3)):
+        assert np.abs(found.weight_CD[:, 2]).max() < 1e-6 < np.abs(found.weight_CD[:, 0]).max() < 100

@@ -125,7 +125,8 @@ class _Rows:
         if not isinstance(features_ND, np.ndarray):
             return cls(features_ND.tocsr(), np.zeros(size), np.ones(size), torch.float64)
         mean_D, spread_D = _moments(features_ND, weight_N)
-        flat = spread_D <= 1e-6 * np.abs(mean_D)  # no more than float32's rounding
+        # No more than float32's rounding, of the feature itself or beside the widest one (MiniLM has features of 1e-32).
+        flat = spread_D <= np.maximum(1e-6 * np.abs(mean_D), 1e-7 * spread_D.max(initial=0.0))
         scale_D = np.where(flat, 1.0, spread_D) * np.sqrt(max((~flat).sum(), 1))
         small = outputs == 10**9 or rows * size * outputs <= EXACT
         made = cls(features_ND, mean_D, scale_D, torch.float64 if small else torch.float32)
