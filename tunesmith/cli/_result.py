@@ -52,10 +52,8 @@ def verdict(rung: Mapping[str, Any]) -> str:
     return "" if rung["tuned"] else safe((rung.get("comparison") or {}).get("verdict", ""))
 
 
-def show_scores(scores: Mapping[str, Any], title: str | None = None) -> None:
+def show_scores(scores: Mapping[str, Any], title: str) -> None:
     """A table of scores, each with its interval where it has one."""
-    console().print(
-        rows_into(
-            table("score", "value (interval)", title=title), ((name, score(value)) for name, value in scores.items())
-        )
-    )
+    out = console()
+    out.print(safe(title), soft_wrap=True)
+    out.print(rows_into(table("score", "value (interval)"), ((name, score(value)) for name, value in scores.items())))

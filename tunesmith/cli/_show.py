@@ -33,12 +33,12 @@ def console(stderr: bool = False) -> Console:
     return Console(file=stream, markup=False, highlight=False, emoji=False, width=width, legacy_windows=False)
 
 
-def table(*headings: str, title: str | None = None) -> Table:
+def table(*headings: str) -> Table:
     """An empty table whose cells wrap."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, safe_box=True)
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, safe_box=True)
     for heading in headings:
         made.add_column(heading, overflow="fold")
     return made

@@ -33,6 +33,8 @@ Replace = Annotated[bool, typer.Option("--replace", help="Overwrite the file of 
 
 CHUNK = 4096
 SAY_EVERY_SECONDS = 5.0
+LARGEST = 3
+"""Probabilities that a person is shown; `--json` has all."""
 
 
 def command(
@@ -81,25 +83,24 @@ def _what_is_asked(texts: Sequence[str] | None, row: Sequence[str] | None, file:
 
 def show_answers(asked: Sequence[Any], answers: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     """One line per text: the answer, how sure, and the text."""
-    from ._show import number, print_json, safe
+    from ._show import print_json, safe
 
     for question, answer in zip(asked, answers, strict=True):
         if as_json:
             print_json(answer)
         else:
-            shown = "  ".join(
-                f"{safe(key)}: {_words(value) if not isinstance(value, float) else number(value)}"
-                for key, value in answer.items()
-            )
+            shown = "  ".join(f"{safe(key)}: {_words(value)}" for key, value in answer.items())
             print(shown if len(asked) == 1 else f"{shown}  <- {safe(question, 60)}")
 
 
 def _words(value: Any) -> str:
+    """A value of an answer on one line; of many probabilities the largest."""
     from ._show import number, safe
 
     if isinstance(value, dict):
-        return ", ".join(f"{safe(key)} {number(part)}" for key, part in value.items())
-    return ", ".join(map(safe, value)) if isinstance(value, (list, tuple)) else safe(value)
+        shown = ", ".join(f"{safe(key)} {number(part)}" for key, part in list(value.items())[:LARGEST])
+        return shown + (f" and {len(value) - LARGEST} more" if len(value) > LARGEST else "")
+    return ", ".join(map(safe, value)) if isinstance(value, (list, tuple)) else number(value)
 
 
 def answer_file(predictor: Any, file: str, out: str | None, *, replace: bool, quiet: bool) -> None:
