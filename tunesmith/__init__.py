@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import check as check
     from .api import compare as compare
+    from .api import evaluate as evaluate
     from .api import fit as fit
     from .api import load as load
     from .api import plan as plan
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .task import Task as Task
 
 _HOMES = {
-    **dict.fromkeys(("check", "compare", "fit", "load", "plan", "resume", "runs"), "api"),
+    **dict.fromkeys(("check", "compare", "evaluate", "fit", "load", "plan", "resume", "runs"), "api"),
     **dict.fromkeys(
         ("DataError", "DivergedError", "ModelError", "ResourceError", "RunError", "SpecError", "TunesmithError"),
         "errors",
@@ -55,6 +56,7 @@ __all__ = [
     "TunesmithError",
     "check",
     "compare",
+    "evaluate",
     "fit",
     "load",
     "plan",
