@@ -23,7 +23,7 @@ from .training.events import Event, Finished, Started
 if TYPE_CHECKING:
     from .data.dataset import Dataset
     from .planning import Ready
-    from .predict import Predictor
+    from .predictor import Predictor
     from .training.state import State
 
 
@@ -68,7 +68,7 @@ class Result:
     def predictor(self) -> Predictor:
         """The loaded model."""
         if self._predictor is None:
-            from .predict import Predictor
+            from .predictor import Predictor
 
             self._predictor = Predictor.load(self.run.path)
         return self._predictor
@@ -239,8 +239,8 @@ def predict(path: str | Path, rows: Any) -> list[dict[str, Any]]:
 
 def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
     """Scores with intervals of a run on a labelled file; each look at the run's own test rows is counted."""
-    from .evaluate.judge import How, Judged, scores
-    from .evaluate.looks import look
+    from .judging.judge import How, Judged, scores
+    from .judging.looks import look
 
     result = Result(path)
     predictor, table = result.predictor, result.read(file)
@@ -259,7 +259,7 @@ def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
 
 def compare(path_a: str | Path, path_b: str | Path) -> dict[str, Any]:
     """Two runs on the test rows that both judged: each score, the difference with its interval, and a verdict."""
-    from .evaluate.join import compare_runs
+    from .judging.join import compare_runs
 
     return compare_runs(Result(path_a).run, Result(path_b).run)
 

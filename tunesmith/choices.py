@@ -162,7 +162,8 @@ def choose_lr(train: Train, facts: Facts, strategy: Strategy) -> Choice[float]:
     value = float(f"{strategy.lr * scale:.2g}")
     return Choice(
         value,
-        f"{strategy.lr:g} suits this strategy at {REFERENCE // 10**6} M weights; scaled to {facts.source.parameters / 1e6:.1f} M by the root of the ratio",
+        f"{strategy.lr:g} suits this strategy at {REFERENCE // 10**6} M weights; scaled to {facts.source.parameters / 1e6:.1f} M "
+        "by the root of the ratio",
     )
 
 

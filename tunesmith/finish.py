@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from .data.table import Table
 from .errors import ModelError
-from .evaluate.judge import How, Judged, judge
-from .evaluate.looks import look
 from .inference import encode, infer, pad_id
+from .judging.judge import How, Judged, judge
+from .judging.looks import look
 from .planning import Ready
 from .report.card import write as write_card
 from .report.html import write as write_html

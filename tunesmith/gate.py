@@ -8,7 +8,7 @@ import sys
 
 def main() -> None:
     """Load the run's model as any user would, answer the rows on standard input."""
-    from .predict import Predictor
+    from .predictor import Predictor
 
     predictor = Predictor.load(sys.argv[1])
     outputs = predictor.outputs(predictor.table(json.load(sys.stdin)))

@@ -65,6 +65,8 @@ def prepare(spec: Spec) -> Ready:
     strategy = strategy_class.build(spec.strategy_options, strategy_name)
     chosen |= settle_training(spec, facts, strategy)
     chosen["evaluate.metric"] = _metric(spec, task)
+    if getattr(task, "tokens_kept", 0):
+        chosen["options.max_tokens"] = Choice(task.tokens_kept, task.tokens_why)  # type: ignore[attr-defined]
     whole = spec.changed({path: choice.value for path, choice in chosen.items()})
     plan = Plan(
         whole, {p: c.why for p, c in chosen.items()}, forecast(whole, facts, strategy), seconds_of(spec.train.budget)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +30,12 @@ CLOSE = 1e-4
 """Largest difference of outputs that are the same but for rounding."""
 
 
-def run(check: str, task: str, strategy: str, model: str | Path, folder: Path) -> None:
-    """Run one check. Raises AssertionError where it is not met, Exempt where the subject says that it cannot be."""
-    made = ready(task, strategy, model, folder)
+def run(
+    check: str, task: str, strategy: str, model: str | Path, folder: Path, options: Mapping[str, Any] | None = None
+) -> None:
+    """Run one check; `options`: the strategy's. Raises AssertionError where it is not met, Exempt where the subject says that it
+    cannot be."""
+    made = ready(task, strategy, model, folder, options)
     for subject in (made.task, made.strategy):
         reason = getattr(subject, "exempt", {}).get(check)
         if reason:
@@ -44,15 +47,22 @@ class Exempt(Exception):
     """A check that the task or the strategy says it cannot meet; the message is its reason."""
 
 
-def ready(task: str, strategy: str, model: str | Path, folder: Path, **train: Any) -> Ready:
+def ready(
+    task: str, strategy: str, model: str | Path, folder: Path, options: Mapping[str, Any] | None = None, **train: Any
+) -> Ready:
     """A plan over the task's own toy rows."""
     from . import api
     from .registry import TASKS
 
     path = write_rows(TASKS.load(task).sample(ROWS, 0), folder / "rows.csv")
     settings = {"epochs": 2, "batch": 8, "lr": 1e-3, "threads": 1, "dropout": 0.0} | train
-    paths: dict[str, Any] = {f"train.{name}": value for name, value in settings.items()} | {"data.near_duplicates": 0.0}
-    return api.plan(api.make_spec(str(path), task=task, strategy=strategy, model=str(model), runs=str(folder / "runs"), **paths))
+    paths: dict[str, Any] = {f"train.{name}": value for name, value in settings.items()} | {
+        "data.near_duplicates": 0.0,
+        "strategy_options": dict(options or {}),
+    }
+    return api.plan(
+        api.make_spec(str(path), task=task, strategy=strategy, model=str(model), runs=str(folder / "runs"), **paths)
+    )
 
 
 def write_rows(rows: list[dict[str, Any]], path: Path) -> Path:
@@ -60,7 +70,9 @@ def write_rows(rows: list[dict[str, Any]], path: Path) -> Path:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
-        writer.writerows([{k: json.dumps(list(v)) if isinstance(v, (list, tuple)) else v for k, v in row.items()} for row in rows])
+        writer.writerows(
+            [{k: json.dumps(list(v)) if isinstance(v, (list, tuple)) else v for k, v in row.items()} for row in rows]
+        )
     return path
 
 
@@ -178,7 +190,9 @@ def the_saved_model_answers_alike(made: Ready, folder: Path) -> None:
 
 def toy_rows_are_learned(made: Ready, folder: Path) -> None:
     """The toy rows are learnable: training lowers the loss on what it sees."""
-    state, work = _start(_with(made, epochs=12.0, lr=max(1e-3, 10 * float(made.plan.spec.train.lr) if made.strategy.adapter else 1e-3)))
+    state, work = _start(
+        _with(made, epochs=12.0, lr=max(1e-3, 10 * float(made.plan.spec.train.lr) if made.strategy.adapter else 1e-3))
+    )
     before = _loss(state, work)
     _train(state, folder / "c")
     assert _loss(state, work) < before

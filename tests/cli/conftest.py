@@ -52,7 +52,7 @@ class Run:
             if isinstance(rows, Table)
             else [row if isinstance(row, str) else row["text"] for row in rows]
         )
-        return [{"label": f"={len(text or str())}", "confidence": 0.5, "scores": {"a": 0.5}} for text in texts]
+        return [{"label": f"={len(text or '')}", "confidence": 0.5, "scores": {"a": 0.5}} for text in texts]
 
     def read(self, file: str) -> Table:
         return Table.of(

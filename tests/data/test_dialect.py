@@ -9,7 +9,6 @@ import pytest
 from tests.data.files import as_csv, load, notes, write
 
 
-
 @pytest.mark.parametrize(
     ("content", "headed"),
     [

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
-from tunesmith.evaluate.judge import How, Judged, judge
-from tunesmith.evaluate.looks import look
+from tunesmith.judging.judge import How, Judged, judge
+from tunesmith.judging.looks import look
 from tunesmith.spec import Spec
 
 NASTY = [

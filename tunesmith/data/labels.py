@@ -5,6 +5,7 @@ Axes: N rows of a table, C classes, M memberships (row, class).
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter, defaultdict
@@ -50,8 +51,18 @@ def tags(table: Table, name: str) -> list[list[str]]:
     if pa.types.is_list(arrow.type) or pa.types.is_large_list(arrow.type):
         return [[_text(tag) for tag in cell or () if tag is not None] for cell in arrow.to_pylist()]
     cells = texts(table, name)
+    if all(cell[0] == "[" and cell[-1] == "]" for cell in cells if cell):
+        return [_listed(cell) if cell else [] for cell in cells]
     mark = separator(cells)
     return [[t.strip() for t in cell.split(mark) if t.strip()] if cell else [] for cell in cells]
+
+
+def _listed(cell: str) -> list[str]:
+    """The tags of a cell written as a list: `["a", "b"]`, or `[a, b]`."""
+    try:
+        return [str(tag) for tag in json.loads(cell) if tag is not None]
+    except ValueError:
+        return [tag for part in cell[1:-1].split(",") if (tag := part.strip(" '\""))]
 
 
 def separator(cells: Iterable[str | None]) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..evaluate import words
+from ..judging import words
 from . import show, text
 from .html import part_names, setting
 from .read import story

@@ -59,7 +59,7 @@ def _environment() -> Any:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         finalize=lambda value: show.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
-    from ..evaluate import words
+    from ..judging import words
 
     environment.filters |= {
         "foreign": show.html, "number": show.number, "amount": show.amount, "span": show.span, "gap": show.gap,

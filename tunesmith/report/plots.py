@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ..evaluate.words import title
+from ..judging.words import title
 from .show import number, percent, span, visible
 from .svg import Frame, Scale, dot, drawing, join, line, path, tag, text
 

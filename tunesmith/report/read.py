@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RunError
-from ..evaluate.looks import looks
+from ..judging.looks import looks
 from ..spec import fields_of, read_yaml
 
 PARTS = ("train", "validation", "calibration", "test")

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ..evaluate import words
+from ..judging import words
 from . import show
 
 BAR = 24

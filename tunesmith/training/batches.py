@@ -23,7 +23,7 @@ def epoch_rows(class_N: np.ndarray | None, rows: int, balance: str, seed: int, e
     """Positions that one epoch visits: all of them, or repeated/thinned so that each class counts alike."""
     if balance not in ("oversample", "undersample") or class_N is None:
         return np.arange(rows)
-    counts = np.bincount(class_N)
+    counts = np.bincount(class_N[class_N >= 0])
     goal = counts.max() if balance == "oversample" else counts[counts > 0].min()
     rng = seeded(seed, epoch, 1)
     return np.concatenate([_resize(np.flatnonzero(class_N == c), goal, rng) for c in np.flatnonzero(counts)])

@@ -20,7 +20,10 @@ def accelerator(settings: Train) -> Accelerator:
 
 
 def make_deterministic(threads: int) -> None:
-    """Same bits for the same run: fixed threads, deterministic kernels (PyTorch's note on reproducibility)."""
+    """Same bits for the same run: fixed threads, deterministic kernels (PyTorch's note on reproducibility).
+
+    For training only: PyTorch imports its compiler for this, seconds that a single prediction need not wait.
+    """
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     if torch.cuda.is_available():

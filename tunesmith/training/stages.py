@@ -63,8 +63,11 @@ def frozen_cut(state: State, stage: Stage) -> cache.Cut | None:
     if lowest < 2:
         return None
     found = cut_model(state.model, min(lowest - 1, state.outline.layers))
-    return found and cache.Cut(
-        found.layer, found.below, tuple(n for n in frozen if state.outline.depths[n] <= found.layer)
+    state.model.cut = found
+    if found is None:
+        return None
+    return cache.Cut(
+        found.layer, found.below, tuple(name for name in frozen if state.outline.depths[name] <= found.layer)
     )
 
 

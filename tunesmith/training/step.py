@@ -46,7 +46,7 @@ def gradient(
     seeds: tuple[int, ...],
 ) -> Gradient:
     """Accumulate the gradient of these micro-batches as one batch. Seeds: (seed, stage, step)."""
-    whole = sum(task.weight(batch) for batch in batches)
+    whole = sum(task.weight(batch) for batch in batches) or 1.0  # no row counts: the gradient is nothing
     total, tokens, bad = 0.0, 0, []
     for index, batch in enumerate(batches):
         device.seed(*seeds, index)

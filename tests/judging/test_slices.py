@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tunesmith.evaluate.slices import slices
-from tunesmith.evaluate.view import view
+from tunesmith.judging.slices import slices
+from tunesmith.judging.view import view
 
 
 def _rows(table, rng, count=400):

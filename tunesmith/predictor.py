@@ -31,8 +31,9 @@ class Predictor:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Load a run's model. Raises RunError where there is none yet, ModelError where it is damaged."""
+        import torch
+
         from .models.save import load_model, load_processor
-        from .training.device import make_deterministic
 
         run = Run(path)
         if not (run.model / "head.json").is_file():
@@ -43,7 +44,7 @@ class Predictor:
                 code="run-unfinished",
                 fix=f"`tunesmith resume {run.path}` finishes it",
             )
-        make_deterministic(int(run.spec.train.threads))
+        torch.set_num_threads(int(run.spec.train.threads))
         model = load_model(run.model)
         model.eval()
         return cls(run, load_task(run), model, load_processor(run.model), int(run.spec.train.threads))

@@ -8,8 +8,8 @@ import typing
 import numpy as np
 import pytest
 
-from tunesmith.evaluate.judge import How, Judged, judge, scores
-from tunesmith.evaluate.schema import Report
+from tunesmith.judging.judge import How, Judged, judge, scores
+from tunesmith.judging.schema import Report
 
 
 @pytest.fixture

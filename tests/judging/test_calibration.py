@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tunesmith.evaluate.calibration import ece, reliability, report
-from tunesmith.evaluate.view import view
+from tunesmith.judging.calibration import ece, reliability, report
+from tunesmith.judging.view import view
 
 
 def _honest(rows: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -69,6 +69,6 @@ def test_flags_judge_every_label_of_every_row(flags):
 def test_few_rows_make_few_bins(classes):
     logits, truth = _honest(25, np.random.default_rng(5))
     of = view(classes(), {"logits": logits}, truth)
-    from tunesmith.evaluate.calibration import confidences
+    from tunesmith.judging.calibration import confidences
 
     assert len(reliability(confidences(of))) == 1

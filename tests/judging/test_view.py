@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tunesmith.evaluate.view import kind_of, view, words
+from tunesmith.judging.view import kind_of, view, words
 
 
 def test_kinds():

@@ -14,7 +14,7 @@ from typing import Any, final
 import numpy as np
 
 from ..errors import RunError
-from ..predict import load_task
+from ..predictor import load_task
 from ..run import Run
 from ..task import Outputs, Task, Truth
 from . import compare, words

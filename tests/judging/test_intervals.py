@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tunesmith.evaluate.intervals import Candidate, Members, bca, resample, shares, wilson
+from tunesmith.judging.intervals import Candidate, Members, bca, resample, shares, wilson
 
 SIMULATIONS = 2000
 

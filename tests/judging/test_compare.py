@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tunesmith.evaluate.compare import compare, flips, mcnemar, rank
-from tunesmith.evaluate.intervals import Candidate
+from tunesmith.judging.compare import compare, flips, mcnemar, rank
+from tunesmith.judging.intervals import Candidate
 
 
 def test_two_equal_models_are_seldom_called_different(classes, logits):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from tunesmith.evaluate.looks import FILE, look, looks
+from tunesmith.judging.looks import FILE, look, looks
 
 
 def test_each_look_is_counted_with_its_reason(tmp_path):

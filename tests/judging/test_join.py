@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tunesmith.errors import RunError
-from tunesmith.evaluate.join import compare_runs, judgement
-from tunesmith.evaluate.looks import looks
+from tunesmith.judging.join import compare_runs, judgement
+from tunesmith.judging.looks import looks
 from tunesmith.run import Run
 from tunesmith.spec import Spec
 from tunesmith.tasks.text_classification import TextClassification

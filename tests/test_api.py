@@ -1,0 +1,142 @@
+"""The story from Python: fit, look, predict, evaluate, compare, and what is refused."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import tunesmith
+from tests.runs import SETTINGS, write_rows
+from tunesmith import api, finish
+from tunesmith.run import Run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("api")
+
+
+@pytest.fixture(scope="module")
+def run(folder, tiny_bert, request):
+    """One finished run for all tests of this file."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("TUNESMITH_CACHE", str(folder / "cache"))
+    request.addfinalizer(patch.undo)
+    rows = write_rows(folder / "rows.csv", n=240)
+    return tunesmith.fit(str(rows), model=str(tiny_bert), runs=str(folder / "runs"), resamples=200, **SETTINGS)
+
+
+def test_scores_have_intervals(run):
+    score = run.scores["macro_f1"]
+    assert score.low <= score <= score.high and next(iter(run.scores)) == "macro_f1"
+    assert 0 <= run.scores["accuracy"] <= 1
+
+
+def test_the_ladder_stands_beside_it(run):
+    names = [rung["name"] for rung in run.report["ladder"]]
+    assert {"majority", "probe", "tuned"} <= set(names) and any("tf-idf" in name.lower() for name in names)
+    assert run.report["verdict"]["sentence"] and run.report["looks"] == 1
+
+
+def test_answers_do_not_depend_on_order_or_company(run):
+    texts = ["the film was great", "an awful dull room we hated", "it"] * 5
+    answers = run.predict(texts)
+    assert [a["label"] for a in answers[:3]] == [run.predict(t)[0]["label"] for t in texts[:3]]
+    for first, again in zip(answers[:3], answers[3:6], strict=True):
+        assert first["label"] == again["label"] and first["confidence"] == pytest.approx(again["confidence"], abs=1e-5)
+    shuffled = np.random.default_rng(0).permutation(len(texts))
+    assert [run.predict([texts[i] for i in shuffled])[j]["label"] for j in range(3)] == [
+        answers[i]["label"] for i in shuffled[:3]
+    ]
+
+
+def test_a_loaded_run_answers_alike(run):
+    again = tunesmith.load(run.path)
+    assert again.predict(["a nice warm meal"]) == run.predict(["a nice warm meal"])
+
+
+def test_predictions_are_those_of_the_report(run):
+    table = pq.read_table(run.path / "predictions.parquet", filters=[("part", "==", "test")])
+    right = [json.loads(a)["label"] for a in table["answer"].to_pylist()]
+    truth = [run.predictor.task.labels[int(t[0])] for t in table["truth"].to_pylist()]
+    assert np.mean([a == b for a, b in zip(right, truth, strict=True)]) == pytest.approx(run.scores["accuracy"])
+
+
+def test_evaluate_counts_its_looks_and_unknown_labels_as_wrong(run, folder):
+    path = folder / "labelled.csv"
+    path.write_text("text,label\nthe film was great,yes\nan awful room,no\nwe saw it,perhaps\n")
+    found = tunesmith.evaluate(run.path, path)
+    assert found["rows"] == 3 and found["scores"]["accuracy"]["value"] <= 2 / 3 + 1e-9
+    assert found["looks"] >= 2
+
+
+def test_compare_with_itself_claims_nothing(run):
+    found = tunesmith.compare(run.path, run.path)
+    assert all(score["difference"]["value"] == 0 for score in found["scores"].values())
+    assert "not distinguishable" in found["verdict"]
+
+
+def test_runs_are_listed(run, folder):
+    assert tunesmith.runs(folder / "runs")[0]["state"] == "finished"
+
+
+def test_a_notebook_shows_it(run):
+    assert "macro" in run._repr_html_().lower() and "<script" not in run._repr_html_()
+
+
+def test_the_gate_refuses_another_model(run, monkeypatch):
+    """A saved model that answers otherwise than the trained one does not pass."""
+    ready = api.plan(run.run.spec)
+    outputs = run.predictor.outputs(ready.data.validation)
+    finish.gate(run.run, run.predictor.task, ready.data.validation, outputs)
+    off = {"logits": outputs["logits"] + 0.01}
+    with pytest.raises(tunesmith.ModelError, match="fresh process"):
+        finish.gate(run.run, run.predictor.task, ready.data.validation, off)
+
+
+def test_a_damaged_model_is_refused(run, folder, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    path = copy / "model" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(tunesmith.ModelError):
+        tunesmith.load(copy).predict(["x"])
+
+
+def test_rows_that_cannot_be_answered_are_refused(run):
+    with pytest.raises(tunesmith.DataError, match="did you mean 'texte'"):
+        run.predict([{"texte": "x"}])
+    with pytest.raises(tunesmith.DataError, match="row 2"):
+        run.predict(["x", 3])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"label": "lable"}, "lable"), ({"colour": "red"}, "colour"), ({"lr": "fast"}, "lr"), ({"budget": "soon"}, "90s"),
+        ({"strategy": "lorra"}, "lora"), ({"metric": "f1"}, "macro_f1"), ({"model": "no-such-model"}, "no-such-model"),
+        ({"strategy": "lora", "strategy_options": {"rnk": 4}}, "rank"),
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be_used_are_refused_before_anything_is_written(tmp_path, tiny_bert, settings, words):
+    rows = write_rows(tmp_path / "rows.csv")
+    with pytest.raises(tunesmith.TunesmithError, match=words):
+        tunesmith.fit(str(rows), runs=str(tmp_path / "runs"), **({"model": str(tiny_bert)} | settings))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(tunesmith.RunError, match="spec.yaml"):
+        Run(tmp_path)
+
+
+def test_a_frame_is_data(tmp_path, tiny_bert):
+    pandas = pytest.importorskip("pandas")
+    rows = pandas.read_csv(write_rows(tmp_path / "rows.csv"))
+    ready = api.plan(api.make_spec(rows, model=str(tiny_bert), runs=str(tmp_path / "runs"), **SETTINGS))
+    assert len(ready.data.train) + len(ready.data.validation) + len(ready.data.calibration) + len(
+        ready.data.test
+    ) == len(rows)
