@@ -59,7 +59,7 @@ def test_memory_running_out_changes_no_step(still, tmp_path, monkeypatch):
             raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
         return real(*args)
 
-    monkeypatch.setattr("tunesmith.training.loop.gradient", fails_at_the_third)
+    monkeypatch.setattr("tunesmith.training.stages.gradient", fails_at_the_third)
     state = State.start(still)
     events = list(train(state, tmp_path / "tight"))
     halved = [e for e in events if isinstance(e, Adjusted) and "halved" in e.what]
@@ -73,7 +73,7 @@ def test_a_real_fault_is_not_taken_for_memory(still, tmp_path, monkeypatch):
     def broken(*args):
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr("tunesmith.training.loop.gradient", broken)
+    monkeypatch.setattr("tunesmith.training.stages.gradient", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         list(train(State.start(still), tmp_path / "c"))
 
@@ -94,9 +94,12 @@ def test_a_number_that_is_not_finite_ends_the_step_and_is_never_saved(still, tmp
         monkeypatch.setattr(
             type(still.task), "loss", lambda self, model, batch: real(self, model, batch) * _poison(batch, state)
         )
+    taken = [2]
     with pytest.raises(tunesmith.DivergedError) as caught:
-        list(events)
-    assert caught.value.exit_code == 6 and "step 3" in str(caught.value) and "row" in str(caught.value)
+        for event in events:
+            taken.append(event.step if isinstance(event, Step) else taken[-1])
+    assert caught.value.exit_code == 6 and f"step {taken[-1] + 1}:" in str(caught.value) and "rows.csv, row" in str(caught.value)
+    assert poison == "weight" or "these rows alone" in str(caught.value)
     for file in (tmp_path / "c").rglob("*.safetensors"):
         from safetensors.torch import load_file
 
@@ -123,7 +126,7 @@ def test_cached_activations_change_no_loss(tmp_path, tiny_bert):
 
 
 def test_the_budget_leaves_a_usable_model(tmp_path, tiny_bert):
-    ready = make_ready(tmp_path, tiny_bert, budget="1s", epochs=500, train={"patience": None})
+    ready = make_ready(tmp_path, tiny_bert, budget="1s", epochs=500, train={"patience": 10**6})
     state = State.start(ready)
     events = list(train(state, tmp_path / "c"))
     assert state.done == "budget" and state.best is not None

@@ -81,7 +81,8 @@ def score_curve(events: Sequence[Mapping[str, Any]], metric: str, higher: bool) 
     if not seen:
         return Markup("")
     points = [(float(e.get("epoch") or 0), float(e["scores"][metric])) for e in seen]
-    best = (max if higher else min)(range(len(points)), key=lambda i: points[i][1])
+    taken = [i for i, e in enumerate(seen) if e.get("best")]
+    best = taken[-1] if taken else (max if higher else min)(range(len(points)), key=lambda i: points[i][1])
     spread = max(y for _, y in points) - min(y for _, y in points)
     low, high = min(y for _, y in points) - 0.08 * spread, max(y for _, y in points) + 0.12 * spread
     frame = Frame.of([0.0, max(x for x, _ in points) or 1.0], [low, high])

@@ -15,7 +15,7 @@ import torch
 from ..errors import DivergedError, listing
 from ..inference import collate
 from ..task import Solution
-from . import batches, device, optim, range_test, solve, soup
+from . import batches, blend, device, optim, range_test, solve, soup
 from .events import Adjusted, Evaluated, Event, Finished, Saved, Started, Step
 from .stages import Work, batches_from, frozen_cut, gradient_of, steps_in, validate, with_cache
 from .state import Best, State
@@ -63,7 +63,8 @@ def train(state: State, folder: Path) -> Iterator[Event]:
             yield _finished(state, "stopped")
             return
         state.leave_stage()
-    if len(state.tops) > 1:
+    if state.done in ("", "budget") and state.best and state.best.stage not in ("blend", "average"):
+        yield from blend.blend(state, work, folder, metric(state))
         yield from soup.average_tops(state, work, folder, metric(state))
     state.done = state.done or "complete"
     yield _save(state, folder, None)
@@ -194,6 +195,8 @@ def _evaluate(state: State, work: Work, folder: Path, epoch: float) -> Iterator[
     take = gain or taken(state.best, here, better, noise)
     if take:
         state.best = here
+    if state.current.solve:
+        state.anchor = here
     state.tops = _tops(state, here, better)
     if take or here in state.tops:
         yield Saved(state.total, str(state.save_weights(folder, here)))

@@ -23,6 +23,8 @@ Weights = Mapping[str, torch.Tensor]
 
 def average_tops(state: State, work: Work, folder: Path, metric: str) -> Iterator[Event]:
     """Average the state's best few; the mean becomes the best where it scores at least as well."""
+    if len(state.tops) < 2:
+        return
     better = 1 if state.ready.task.directions[metric] else -1
     kept = [_read(folder, state.tops[0])]
     value, scores = state.tops[0].value, state.tops[0].scores

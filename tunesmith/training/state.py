@@ -66,6 +66,8 @@ class State:
     total: int = 0
     """Optimiser steps done in all."""
     best: Best | None = None
+    anchor: Best | None = None
+    """The solved head on the untouched backbone, where a stage made one: kept to blend with."""
     tops: tuple[Best, ...] = ()
     """The best few, best first, where they are to be averaged."""
     peak_rate: float = 0.0
@@ -211,6 +213,7 @@ class State:
             "best": dataclasses.asdict(self.best) if self.best else None,
             "tops": [dataclasses.asdict(top) for top in self.tops],
             "peak_rate": self.peak_rate,
+            "anchor": dataclasses.asdict(self.anchor) if self.anchor else None,
         }
 
     def _restore(self, tensors: Mapping[str, Mapping[str, torch.Tensor]], values: Mapping[str, Any]) -> None:
@@ -219,6 +222,7 @@ class State:
         self.without_gain, self.spent, self.done = values["without_gain"], values["seconds"], values["done"]
         self.micro_tokens = values["micro_tokens"]
         self.best = Best(**values["best"]) if values["best"] else None
+        self.anchor = Best(**values["anchor"]) if values["anchor"] else None
         self.tops, self.peak_rate = tuple(Best(**top) for top in values["tops"]), values["peak_rate"]
         self.ema = {name: tensor.clone() for name, tensor in tensors["ema"].items()}
         if self.stage < len(self.stages):
@@ -249,7 +253,7 @@ def _named(path: Path) -> set[str] | None:
         values = checkpoint.read_values(path)
     except ModelError:
         return None
-    return {Best(**best).folder for best in [values["best"], *values["tops"]] if best}
+    return {Best(**best).folder for best in [values["best"], values["anchor"], *values["tops"]] if best}
 
 
 def _remove(path: Path) -> None:
