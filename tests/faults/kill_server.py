@@ -18,7 +18,7 @@ import torch
 
 torch.set_num_threads(1)
 
-from tests.runs import fingerprint, make_ready  # noqa: E402
+from tests.runs import fingerprint, make_ready, write_rows  # noqa: E402
 from tunesmith.training import checkpoint  # noqa: E402
 from tunesmith.training.loop import train  # noqa: E402
 from tunesmith.training.state import State  # noqa: E402
@@ -71,7 +71,9 @@ def disturbed(ready: object, folder: Path, chance: random.Random, longest: float
 def main() -> None:
     """Print {"kills", "runs", "wrong", "whole"} as JSON."""
     folder, model, kills, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    write_rows(folder / "rows.csv", n=64)
     ready = make_ready(folder, model, train={"save_every": 3})
+    State.start(ready)  # imports everything that a try needs, PyTorch's compiler among it, before the first fork
     start = time.monotonic()
     whole = finish(ready, folder / "whole")
     longest, chance = time.monotonic() - start, random.Random(seed)

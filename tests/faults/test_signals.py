@@ -39,6 +39,11 @@ def start(folder, *words):
     )
 
 
+def ends_well(child):
+    _, complaint = child.communicate(timeout=240)
+    assert child.returncode == 0, complaint
+
+
 def wait_for(path, condition, seconds=120):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -85,8 +90,8 @@ def test_a_stopped_short_run_ends_like_an_unbroken_one(tmp_path, tiny_bert):
     child.send_signal(signal.SIGTERM)
     child.communicate(timeout=60)
     if child.returncode == 75:
-        assert start(tmp_path, "resume", str(run)).wait(timeout=180) == 0
-    assert start(tmp_path, *words).wait(timeout=180) == 0
+        ends_well(start(tmp_path, "resume", str(run)))
+    ends_well(start(tmp_path, *words))
     finished = [path.parent for path in (tmp_path / "runs").glob("*/report.json")]
     assert len(finished) == 2
     weights = {(path / "model" / "model.safetensors").read_bytes() for path in finished}

@@ -78,7 +78,8 @@ def test_a_manifest_cannot_lead_out_of_the_folder(tmp_path):
     path = saved(tmp_path)
     (tmp_path / "secret").write_bytes(b"x")
     entry = {"bytes": 1, "sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}
-    (path / "manifest.json").write_text(json.dumps({"../secret": entry}))
+    (path / "manifest.json").write_text(json.dumps({"state.json": entry, "../secret": entry}))
+    (path / "state.json").write_bytes(b"x")
     with pytest.raises(ModelError, match="secret"):
         checkpoint.read(path)
 
