@@ -6,7 +6,7 @@ One small function per `auto`. A reason names the fact that decided, and the sou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -14,8 +14,11 @@ import numpy as np
 from .choices import Forecast, decide, forecast, measure, seconds_of, settle_training
 from .data.dataset import Dataset, Sources, arrange, read_sources
 from .data.finding import refuse
+from .data.labels import texts, twins
+from .data.profile import Profile
 from .errors import DataError, SpecError, listing, nearest
 from .models.source import Source, find, processor
+from .parts.misfit import explain
 from .registry import STRATEGIES, TASKS
 from .spec import Choice, Spec
 from .strategy import Strategy
@@ -94,19 +97,39 @@ def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
 
 def choose_task(spec: Spec, sources: Sources) -> dict[str, Choice[Any]]:
     """The task and its columns: as named, or the surest claim of all tasks."""
+    profile = _merged(sources) if spec.data.merge_labels else sources.profile
     if spec.task != "auto":
         task = TASKS.load(spec.task)
-        claim = task.claim(sources.profile, spec.options)
+        claim = task.claim(profile, spec.options)
+        if claim is None and not _has_columns(task, spec, profile):
+            raise _no_task(spec, sources)
         chosen = {"task": Choice(spec.task, "as asked")}
         return chosen | _columns(spec, claim)
-    claims = {
-        name: TASKS.load(name).claim(sources.profile, spec.options) for name in TASKS.names() if _accepts(name, spec)
-    }
+    claims = {name: TASKS.load(name).claim(profile, spec.options) for name in TASKS.names() if _accepts(name, spec)}
     sure = {name: claim for name, claim in claims.items() if claim is not None}
     if not sure:
         raise _no_task(spec, sources)
     name = max(sure, key=lambda n: sure[n].sure)
     return {"task": Choice(name, sure[name].why)} | _columns(spec, sure[name])
+
+
+def _has_columns(task: type[Task], spec: Spec, profile: Profile) -> bool:
+    """Whether the table has the columns that were named, and of those that were not the ones of the usual names."""
+    fields = task.options()
+    named = [spec.options.get(role, fields[role].default) for role in (*task.inputs, *task.targets)]
+    flat = [name for value in named for name in (value if isinstance(value, list | tuple) else (value,))]
+    return all(name in profile.columns for name in flat if isinstance(name, str) and name)
+
+
+def _merged(sources: Sources) -> Profile:
+    """The profile with labels counted as they will be when twins (`Positive`, `positive `) are merged."""
+    table, profile = sources.tables["train"], sources.profile
+    columns = dict(profile.columns)
+    for name, column in profile.columns.items():
+        if column.kind == "category":
+            cells = [[cell] for cell in set(texts(table, name)) if cell]
+            columns[name] = replace(column, distinct=len(cells) - len(twins(cells)))
+    return replace(profile, columns=columns)
 
 
 def _accepts(name: str, spec: Spec) -> bool:
@@ -130,7 +153,8 @@ def _no_task(spec: Spec, sources: Sources) -> Exception:
             fix=nearest(unknown[0], known),
             code="unknown-option",
         )
-    missing = [v for v in spec.options.values() if isinstance(v, str) and v not in sources.profile.columns]
+    named = [v for value in spec.options.values() for v in (value if isinstance(value, list | tuple) else (value,))]
+    missing = [v for v in named if isinstance(v, str) and v not in sources.profile.columns]
     if missing:
         return DataError(
             sources.name,
@@ -139,13 +163,7 @@ def _no_task(spec: Spec, sources: Sources) -> Exception:
             fix=nearest(missing[0], sources.profile.columns),
             code="unknown-column",
         )
-    return DataError(
-        sources.name,
-        expected="a column of text and a column with a label or a number",
-        got=f"columns {listing(list(sources.profile.columns), 12)}",
-        fix="name them: --text COLUMN --label COLUMN",
-        code="no-task-fits",
-    )
+    return explain(sources.tables["train"], sources.profile, spec.options, sources.name)
 
 
 def _model_reason(spec: Spec, source: Source) -> str:

@@ -1,7 +1,7 @@
 """The run folder: all that training, report, predict, serve and export share.
 
 runs/2026-11-21-reviews-a1b2c3/
-  spec.yaml plan.yaml task.json data.json env.json events.jsonl looks.json
+  spec.yaml plan.yaml task.json data.json env.json events.jsonl looks.jsonl
   checkpoints/   model/   predictions.parquet   report.json report.html README.md
 """
 

@@ -129,7 +129,7 @@ def test_empty_labels_are_refused_with_rows_or_dropped_and_listed() -> None:
     rows = rows_of()
     for i in (3, 10, 40):
         rows[i]["label"] = None if i != 10 else "  "
-    with pytest.raises(DataError, match=r"train.csv, row 4: expected a label in every row, got an empty cell in 3 rows"):
+    with pytest.raises(DataError, match=r"train.csv, row 4: expected a label in every row, got an empty cell \(or NaN\) in 3 rows"):
         refuse(arranged(rows).findings)
     data = arranged(rows, empty="drop")
     assert "empty-label" not in codes(data)

@@ -81,7 +81,7 @@ REFUSED: dict[str, tuple[str, str | bytes, str, tuple[str, ...]]] = {
     "two lists": ("a.json", '{"train": [{"a": 1}], "test": [{"a": 1}]}', "not-rows", ("lists train, test",)),
     "nothing in the array": ("a.json", "[]", "no-rows", ("0 rows",)),
     "objects without keys": ("a.json", "[{}, {}]", "no-columns", ("empty ones",)),
-    "array that does not end": ("a.json", '[{"a": 1},\n {"a": 2}', "bad-json", ("line 2, column 10", "the text ends")),
+    "array that does not end": ("a.json", '[{"a": 1},\n {"a": 2}', "bad-json", ("line 2, column 10", "the end of the text")),
     "more after the array": ("a.json", '[{"a": 1}]\n{}', "bad-json", ("line 2, column 1",)),
     "cut parquet": ("a.parquet", PARQUET.getvalue()[:-10], "damaged-file", ("Parquet",)),
     "half a parquet": ("a.parquet", PARQUET.getvalue()[: len(PARQUET.getvalue()) // 2], "damaged-file", ("Parquet",)),

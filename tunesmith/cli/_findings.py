@@ -7,6 +7,8 @@ from typing import Any
 
 from ._show import LEVELS, console, jsonable, numbers, safe
 
+LISTED = ("skipped", "dropped", "merged", "relabelled")
+"""What was done to rows that their owner will want to look at: these are named."""
 MARKS = {"error": "x", "warning": "!", "note": "-"}
 
 
@@ -41,7 +43,8 @@ def show_ledger(ledger: Any) -> None:
     out = console()
     for entry in ledger.entries:
         count = f" {entry.count:,}" if entry.count else ""
-        out.print(f"ledger: {safe(entry.action)}{count}: {safe(entry.why)}", soft_wrap=True)
+        where = f" ({numbers(entry.rows)})" if entry.rows and entry.action in LISTED else ""
+        out.print(f"ledger: {safe(entry.action)}{count}: {safe(entry.why)}{where}", soft_wrap=True)
 
 
 def _sorted(findings: Sequence[Any]) -> list[Any]:

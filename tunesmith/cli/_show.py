@@ -125,7 +125,7 @@ def numbers(rows: Sequence[object], limit: int = MANY_ROWS) -> str:
     for file, _, row in places:
         found.setdefault(file, []).append(row)
     words = "; ".join(
-        f"{safe(file, 60)}{', ' if file else ''}{'rows' if len(group) > 1 else 'row'} {', '.join(safe(row, 40) for row in group)}"
+        f"{safe(file, 60)}{', ' if file else ''}{'rows' if len(group) > 1 else 'row'} {', '.join(safe(row, 80) for row in group)}"
         for file, group in found.items()
     )
     return f"{words} and {len(rows) - limit:,} more" if len(rows) > limit else words

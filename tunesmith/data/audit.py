@@ -58,7 +58,7 @@ def empty_findings(
                         "leave this file out and use `tunesmith predict` for it")]
     if len(rows) and not drop:
         found.append(Finding("error", "empty-label",
-            f"expected a label in every row, got an empty cell in {count(len(rows))} of {part}",
+            f"expected a label in every row, got an empty cell (or NaN) in {count(len(rows))} of {part}",
                              places(table, rows), "fill them, or say --empty drop to leave these rows out"))
     rows = np.flatnonzero(no_text_N)
     if len(rows) and not drop:
@@ -111,8 +111,8 @@ def _split_findings(parts: Mapping[str, Table], splits: Splits, twins: Sequence[
     if kept.exact or kept.near:
         found.append(Finding(
             "note", "duplicates",
-            f"{count(kept.exact)} repeat an earlier one exactly (case, punctuation and space aside), {kept.near:,} "
-            "nearly; wherever the split was made here they stay on one side",
+            f"equal to an earlier row: {kept.exact:,} exactly (case, punctuation and space aside), {kept.near:,} nearly; "
+            "wherever the split was made here they stay on one side",
         ))
     return found + [Finding("note", "split", note) for note in splits.notes]
 

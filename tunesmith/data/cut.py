@@ -31,6 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import shingles
+from .finding import count
 
 PARTS = ("train", "validation", "calibration", "test")
 TRAIN, VALIDATION, CALIBRATION, TEST = range(4)
@@ -133,7 +134,7 @@ def _rescue(part_G: np.ndarray, u_G: np.ndarray, class_M2: np.ndarray, notes: li
     alone_M = last_M[~here[class_M[last_M]]]
     part_G[group_M[alone_M]] = TRAIN
     if len(alone_M):
-        notes.append(f"{len(alone_M):,} rare classes had no training row by hash and were given one")
+        notes.append(f"{count(len(alone_M), 'rare class')} had no training row by hash: one was moved there")
 
 
 def _fill(

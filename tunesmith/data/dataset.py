@@ -139,7 +139,9 @@ def arrange(
     class_M2, _ = labels.memberships([row for table in tables.values() for row in labels.of_rows(table, targets, kind)])
     try:
         splits = split(tables, texts, class_M2, data, seed, stratify=kind != "number")
-    except DataError:
+    except DataError as error:
+        if error.code == "too-few-rows":
+            raise
         # A label column that is none (an id, numbers with commas) explains more than that its rows cannot be parted.
         refuse([*findings, *target_findings(tables["train"], targets, kind)])
         raise

@@ -270,6 +270,18 @@ def _constant(word: str) -> NoReturn:
     raise _Refused(word, word, "write null for an empty cell", "not-a-number")
 
 
+_COMPLAINTS = (
+    ("Expecting value", "a value", ""),
+    ("Expecting ',' delimiter", "a comma or the bracket that closes", ""),
+    ("Expecting ':' delimiter", "a colon", ""),
+    ("Expecting property name", "a key in double quotes", ""),
+    ("Illegal trailing comma", "a value or a key after the comma", "the bracket that closes"),
+    ("Unterminated string", "a closing quote for the text that opens here", "none"),
+    ("Invalid control character", "a text on one line", "a line end or a control character in it (write \\n)"),
+    ("Invalid \\u", "four hexadecimal digits after \\u", ""),
+    ("Invalid \\escape", "one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u", ""),
+)
+"""How Python's parser begins a complaint, what should stand there, and what stands there where the text does not show it."""
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_constant
 )
@@ -288,7 +300,7 @@ def _value(text: str, at: int, name: str) -> tuple[Any, int]:
     except RecursionError:
         _too_deep(text, at, name)
     except json.JSONDecodeError as error:
-        _fail(text, error.pos, name, "JSON", f"{_reason(error.msg)}: {_shown(text, error.pos)}")
+        _malformed(text, error, name)
     except _Refused as refused:
         where = _find_twin(text, at) if refused.code == "duplicate-key" else _find(text, at, refused.token)
         _fail(text, where, name, "JSON that keeps its values", refused.why, refused.fix, refused.code)
@@ -297,12 +309,14 @@ def _value(text: str, at: int, name: str) -> tuple[Any, int]:
     return value, end
 
 
-def _reason(message: str) -> str:
-    return message[0].lower() + message[1:]
+def _malformed(text: str, error: json.JSONDecodeError, name: str) -> NoReturn:
+    """The parser's complaint as what stands there and what should."""
+    wanted, got = next((found for start, *found in _COMPLAINTS if error.msg.startswith(start)), (f"JSON ({error.msg})", ""))
+    _fail(text, error.pos, name, wanted, got or _shown(text, error.pos))
 
 
 def _shown(text: str, at: int) -> str:
-    return repr(text[at : at + 20]) if at < len(text) else "the text ends"
+    return repr(text[at : at + 20]) if at < len(text) else "the end of the text"
 
 
 def _check_depth(text: str, at: int, end: int, name: str) -> None:

@@ -26,6 +26,8 @@ Kind = Literal["label", "labels", "number"]
 
 LARGEST = 1e30
 """Targets beyond this overflow the squares of float32."""
+MISSING = frozenset(("nan", "<na>", "#n/a", "nat"))
+"""Labels that are none, in lower case: pandas and spreadsheets write them for an empty cell. `none` and `NA` may be labels."""
 FEW = 12
 """At most so many different whole numbers look like classes rather than a quantity."""
 SEPARATORS = ("|", ";", ",")
@@ -37,10 +39,10 @@ def texts(table: Table, name: str) -> list[str | None]:
     """The cells of a label column as texts, one way of writing each value (5, 5.0 and '5' are one label); None where
     empty.
 
-    A cell of white space alone is empty.
+    A cell of white space alone is empty, and so is what programs write for a missing number (MISSING).
     """
     cells = [text for chunk in table.arrow(name).chunks for text in canonical_text(chunk).to_pylist()]
-    return [text if text is not None and text.strip() else None for text in cells]
+    return [text if text is not None and text.strip() and text.strip().lower() not in MISSING else None for text in cells]
 
 
 def tags(table: Table, name: str) -> list[list[str]]:
@@ -121,9 +123,14 @@ def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _number(cell: str | None) -> float | None:
     """None where empty, infinity where it is no number."""
-    if cell is None or not cell.strip():
+    if cell is None or not cell.strip() or cell.strip().lower() in MISSING:
         return None
     return float(cell) if _NUMBER.fullmatch(cell.strip()) else math.inf
+
+
+def looks_like_number(cell: str) -> bool:
+    """Whether a text is a number, or what people elsewhere write as one (`1.234,5`)."""
+    return bool(_NUMBER.fullmatch(cell.strip()) or _LOCALE.fullmatch(cell.strip()))
 
 
 def empty(table: Table, targets: Sequence[str], kind: Kind) -> np.ndarray:
@@ -191,7 +198,8 @@ def _rare(table: Table, labels: Sequence[Sequence[str]], counts: Counter[str]) -
     rows = [i for i, row in enumerate(labels) if any(counts[label] == 1 for label in row)]
     return [Finding(
         "warning", "single-row-class",
-        f"{count(len(single), 'label')} with one row each ({listing(single)}): it goes to train; no score speaks of them",
+        f"{count(len(single), 'label')} with one row {'each ' * (len(single) > 1)}({listing(single)}): "
+        f"{'they go' if len(single) > 1 else 'it goes'} to train, and no score speaks of {'them' if len(single) > 1 else 'it'}",
         places(table, rows), "add rows, or merge the label with another",
     )]
 

@@ -25,6 +25,8 @@ from .table import Table
 
 SURE = 0.98
 """Share of the possible gain over always guessing the commonest label that counts as knowing it."""
+RESTART = 0.5
+"""Share of the shorter file's ids that both files must have for them to be two counters that began at the same number."""
 FEWEST = 20
 """Rows below which nothing is said about columns and words."""
 SAMPLE = 5_000
@@ -84,7 +86,7 @@ def id_findings(train: Table, other: Table, part: str, used: Sequence[str]) -> l
     noted.
 
     An id column is named like one and (nearly) never repeats within a file. A shared id is taken for the same row
-    unless ids are numbered without large gaps, as counters are, and most shared ids stand beside different texts.
+    unless both files number their rows without large gaps, share most of the numbers, and mostly put them beside different texts.
     """
     found: list[Finding] = []
     for name in train.names:
@@ -95,7 +97,8 @@ def id_findings(train: Table, other: Table, part: str, used: Sequence[str]) -> l
         if not common or min(len(mine) / len(train), len(theirs) / len(other)) < SURE:
             continue
         shared = listing([repr(i) for i in common])
-        if _counter(mine) and _different(train, other, [(mine[i], theirs[i]) for i in common], used):
+        restarts = _counter(mine) and _counter(theirs) and len(common) >= RESTART * min(len(mine), len(theirs))
+        if restarts and _different(train, other, [(mine[i], theirs[i]) for i in common], used):
             found.append(Finding("note", "ids-restart",
                 f"column {name!r} counts rows and starts again in {part}: not taken for a leak"))
             continue

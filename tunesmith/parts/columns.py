@@ -100,7 +100,9 @@ def describe(column: ColumnProfile) -> str:
         return f"{column.distinct:,} different numbers from {column.low:g} to {column.high:g}"
     if column.kind in ("boolean", "category", "constant"):
         return f"{column.distinct:,} different values"
-    return f"texts of {column.mean_words:.0f} words on average"
+    known = {"id": "a different value in each row", "date": "dates", "path": "names of files"}
+    words = max(1, round(column.mean_words))
+    return known.get(column.kind) or f"texts of {words} word{'s' if words > 1 else ''} on average"
 
 
 def is_split(column: ColumnProfile) -> bool:
