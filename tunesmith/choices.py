@@ -182,10 +182,9 @@ def choose_dropout(train: Train, facts: Facts, strategy: Strategy) -> Choice[flo
 
 
 def choose_patience(train: Train, facts: Facts, strategy: Strategy) -> Choice[int | None]:
-    """Patience in validations."""
+    """None: the planned epochs are few, and the falling rate is part of the plan."""
     return Choice(
-        4,
-        "the rate falls to the planned end; stopping sooner than four validations without gain cuts the best part off",
+        None, "the rate falls to the planned end and the best part comes last; weights that are worse at the end are not kept anyway"
     )
 
 

@@ -6,7 +6,7 @@ Axes: N rows, B rows of a batch, T tokens.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -14,7 +14,6 @@ import numpy as np
 from .task import Batch, Draw, Example, Outputs, Task
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from .data.table import Table
@@ -44,7 +43,9 @@ class Encoded:
 
     arrays: Mapping[str, Ragged | np.ndarray]
     lengths_N: np.ndarray
-    """Tokens of each row (1 where a row has no tokens): what batches are bucketed by."""
+    """Tokens of each example (1 where it has no tokens): what batches are bucketed by."""
+    row_N: np.ndarray
+    """The row that each example is of: 0, 1, 2... unless long rows were cut into windows."""
 
     def __len__(self) -> int:
         return len(self.lengths_N)
@@ -55,23 +56,26 @@ class Encoded:
 
     def with_arrays(self, **arrays: Ragged | np.ndarray) -> Encoded:
         """The same rows with more (or replaced) arrays."""
-        return Encoded({**self.arrays, **arrays}, self.lengths_N)
+        return replace(self, arrays={**self.arrays, **arrays})
 
     def without(self, *names: str) -> Encoded:
         """The same rows without these arrays."""
-        return Encoded({k: v for k, v in self.arrays.items() if k not in names}, self.lengths_N)
+        return replace(self, arrays={k: v for k, v in self.arrays.items() if k not in names})
 
 
 def encode(task: Task, processor: Any, rows: Table, draws: Sequence[Draw] | None = None) -> Encoded:
     """All rows, encoded in chunks and packed."""
     pieces: dict[str, list[np.ndarray]] = {}
     sizes: dict[str, list[np.ndarray]] = {}
+    row_N: list[int] = []
     for start in range(0, len(rows), CHUNK):
         stop = min(start + CHUNK, len(rows))
         chunk = rows.rows(range(start, stop))
-        _pack(task.encode(chunk, processor, draws=draws and draws[start:stop]), pieces, sizes)
+        examples = task.encode(chunk, processor, draws=draws and draws[start:stop])
+        row_N += [start + example.pop("row", at) for at, example in enumerate(examples)]
+        _pack(examples, pieces, sizes)
     arrays = {name: _join(pieces[name], sizes[name]) for name in pieces}
-    return Encoded(arrays, _lengths(arrays, len(rows)))
+    return Encoded(arrays, _lengths(arrays, len(row_N)), np.array(row_N, np.int64))
 
 
 def order_by_length(lengths_N: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
@@ -109,13 +113,13 @@ def infer(
             if name not in found:
                 found[name] = np.empty((len(encoded), *value.shape[1:]), value.dtype)
             found[name][positions] = value
-    return found
+    return task.gather(found, encoded) if len(encoded) else found
 
 
 def infer_parts(
     task: Task, model: nn.Module, encoded: Encoded, *, pad: int, micro_tokens: int = MICRO_TOKENS, autocast: Any = None
 ) -> Iterator[tuple[np.ndarray, Outputs]]:
-    """The same in parts, as they are computed: (positions, outputs of those rows)."""
+    """The same in parts, as they are computed, example by example: (positions, outputs of those)."""
     import contextlib
 
     import torch
@@ -139,8 +143,18 @@ def pad_id(processor: Any) -> int:
     return 0 if found is None else int(found)
 
 
-def _to_numpy(value: torch.Tensor) -> np.ndarray:
-    array: np.ndarray = value.float().cpu().numpy()
+def objects(values: Sequence[Any]) -> np.ndarray:
+    """(N,) array of dtype object that holds these values as they are."""
+    found = np.empty(len(values), object)
+    for at, value in enumerate(values):
+        found[at] = value
+    return found
+
+
+def _to_numpy(value: Any) -> np.ndarray:
+    if isinstance(value, list):
+        return objects([one if isinstance(one, str) else _to_numpy(one) for one in value])
+    array: np.ndarray = (value.float() if value.is_floating_point() else value).cpu().numpy()
     return array
 
 

@@ -45,9 +45,8 @@ class Predictor:
                 fix=f"`tunesmith resume {run.path}` finishes it",
             )
         torch.set_num_threads(int(run.spec.train.threads))
-        model = load_model(run.model)
-        model.eval()
-        return cls(run, load_task(run), model, load_processor(run.model), int(run.spec.train.threads))
+        task = load_task(run)
+        return cls(run, task, load_model(run.model, task), load_processor(run.model), int(run.spec.train.threads))
 
     def predict(self, rows: str | Sequence[str] | Sequence[Mapping[str, Any]] | Table) -> list[dict[str, Any]]:
         """Answers in the order asked: for texts, for rows with the columns the run learned from, or for a table.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .data.audit import Finding
     from .data.profile import Profile
     from .data.table import Table
+    from .inference import Encoded
     from .models.source import Backbone
 
 Row = Mapping[str, Any]
@@ -35,11 +36,13 @@ Example = dict[str, Any]
 Batch = dict[str, "torch.Tensor"]
 """A collated batch: name -> tensor whose first axis is B."""
 Outputs = dict[str, np.ndarray]
-"""What the model said of N rows, before calibration: name -> array whose first axis is N, in the rows' order.
+"""What the model said of N rows, before calibration: name -> array whose first axis is N, in the rows' order; of dtype object where
+rows are of unlike shape (an array of tags, a text).
 
 Baselines add their own `temperature` (N, 1) and `threshold` where they have them; `score` takes these before the task's."""
 Truth = np.ndarray
-"""What the rows say, encoded for scoring: (N,) class ids (-1: a label unknown to training), (N, C) 0/1 flags or numbers."""
+"""What the rows say, encoded for scoring: (N,) class ids (-1: a label unknown to training), (N, C) 0/1 flags or numbers, or (N,)
+objects that JSON can hold (texts, lists of spans)."""
 Draw = np.random.Generator
 """Random numbers for augmenting one row, seeded by (seed, epoch, row id); None outside training."""
 
@@ -107,7 +110,11 @@ class Task(ABC):
 
     @abstractmethod
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
-        """Rows to examples, targets included where the row has them. Pure: the same rows give the same examples."""
+        """Rows to examples, targets included where the row has them. Pure: the same rows give the same examples.
+
+        A row too long for the model may give several examples (windows): then every example says under `row` which of `rows` it
+        is of, and `gather` puts the outputs together.
+        """
 
     @abstractmethod
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
@@ -129,14 +136,24 @@ class Task(ABC):
 
     @abstractmethod
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
-        """Raw outputs of a batch (logits, numbers), before calibration."""
+        """Raw outputs of a batch (logits, numbers), before calibration. A list of B tensors or texts where they are of unlike shape."""
+
+    def gather(self, outputs: Outputs, encoded: Encoded) -> Outputs:
+        """Outputs of the rows from those of their examples: the same, unless `encode` makes windows."""
+        return outputs
+
+    def condense(self, outputs: Outputs, truth: Truth) -> Outputs:
+        """Outputs of these very rows in the smallest form that `score` reads: made once before hundreds of resamples, say counts of
+        each row that scores are sums of. As they are, where scoring is quick."""
+        return outputs
 
     def solve(
         self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
     ) -> Solution | None:
         """The optimal linear head on frozen features at one L2 `strength`; None where the task has no linear head.
 
-        `weight_N`: weights of the rows; None: the task's own class weights, if it has any. `start`: a solution nearby.
+        `weight_N`: weights of the rows; None: the task's own class weights, if it has any. `start`: a solution nearby. Where the model
+        speaks of tokens (`PerToken`), features and truth are those of the tokens whose `tags` are 0 or more.
         """
         return None
 

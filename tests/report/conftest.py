@@ -39,6 +39,9 @@ class Labelled:
     targets: tuple[str, ...] = ("label",)
     directions = {"macro_f1": True, "accuracy": True, "brier": False, "log_loss": False}
 
+    def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
+        return outputs
+
     def score(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, float]:
         p = outputs["logits"] / self.temperature
         if self.flags:
@@ -67,6 +70,9 @@ class Numbered:
     targets: tuple[str, ...] = ("price",)
     inputs: tuple[str, ...] = ("text",)
     directions = {"r2": True, "rmse": False, "mae": False, "pearson": True}
+
+    def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
+        return outputs
 
     def score(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, float]:
         error = outputs["numbers"] - truth

@@ -57,6 +57,11 @@ class Candidate:
     """The rows' truth in this task's own encoding, where tasks number their labels differently; None: as all others
     have it."""
 
+    @classmethod
+    def of(cls, task: Task, outputs: Outputs, truth: Truth, own: Truth | None = None) -> Candidate:
+        """The candidate with its outputs condensed for these very rows."""
+        return cls(task, task.condense(outputs, truth), own)
+
     def take(self, index_N: np.ndarray) -> Candidate:
         """The same for these rows."""
         return Candidate(self.task, take(self.outputs, index_N), None if self.truth is None else self.truth[index_N])

@@ -13,6 +13,7 @@ from typing import Any, final
 
 import numpy as np
 
+from ..data import arrays
 from ..errors import RunError
 from ..predictor import load_task
 from ..run import Run
@@ -86,8 +87,8 @@ def judgement(run: Run, part: str = "test") -> Judgement:
         )
     table = pq.read_table(path, filters=[("part", "==", part)])
     raw = [name for name in table.column_names if name.startswith("raw:")]
-    outputs = {name.removeprefix("raw:"): np.array(table[name].to_pylist(), np.float32) for name in raw}
-    truth = _truth(np.array(table["truth"].to_pylist(), np.float64), outputs)
+    outputs = {name.removeprefix("raw:"): arrays.from_arrow(table[name], np.float32) for name in raw}
+    truth = _truth(arrays.from_arrow(table["truth"], np.float64), outputs)
     row_ids = np.array(table["row_id"].to_pylist(), np.uint64)
     answers = [json.loads(answer) for answer in table["answer"].to_pylist()]
     return Judgement(load_task(run), outputs, truth, row_ids, table["place"].to_pylist(), answers)
@@ -108,7 +109,7 @@ def changed_settings(run_a: Run, run_b: Run) -> dict[str, tuple[Any, Any]]:
 def _scores(a: Judgement, b: Judgement, names: list[str], run: Run) -> dict[str, Any]:
     """One resampling serves all scores."""
     same = a.truth.shape == b.truth.shape and np.array_equal(a.truth, b.truth)
-    ours, theirs = (Candidate(one.task, one.outputs, None if same else one.truth) for one in (b, a))
+    ours, theirs = (Candidate.of(one.task, one.outputs, one.truth, None if same else one.truth) for one in (b, a))
     settings = run.spec.evaluate
     draws = resample(
         {"b": ours, "a": theirs}, b.truth, resamples=settings.resamples, level=settings.confidence, seed=run.spec.train.seed

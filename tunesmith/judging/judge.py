@@ -78,7 +78,7 @@ def judge(
     if not len(test.truth):
         return _untested(task, parts, how)
     leaked_L = np.asarray([] if leaked is None else leaked, dtype=np.int64)
-    candidates = _candidates(task, test.outputs, baselines or {}, probe, how)
+    candidates = _candidates(task, test, baselines or {}, probe, how)
     draws = _resample(candidates, test, how)
     metric = how.metric or next(iter(draws.values[TUNED]))
     ladder = _ladder(draws, candidates, test, metric, task, how)
@@ -115,15 +115,15 @@ def _untested(task: Task, parts: Mapping[str, Judged], how: How) -> Report:
 def scores(task: Task, judged: Judged, how: How | None = None) -> Part:
     """Scores with intervals of one set of rows: what `tunesmith evaluate` shows."""
     how = how or How()
-    return _part(_resample({TUNED: Candidate(task, judged.outputs)}, judged, how), TUNED)
+    return _part(_resample({TUNED: Candidate.of(task, judged.outputs, judged.truth)}, judged, how), TUNED)
 
 
 def _candidates(
-    task: Task, tuned: Outputs, baselines: Mapping[str, Outputs], probe: Outputs | None, how: How
+    task: Task, test: Judged, baselines: Mapping[str, Outputs], probe: Outputs | None, how: How
 ) -> dict[str, Candidate]:
     others = dict(baselines) | ({PROBE: probe} if probe is not None else {})
-    return {TUNED: Candidate(task, tuned)} | {
-        name: Candidate(how.tasks.get(name, task), outputs) for name, outputs in others.items()
+    return {TUNED: Candidate.of(task, test.outputs, test.truth)} | {
+        name: Candidate.of(how.tasks.get(name, task), outputs, test.truth) for name, outputs in others.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""A backbone with one linear head on the text's vector.
+"""A backbone with one linear head on the text's vector, or on each token's.
 
 Axes: B rows of a batch, T tokens, D features, C outputs.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .prefix import Cut
 
 Batch = Mapping[str, torch.Tensor]
-CACHED = ("hidden_BTD", "pooled_BD")
+CACHED = ("hidden_BTD", "features_BTD", "pooled_BD")
 ATTENTION_DROPOUTS = ("attention_dropout", "attn_dropout_prob", "attention_probs_dropout_prob")
 """Numbers by which families whose attention is one fused call keep its dropout."""
 START = 0.02
@@ -96,9 +96,9 @@ def pool(hidden_BTD: torch.Tensor, mask_BT: torch.Tensor, how: str) -> torch.Ten
 
 @final
 class Pooled(nn.Module):
-    """Backbone, pooling, dropout, linear head: `model(batch)` -> logits_BC.
+    """Backbone, pooling, dropout, linear head: `model(batch)` -> logits_BC; without pooling (`tokens`) -> logits_BTC.
 
-    A batch with `pooled_BD` runs the head only; one with `hidden_BTD` runs the layers above `cut` (`prefix.cut`).
+    A batch with `pooled_BD` or `features_BTD` runs the head only; one with `hidden_BTD` runs the layers above `cut` (`prefix.cut`).
     """
 
     def __init__(self, backbone: Backbone, out: int, dropout: float = 0.1, seed: int = 0, pooling: str = "") -> None:
@@ -117,10 +117,18 @@ class Pooled(nn.Module):
         """Logits (B, C)."""
         return self.head(self.dropout(self.features(batch)))
 
+    @property
+    def per_token(self) -> bool:
+        """Whether the head answers each token, rather than the whole text."""
+        return self.pooling == "tokens"
+
     def features(self, batch: Batch) -> torch.Tensor:
-        """The texts' vectors before dropout and head: (B, D), float32."""
-        if "pooled_BD" in batch:
-            return batch["pooled_BD"].float()
+        """What the head reads, before dropout: the texts' vectors (B, D) or the tokens' (B, T, D), float32."""
+        for name in ("pooled_BD", "features_BTD"):
+            if name in batch:
+                return batch[name].float()
+        if self.per_token:
+            return self.hidden(batch)[:, -batch["attention_mask"].shape[1] :].float()  # virtual tokens in front have no answer
         return pool(self.hidden(batch), batch["attention_mask"], self.pooling)
 
     def hidden(self, batch: Batch) -> torch.Tensor:

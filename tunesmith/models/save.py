@@ -63,7 +63,7 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
     top = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("backbone.")}
     _write_tensors(folder / "head.safetensors", top)
     _write_json(folder / "head.json", _head(model, kind))
-    if source.pooling in {"mean", "cls", "last"}:
+    if model.pooling in {"mean", "cls", "last"}:
         _write_sentence_files(model, folder)
 
 
@@ -158,7 +158,7 @@ def _read_head(folder: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(values.get(key), kind):
             raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
-    if values["pooling"] not in {"mean", "cls", "last"} or values.get("adapter") not in {None, "peft", "bottlenecks"}:
+    if values["pooling"] not in {"mean", "cls", "last", "tokens"} or values.get("adapter") not in {None, "peft", "bottlenecks"}:
         raise _bad_file(
             path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}"
         )

@@ -15,23 +15,25 @@ from ..task import Batch, Example
 if TYPE_CHECKING:
     import torch
 
-RENAMED = {"hidden_TD": "hidden_BTD", "pooled_D": "pooled_BD"}
+RENAMED = {"hidden_TD": "hidden_BTD", "features_TD": "features_BTD", "pooled_D": "pooled_BD"}
+LONG = frozenset({"hidden_TD", "features_TD"})
 """What the activation cache keeps of a row, and what the model reads."""
 
 
 def collate(examples: Sequence[Example], pads: Mapping[str, int]) -> Batch:
     """One batch.
 
-    Arrays named in `pads` (T,) and `hidden_TD` (T, D) are padded on the right to the longest row; everything else is stacked.
+    Arrays named in `pads` (T,), `hidden_TD` and `features_TD` (T, D) are padded on the right to the longest row; all others are
+    stacked.
     `attention_mask` (B, T) is made from the lengths wherever something was padded. Whole numbers become int64, others float32,
     activations keep their type.
     """
     batch: Batch = {}
     for name in examples[0]:
         values = [example[name] for example in examples]
-        if name in pads or name == "hidden_TD":
+        if name in pads or name in LONG:
             padded, mask_BT = _pad(values, pads.get(name, 0))
-            batch[RENAMED.get(name, name)] = _tensor(padded, keep=name == "hidden_TD")
+            batch[RENAMED.get(name, name)] = _tensor(padded, keep=name in LONG)
             if "attention_mask" not in examples[0] and "attention_mask" not in batch:
                 batch["attention_mask"] = _tensor(mask_BT.astype(np.int64))
         else:

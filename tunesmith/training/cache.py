@@ -34,17 +34,24 @@ META = "meta.json"
 @final
 @dataclass(frozen=True)
 class Cut:
-    """Where the frozen part ends: `layer` None means after pooling (only the head learns)."""
+    """Where the frozen part ends: `layer` None means below the head (only the head learns)."""
 
     layer: int | None
     below: Callable[[dict[str, torch.Tensor]], torch.Tensor]
     frozen: tuple[str, ...]
     """Names of the parameters below the cut."""
+    per_token: bool = True
+    """Whether what is kept has a vector for each token, or one for each row."""
 
     @property
     def array(self) -> str:
         """Name of the cached array in an example."""
-        return "pooled_D" if self.layer is None else "hidden_TD"
+        return "hidden_TD" if self.layer is not None else "features_TD" if self.per_token else "pooled_D"
+
+    @property
+    def where(self) -> str:
+        """In words."""
+        return f"below layer {self.layer + 1}" if self.layer is not None else "below the head"
 
 
 def folder() -> Path:
@@ -55,7 +62,7 @@ def folder() -> Path:
 
 def bytes_needed(encoded: Encoded, cut: Cut, width: int) -> int:
     """Size of the file for these rows: float32."""
-    rows = len(encoded) if cut.layer is None else int(encoded.lengths_N.sum())
+    rows = int(encoded.lengths_N.sum()) if cut.per_token else len(encoded)
     return rows * width * 4
 
 
@@ -78,17 +85,20 @@ def attach(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: int
     if values is None:
         values = _compute(task, model, encoded, cut, place, pad, micro_tokens)
     os.utime(place)
+    return _with(encoded, cut, values)
+
+
+def _with(encoded: Encoded, cut: Cut, values: np.ndarray) -> Encoded:
     starts = np.concatenate([[0], np.cumsum(encoded.lengths_N)])
-    array = values if cut.layer is None else Ragged(values, starts)
-    return encoded.with_arrays(**{cut.array: array})
+    return encoded.with_arrays(**{cut.array: Ragged(values, starts) if cut.per_token else values})
 
 
-def compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: int, micro_tokens: int) -> np.ndarray:
-    """The activations at the cut, in memory, kept nowhere."""
+def compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: int, micro_tokens: int) -> Encoded:
+    """The rows with their activations at the cut, in memory, kept nowhere."""
     was_training = model.training
     model.eval()
     try:
-        return _fill(task, model, encoded, cut, None, pad, micro_tokens)
+        return _with(encoded, cut, _fill(task, model, encoded, cut, None, pad, micro_tokens))
     finally:
         model.train(was_training)
 
@@ -147,13 +157,13 @@ def _fill(
         with torch.inference_mode():
             found = cut.below(collate(task, encoded, positions, pad, device)).float().cpu().numpy()
         if values is None:
-            shape = (len(encoded) if cut.layer is None else int(starts[-1]), found.shape[-1])
+            shape = (int(starts[-1]) if cut.per_token else len(encoded), found.shape[-1])
             values = np.lib.format.open_memmap(path, "w+", np.float32, shape) if path else np.empty(shape, np.float32)
         for row, position in enumerate(positions):
-            if cut.layer is None:
-                values[position] = found[row]
-            else:
+            if cut.per_token:
                 values[starts[position] : starts[position + 1]] = found[row, : encoded.lengths_N[position]]
+            else:
+                values[position] = found[row]
     return values
 
 
@@ -172,13 +182,13 @@ def _open(place: Path) -> np.ndarray | None:
 
 def _key(model: nn.Module, encoded: Encoded, cut: Cut) -> str:
     digest = hashlib.blake2b(digest_size=20)
-    digest.update(f"1|{cut.layer}|{torch.__version__}|{torch.get_num_threads()}".encode())
+    digest.update(f"1|{cut.layer}|{cut.array}|{torch.__version__}|{torch.get_num_threads()}".encode())
     named = dict(model.named_parameters())
     for name in sorted(cut.frozen):
         digest.update(name.encode())
         digest.update(_bytes(named[name].detach().cpu().contiguous().numpy()))
     for name, array in sorted(encoded.arrays.items()):
-        if not name.startswith(("target", "row_weight", "hidden", "pooled")):
+        if not name.startswith(("target", "tags", "row_weight", "hidden", "features", "pooled")):
             digest.update(name.encode())
             for part in (array.values, array.starts) if isinstance(array, Ragged) else (array,):
                 digest.update(_bytes(part))

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 import torch
 
 from ..errors import DivergedError, listing
-from ..inference import collate
+from ..inference import Encoded, collate
 from ..task import Solution
 from . import batches, blend, device, optim, range_test, solve, soup
 from .events import Adjusted, Evaluated, Event, Finished, Saved, Started, Step
@@ -73,30 +73,21 @@ def train(state: State, folder: Path) -> Iterator[Event]:
 
 def _solve(state: State, work: Work, folder: Path) -> Iterator[Event]:
     """Solve the head on frozen features and score it."""
-    pooled, notes = with_cache(state, work, epochs=math.inf)
+    known, notes = with_cache(state, work, epochs=math.inf)
     yield from notes
-    train_ND, validation_ND = (_features(state, rows.encoded, work.pad) for rows in (pooled.train, pooled.validation))
+    train, validation = ((_with_features(state, rows.encoded, work.pad), rows.truth) for rows in (known.train, known.validation))
+    task = state.ready.task
     chosen = solve.choose(
-        state.ready.task,
-        solve.path(
-            state.ready.task,
-            train_ND,
-            work.train.truth,
-            state.ready.class_weights,
-            validation_ND,
-            work.validation.truth,
-            metric(state),
-        ),
-        metric(state),
+        task, solve.path(task, train, validation, state.ready.class_weights, metric(state)), metric(state)
     )
     if chosen is None:
-        yield Adjusted(state.total, "head not solved", "this task has no linear head; it starts at random")
+        yield Adjusted(state.total, "head not solved", "this task's head has no optimum to solve for; it starts at random")
         return
     best, start = chosen
     state.probe = best.solution
     _set_head(state, best.solution)
     yield Adjusted(state.total, "head solved", f"L2 strength {best.strength:g} is best on the validation rows")
-    yield from _evaluate(state, pooled, folder, 0.0)
+    yield from _evaluate(state, known, folder, 0.0)
     _set_head(state, start.solution)
     if start is not best and state.stage + 1 < len(state.stages):
         yield Adjusted(state.total, "tuning starts from smaller head weights", f"L2 strength {start.strength:g}")
@@ -106,15 +97,14 @@ def _set_head(state: State, solution: Solution) -> None:
     state.model.set_head(torch.from_numpy(solution.weight_CD), torch.from_numpy(solution.bias_C))
 
 
-def _features(state: State, encoded: Any, pad: int) -> np.ndarray:
-    """Pooled features (N, D), from the cache where it is on."""
+def _with_features(state: State, encoded: Encoded, pad: int) -> Encoded:
+    """The rows with what the head reads, from the cache where it is on."""
     from . import cache
 
-    if "pooled_D" in encoded.arrays:
-        found: np.ndarray = encoded.arrays["pooled_D"]
-        return found
     cut = frozen_cut(state, state.current)
     assert cut is not None and cut.layer is None
+    if cut.array in encoded.arrays:
+        return encoded
     return cache.compute(state.ready.task, state.model, encoded, cut, pad=pad, micro_tokens=state.micro_tokens)
 
 
@@ -282,7 +272,7 @@ def _diverged(state: State, work: Work, positions: np.ndarray, found: Gradient) 
     for index in found.bad or range(len(parts)):
         batch = collate(task, encoded, parts[index], work.pad, state.accelerator.device)
         bad += [int(parts[index][row]) for row in bad_rows(task, state.model, batch)]
-    rows = [train.place(p) for p in (bad or positions)]
+    rows = [train.place(int(encoded.row_N[p])) for p in (bad or positions)]
     what = "loss" if found.bad else "gradient"
     cause = "these rows alone give it" if bad else "no row alone gives it: the rate is too high, or a weight overflowed"
     return DivergedError(

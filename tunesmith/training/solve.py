@@ -14,10 +14,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..inference import Encoded, Ragged, infer
 from ..task import Outputs, Solution, Task, Truth
 
 STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """L2 strengths tried, strongest first: loss = mean + strength / 2 * |W|^2 over features of unit mean square."""
+
+TOKENS = 1 << 16
+"""Tokens whose features a head reads at a time."""
 
 
 @final
@@ -30,23 +34,26 @@ class Probe:
     value: float
 
 
+def solvable(task: Task) -> bool:
+    """Whether the task has a linear head with a known optimum."""
+    return type(task).solve is not Task.solve
+
+
 def path(
-    task: Task,
-    train_ND: np.ndarray,
-    truth: Truth,
-    weight_N: np.ndarray | None,
-    validation_ND: np.ndarray,
-    validation_truth: Truth,
-    metric: str,
+    task: Task, train: tuple[Encoded, Truth], validation: tuple[Encoded, Truth], weight_N: np.ndarray | None, metric: str
 ) -> Iterator[Probe]:
-    """Each strength's solution with its validation score. Stops when two in a row are worse than the best."""
+    """Each strength's solution with its validation score, from rows that have their features (`pooled_D` or `features_TD`).
+
+    Stops when two in a row are worse than the best.
+    """
     better = 1 if task.directions[metric] else -1
     best, worse, solution = -np.inf, 0, None
+    features_ND, truth = _units(*train)
     for strength in STRENGTHS:
-        solution = task.solve(train_ND, truth, weight_N, strength, solution)
+        solution = task.solve(features_ND, truth, weight_N, strength, solution)
         if solution is None:
             return
-        value = task.score(apply(task, solution, validation_ND), validation_truth)[metric]
+        value = task.score(apply(task, solution, validation[0]), validation[1])[metric]
         yield Probe(solution, strength, value)
         worse = 0 if better * value > best else worse + 1
         best = max(best, better * value)
@@ -67,23 +74,32 @@ def choose(task: Task, probes: Iterable[Probe], metric: str) -> tuple[Probe, Pro
     return tried[at], tried[max(0, at - 1)]
 
 
-def apply(task: Task, solution: Solution, features_ND: np.ndarray) -> Outputs:
-    """What the model with this head would say of rows with these features."""
-    with torch.inference_mode():
-        found = task.outputs(Head(solution), {"pooled_BD": torch.from_numpy(np.array(features_ND, np.float32))})
-    return {name: value.numpy() for name, value in found.items()}
+def apply(task: Task, solution: Solution, encoded: Encoded) -> Outputs:
+    """What the model with this head would say of rows that have their features."""
+    return infer(task, Head(solution), encoded.without("input_ids", "token_type_ids"), pad=0, micro_tokens=TOKENS)
+
+
+def _units(encoded: Encoded, truth: Truth) -> tuple[np.ndarray, Truth]:
+    """Features and truth of what the head answers: rows, or tokens with a tag."""
+    if "pooled_D" in encoded.arrays:
+        return encoded.arrays["pooled_D"], truth  # type: ignore[return-value]
+    features, tags = encoded.arrays["features_TD"], encoded.arrays["tags"]
+    assert isinstance(features, Ragged) and isinstance(tags, Ragged)
+    tagged = tags.values >= 0
+    return features.values[tagged], tags.values[tagged].astype(np.int64)
 
 
 @final
 class Head(nn.Module):
-    """A solved head alone: `head(batch)` reads `pooled_BD`."""
+    """A solved head alone: `head(batch)` reads `pooled_BD` or `features_BTD`."""
 
     def __init__(self, solution: Solution) -> None:
         super().__init__()
         self.weight_CD, self.bias_C = (
-            torch.from_numpy(np.asarray(a, np.float32)) for a in (solution.weight_CD, solution.bias_C)
+            nn.Parameter(torch.from_numpy(np.asarray(a, np.float32)), False) for a in (solution.weight_CD, solution.bias_C)
         )
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Logits or numbers (B, C) of features (B, D)."""
-        return nn.functional.linear(batch["pooled_BD"], self.weight_CD, self.bias_C)
+        """Logits or numbers (B, C) of features (B, D); (B, T, C) of (B, T, D)."""
+        features = batch["pooled_BD"] if "pooled_BD" in batch else batch["features_BTD"]
+        return nn.functional.linear(features, self.weight_CD, self.bias_C)

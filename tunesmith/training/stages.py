@@ -59,7 +59,7 @@ def frozen_cut(state: State, stage: Stage) -> cache.Cut | None:
     lowest = lowest_depth(state.outline, stage)
     frozen = tuple(name for name, depth in state.outline.depths.items() if depth < lowest)
     if lowest >= state.outline.layers + 2:
-        return cache.Cut(None, state.model.features, frozen)
+        return cache.Cut(None, state.model.features, frozen, state.model.per_token)
     if lowest < 2:
         return None
     found = cut_model(state.model, min(lowest - 1, state.outline.layers))
@@ -83,21 +83,20 @@ def with_cache(state: State, work: Work, epochs: float) -> tuple[Work, list[Adju
     if cut is None:
         return work, []
     need = cache.bytes_needed(work.train.encoded, cut, state.ready.source.hidden)
-    where = "after pooling" if cut.layer is None else f"below layer {cut.layer + 1}"
     if setting == "auto" and cut.layer is not None and epochs <= 1:
-        return work, [_note(state, "no activation cache", f"one epoch reads each activation {where} once")]
+        return work, [_note(state, "no activation cache", f"one epoch reads each activation {cut.where} once")]
     if not cache.fits(need):
         return work, [
             _note(
                 state,
                 "no activation cache",
-                f"it would take {need / 2**20:,.0f} MiB {where}: over the limit or half the free disk",
+                f"it would take {need / 2**20:,.0f} MiB {cut.where}: over the limit or half the free disk",
             )
         ]
     attach = lambda encoded: cache.attach(  # noqa: E731
         state.ready.task, state.model, encoded, cut, pad=work.pad, micro_tokens=state.micro_tokens
     )
-    why = f"activations {where} do not change: computed once ({need / 2**20:,.0f} MiB), dropout off below"
+    why = f"activations {cut.where} do not change: computed once ({need / 2**20:,.0f} MiB), dropout off below"
     return work.map(attach), [_note(state, "activation cache", why)]
 
 
@@ -116,6 +115,7 @@ def validate(state: State, work: Work) -> tuple[dict[str, float], float]:
         micro_tokens=state.micro_tokens,
         autocast=device.autocast(state.ready.plan.spec.train),
     )
+    outputs = task.condense(outputs, truth)
     metric, rng, drawn = state.ready.plan.spec.evaluate.metric, batches.seeded(0, len(truth)), []
     for _ in range(NOISE_DRAWS):
         rows = rng.integers(0, len(truth), len(truth))
@@ -147,9 +147,9 @@ def batches_from(state: State, work: Work, per_epoch: int, total: int) -> Iterat
 
 
 def _epoch_rows(state: State, work: Work, epoch: int) -> np.ndarray:
-    settings, truth = state.ready.plan.spec.train, work.train.truth
-    classes = truth if truth.ndim == 1 and np.issubdtype(truth.dtype, np.integer) else None
-    return batches.epoch_rows(classes, len(work.train.encoded), settings.balance, settings.seed, epoch)
+    settings, truth, encoded = state.ready.plan.spec.train, work.train.truth, work.train.encoded
+    classes = truth[encoded.row_N] if truth.ndim == 1 and np.issubdtype(truth.dtype, np.integer) else None
+    return batches.epoch_rows(classes, len(encoded), settings.balance, settings.seed, epoch)
 
 
 def gradient_of(state: State, work: Work, positions: np.ndarray) -> Gradient:

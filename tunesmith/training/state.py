@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, final
@@ -22,6 +22,7 @@ from ..models.source import load, processor
 from ..strategy import Outline, Stage
 from ..task import Solution
 from . import checkpoint, device, optim
+from .solve import solvable
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -99,7 +100,7 @@ class State:
         ready.strategy.shape(model, settings.seed)
         model.to(accelerator.device)
         shape = outline(model)
-        stages = tuple(ready.strategy.stages(shape))
+        stages = _possible(ready.strategy.stages(shape), solvable(ready.task))
         names = [n for n in shape.depths if n in shape.adapters or any(_learns(stage, n, shape) for stage in stages)]
         return cls(
             ready,
@@ -229,6 +230,13 @@ class State:
             self.enter_stage()
             if self.optimizer is not None:
                 optim.load_state_tensors(self.optimizer, tensors["optimizer"])
+
+
+def _possible(stages: Sequence[Stage], solve: bool) -> tuple[Stage, ...]:
+    """Where the head has no optimum to solve for, stages that would only solve it are left out, and others descend."""
+    if solve:
+        return tuple(stages)
+    return tuple(dataclasses.replace(stage, solve=False) for stage in stages if not stage.solve or stage.share)
 
 
 def _learns(stage: Stage, name: str, shape: Outline) -> bool:
