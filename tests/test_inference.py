@@ -1,0 +1,98 @@
+"""Rows to outputs: windows come back together, rows of unlike shape stay as they are, order does not matter."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from tunesmith.data import arrays
+from tunesmith.data.table import Table
+from tunesmith.inference import CHUNK, Encoded, encode, infer, objects
+
+WINDOW = 4
+
+
+class Windowed:
+    """Numbers in a row, read four at a time; the answer of a row is each number plus one, and how many there are as a word."""
+
+    def encode(self, rows: Any, processor: Any, *, draws: Any = None) -> list[dict[str, Any]]:
+        parts = []
+        for at, row in enumerate(rows):
+            numbers = json.loads(row["numbers"])
+            for start in range(0, max(len(numbers), 1), WINDOW):
+                parts.append({"row": at, "input_ids": np.array(numbers[start : start + WINDOW], np.int64)})
+        return parts
+
+    def collate(self, examples: Any, pad: int) -> dict[str, torch.Tensor]:
+        sizes = [len(e["input_ids"]) for e in examples]
+        padded = np.full((len(sizes), max(sizes)), pad)
+        for at, example in enumerate(examples):
+            padded[at, : sizes[at]] = example["input_ids"]
+        return {"input_ids": torch.from_numpy(padded), "sizes": torch.tensor(sizes)}
+
+    def outputs(self, model: nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, Any]:
+        rows = [ids[:size] + 1 for ids, size in zip(batch["input_ids"], batch["sizes"].tolist(), strict=True)]
+        return {"numbers": rows, "words": [str(len(row)) for row in rows]}
+
+    def gather(self, outputs: dict[str, np.ndarray], encoded: Encoded) -> dict[str, np.ndarray]:
+        of = [np.flatnonzero(encoded.row_N == row) for row in range(encoded.row_N.max() + 1)]
+        return {
+            "numbers": objects([np.concatenate(outputs["numbers"][at].tolist()) for at in of]),
+            "words": objects(["+".join(outputs["words"][at]) for at in of]),
+        }
+
+
+def answered(rows: list[list[int]], micro_tokens: int) -> dict[str, np.ndarray]:
+    table = Table.of([{"numbers": json.dumps(row)} for row in rows])
+    encoded = encode(Windowed(), None, table)  # type: ignore[arg-type]
+    return infer(Windowed(), nn.Linear(1, 1), encoded, pad=-1, micro_tokens=micro_tokens)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.lists(st.integers(0, 99), max_size=11), min_size=1, max_size=9), st.integers(1, 40))
+def test_windows_of_a_row_come_back_together_in_order(rows: list[list[int]], micro_tokens: int) -> None:
+    found = answered(rows, micro_tokens)
+    assert [value.tolist() for value in found["numbers"]] == [[n + 1 for n in row] for row in rows]
+    assert [sum(map(int, word.split("+"))) for word in found["words"]] == [len(row) for row in rows]
+
+
+def test_rows_are_counted_on_from_chunk_to_chunk() -> None:
+    rows = [[n % 7] * (n % 9) for n in range(CHUNK + 3)]
+    assert [len(value) for value in answered(rows, 512)["numbers"]] == [len(row) for row in rows]
+
+
+@given(st.lists(st.one_of(st.text(), st.lists(st.floats(-9, 9, width=32), max_size=4), st.lists(st.text(), max_size=3)), min_size=1))
+def test_rows_of_unlike_shape_survive_arrow_and_json(values: list[Any]) -> None:
+    kept = objects([np.array(v, np.float32) if isinstance(v, list) and all(isinstance(x, float) for x in v) else v for v in values])
+    column = arrays.to_arrow(kept, np.float32)
+    for back in (arrays.from_arrow(column, np.float32), [arrays.parsed(v) for v in json.loads(json.dumps(arrays.as_json(kept)))]):
+        assert len(back) == len(kept)
+        for a, b in zip(kept, back, strict=True):
+            assert np.array_equal(a, b) and type(a) is type(b)
+
+
+def test_rows_of_like_shape_are_lists_of_numbers() -> None:
+    values = np.arange(6, dtype=np.float64).reshape(3, 2)
+    column = arrays.to_arrow(values, np.float32)
+    assert column.type == pa.list_(pa.float32())
+    assert np.array_equal(arrays.from_arrow(column, np.float32), values)
+
+
+@pytest.mark.parametrize("there", ["other", [1.0, 2.5], [1.0], [[1.0, 2.0]]])
+def test_the_gate_sees_a_difference_in_rows_of_any_shape(there: Any) -> None:
+    from tunesmith.errors import ModelError
+    from tunesmith.finish import _same
+
+    run: Any = SimpleNamespace(model="model")
+    _same(run, "tags", np.array([1.0, 2.0]), np.array([1.0, 2.0]))
+    _same(run, "text", "a", "a")
+    with pytest.raises(ModelError, match="reload gate"):
+        _same(run, "tags", np.array([1.0, 2.0]), there if isinstance(there, str) else np.array(there))
