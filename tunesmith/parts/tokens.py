@@ -41,7 +41,7 @@ def as_text(value: Any) -> str:
 
 def limit(processor: Any) -> int:
     """Most tokens the model takes, special tokens included, as its tokenizer states it."""
-    stated = int(min(getattr(_tokenizer(processor), "model_max_length", UNLIMITED + 1) or UNLIMITED + 1, 10**9))
+    stated = int(min(getattr(tokenizer_of(processor), "model_max_length", UNLIMITED + 1) or UNLIMITED + 1, 10**9))
     return stated if stated <= UNLIMITED else FALLBACK_LIMIT
 
 
@@ -51,7 +51,7 @@ def encode(processor: Any, texts: Sequence[Any], pairs: Sequence[Any] | None = N
     Rows longer than `most` tokens lose their end (a pair: the end of its longer part). Special tokens come from the template
     alone: `[SEP]` or `<|im_start|>` in a user's text is tokenised as the characters that it is made of.
     """
-    tokenizer = _tokenizer(processor)
+    tokenizer = tokenizer_of(processor)
     encodings = _encodings(tokenizer, _inputs(tokenizer, texts, pairs), most)
     segments = pairs is not None and "token_type_ids" in getattr(tokenizer, "model_input_names", ())
     return [_example(tokenizer, encoding, segments) for encoding in encodings]
@@ -59,7 +59,7 @@ def encode(processor: Any, texts: Sequence[Any], pairs: Sequence[Any] | None = N
 
 def lengths(processor: Any, texts: Sequence[Any], pairs: Sequence[Any] | None = None) -> np.ndarray:
     """(N,) tokens of each row, uncut, special tokens included."""
-    tokenizer = _tokenizer(processor)
+    tokenizer = tokenizer_of(processor)
     counts: list[int] = []
     for start in range(0, len(texts), 2048):
         part = None if pairs is None else pairs[start : start + 2048]
@@ -113,7 +113,8 @@ def _asked_limit(asked: int, most: int) -> Choice[int]:
     return Choice(asked, "asked for")
 
 
-def _tokenizer(processor: Any) -> Any:
+def tokenizer_of(processor: Any) -> Any:
+    """The tokenizer itself, or the one that a processor holds."""
     return getattr(processor, "tokenizer", processor)
 
 
@@ -127,24 +128,32 @@ def _inputs(tokenizer: Any, texts: Sequence[Any], pairs: Sequence[Any] | None) -
 
 
 def _encodings(tokenizer: Any, inputs: list[Any], most: int | None) -> list[Any]:
+    backend = backend_of(tokenizer)
+    with truncating(tokenizer, backend, most):
+        try:
+            found = backend.encode_batch_fast(inputs)
+        except TypeError:  # a lone surrogate is no Unicode text; the library refuses it
+            found = backend.encode_batch_fast([_mended(item) for item in inputs])
+        for row in controlled(tokenizer, found, isinstance(inputs[0], tuple) if inputs else False):
+            found[row] = backend.encode(*_split(tokenizer, _mended(inputs[row])), is_pretokenized=True)
+    return list(found)
+
+
+def backend_of(tokenizer: Any) -> Any:
+    """The Rust tokenizer within. Raises ModelError where there is none."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise ModelError(
             type(tokenizer).__name__, expected="a tokenizer with a `tokenizer.json` (the Rust library)", got="a Python-only one",
             fix="convert it with `AutoTokenizer.from_pretrained(..., use_fast=True).save_pretrained(folder)`", code="slow-tokenizer",
         )
-    with _set(tokenizer, backend, most):
-        try:
-            found = backend.encode_batch_fast(inputs)
-        except TypeError:  # a lone surrogate is no Unicode text; the library refuses it
-            found = backend.encode_batch_fast([_mended(item) for item in inputs])
-        for row in _controlled(tokenizer, found, isinstance(inputs[0], tuple) if inputs else False):
-            found[row] = backend.encode(*_split(tokenizer, _mended(inputs[row])), is_pretokenized=True)
-    return list(found)
+    return backend
 
 
 @contextmanager
-def _set(tokenizer: Any, backend: Any, most: int | None) -> Iterator[None]:
+def truncating(
+    tokenizer: Any, backend: Any, most: int | None, stride: int = 0, strategy: str = "longest_first"
+) -> Iterator[None]:
     """Truncation for the time of one call. The settings live in the tokenizer, and would be saved with it."""
     with _settings:
         before = backend.truncation, backend.padding, backend.encode_special_tokens
@@ -153,7 +162,7 @@ def _set(tokenizer: Any, backend: Any, most: int | None) -> Iterator[None]:
         if most is None:
             backend.no_truncation()
         else:
-            backend.enable_truncation(most, strategy="longest_first", direction=tokenizer.truncation_side)
+            backend.enable_truncation(most, stride=stride, strategy=strategy, direction=tokenizer.truncation_side)
         try:
             yield
         finally:
@@ -163,7 +172,7 @@ def _set(tokenizer: Any, backend: Any, most: int | None) -> Iterator[None]:
                 backend.enable_padding(**padding)
 
 
-def _controlled(tokenizer: Any, encodings: Sequence[Any], paired: bool) -> list[int]:
+def controlled(tokenizer: Any, encodings: Sequence[Any], paired: bool) -> list[int]:
     """Rows that hold more control tokens than the template adds: some vocabularies list `</s>` as an ordinary piece."""
     unknown = tokenizer.unk_token_id
     control = np.array([i for i in tokenizer.all_special_ids if i != unknown], np.int64)
@@ -203,14 +212,14 @@ def _mended(item: Any) -> Any:
 
 
 def _example(tokenizer: Any, encoding: Any, segments: bool) -> Example:
-    ids = encoding.ids or [_anchor(tokenizer)]
+    ids = encoding.ids or [anchor(tokenizer)]
     example: Example = {"input_ids": np.array(ids, np.int32)}
     if segments:
         example["token_type_ids"] = np.array(encoding.type_ids or [0], np.uint8)
     return example
 
 
-def _anchor(tokenizer: Any) -> int:
+def anchor(tokenizer: Any) -> int:
     """One token for a row that has none (an empty text where the template adds nothing): a model needs something to read."""
     known = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id)
     return int(next((i for i in known if i is not None), 0))
