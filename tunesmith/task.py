@@ -83,7 +83,7 @@ class Task(ABC):
     """Names of the options that name target columns (needed to train and evaluate)."""
 
     target_kind: ClassVar[str] = ""
-    """`label` (one of C), `labels` (any of C) or `number`: which audits suit the target."""
+    """`label` (one of C), `labels` (any of C), `number`, or `other` (spans, texts): which audits suit the target."""
 
     # -- data ---------------------------------------------------------------------------------------------------------
 

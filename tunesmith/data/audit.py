@@ -97,7 +97,7 @@ def audit(
     if not splits.given and not options.group:
         found += leaks.ungrouped_findings(train, [*used, options.time])
     found += target_findings(rest, targets, kind)
-    if kind != "number" and not any(f.level == "error" for f in found):
+    if kind not in ("number", "other") and not any(f.level == "error" for f in found):
         found += _answer_findings(train, texts, answers["train"], targets, kind, splits)
     found += leaks.column_findings(train, inputs, targets, answers["train"])
     found += leaks.word_findings(texts, answers["train"])

@@ -21,8 +21,8 @@ from .finding import Finding, count, places
 from .shingles import fold
 from .table import Table
 
-Kind = Literal["label", "labels", "number"]
-"""One label of many, any number of labels, or numbers."""
+Kind = Literal["label", "labels", "number", "other"]
+"""One label of many, any number of labels, numbers, or something else (spans, texts), which the task itself looks at."""
 
 LARGEST = 1e30
 """Targets beyond this overflow the squares of float32."""
@@ -87,8 +87,8 @@ def flags(table: Table, names: Sequence[str]) -> list[list[str]]:
 
 
 def of_rows(table: Table, targets: Sequence[str], kind: Kind) -> list[list[str]]:
-    """The labels of every row; none for numbers. Several `label` columns give `name=label` each."""
-    if kind == "number":
+    """The labels of every row; none for numbers and others. Several `label` columns give `name=label` each."""
+    if kind in ("number", "other"):
         return [[] for _ in range(len(table))]
     if kind == "labels":
         return tags(table, targets[0]) if len(targets) == 1 else flags(table, targets)
@@ -134,8 +134,9 @@ def looks_like_number(cell: str) -> bool:
 
 
 def empty(table: Table, targets: Sequence[str], kind: Kind) -> np.ndarray:
-    """(N,) bool: rows without an answer. A multi-label cell that is empty means *no label* and is an answer."""
-    if kind == "labels" and len(targets) == 1:
+    """(N,) bool: rows without an answer. A multi-label cell that is empty means *no label* and is an answer; what an empty cell of
+    another kind means (no span in this text) only its task knows."""
+    if kind == "other" or (kind == "labels" and len(targets) == 1):
         return np.zeros(len(table), bool)
     missing_N = np.zeros(len(table), bool)
     for name in targets:
@@ -173,7 +174,7 @@ def twin_findings(table: Table, labels: Sequence[Sequence[str]], merge: Mapping[
 def class_findings(table: Table, labels: Sequence[Sequence[str]], kind: Kind) -> list[Finding]:
     """One class only, a class per row, classes with one row, imbalance."""
     counts = Counter(label for row in labels for label in row)
-    if kind == "number" or not len(table):
+    if kind in ("number", "other") or not len(table):
         return []
     if len(counts) < (2 if kind == "label" else 1):
         only = f"only {shorten(next(iter(counts)))!r}" if counts else "none"
