@@ -15,7 +15,7 @@ from ._rates import even
 class Full(Strategy):
     """The usual way: best where rows are many, forgetful where they are few."""
 
-    lr: ClassVar[float] = 1e-4
+    lr: ClassVar[float] = 2e-4
 
     def stages(self, outline: Outline) -> Sequence[Stage]:
         """One stage."""

@@ -16,7 +16,7 @@ from ._rates import decayed, even
 class ProbeThenTune(Strategy):
     """Linear probing, then fine-tuning (arXiv 2202.10054): a good head distorts the layers less."""
 
-    lr: ClassVar[float] = 1e-4
+    lr: ClassVar[float] = 2e-4
 
     decay: Factor = 0.9
     """Factor of the rate from a layer to the one below it; 1: the same for all."""
