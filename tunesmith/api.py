@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, final
 
-from .errors import DataError, RunError
+from .errors import RunError
 from .run import Run
 from .run import runs as _runs
 from .spec import Spec
@@ -22,8 +22,10 @@ from .training.events import Event, Finished, Started
 
 if TYPE_CHECKING:
     from .data.dataset import Dataset
+    from .data.labelled import Labelled
     from .planning import Ready
     from .predictor import Predictor
+    from .task import Task
     from .training.state import State
 
 
@@ -183,12 +185,22 @@ def check(spec: Spec) -> Checked:
 def fit_events(spec: Spec) -> Iterator[Event]:
     """Everything `fit` does, event by event; each is in the run's `events.jsonl` before it is handed out."""
     from .planning import prepare
-    from .training.state import State
 
     ready = prepare(spec)
+    state = _start(ready)
     run = Run.create(ready)
     with run.locked():
-        yield from _story(run, ready, State.start(ready))
+        yield from _story(run, ready, state)
+
+
+def _start(ready: Ready) -> State:
+    """The untrained state, once it is sure that its checkpoints will fit on the disk. Here torch is imported, not before."""
+    from .training.room import require
+    from .training.state import State
+
+    state = State.start(ready)
+    require(state, Path(ready.plan.spec.runs))
+    return state
 
 
 def resume(path: str | Path, on_event: Callable[[Event], None] | None = None) -> Result:
@@ -200,6 +212,7 @@ def resume_events(path: str | Path) -> Iterator[Event]:
     """Go on with a run. Raises RunError where its data or settings are no longer the same."""
     from .planning import prepare
     from .training.events import Adjusted
+    from .training.room import require
     from .training.state import State
 
     run = Run(path)
@@ -208,6 +221,7 @@ def resume_events(path: str | Path) -> Iterator[Event]:
         ready = prepare(run.spec)
         refuse_drift(run, ready)
         state, passed = State.resume(ready, run.checkpoints)
+        require(state, run.checkpoints)
         for folder in passed:
             yield _kept(
                 run,
@@ -243,18 +257,36 @@ def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
     from .judging.looks import look
 
     result = Result(path)
-    predictor, table = result.predictor, result.read(file)
-    task = predictor.task
-    table.require(task.columns([*task.inputs, *task.targets]))
-    if not len(table):
-        raise DataError(str(file), expected="rows", got="0 rows", fix="pass a labelled file", code="no-rows")
+    predictor, found = result.predictor, _labelled(result, file)
+    task, table = predictor.task, found.rows
     looks = look(result.path, f"evaluate {Path(file).name}")
     settings = result.run.spec.evaluate
     judged = Judged(table, predictor.outputs(table), task.truth(table))
     part = scores(
         task, judged, How(level=settings.confidence, resamples=settings.resamples, seed=result.run.spec.train.seed)
     )
-    return dict(part) | {"file": str(file), "looks": looks}
+    said = {"findings": [finding.as_json() for finding in found.findings], "ledger": found.ledger.as_json()}
+    return dict(part) | said | {"file": str(file), "looks": looks}
+
+
+def _labelled(result: Result, file: str | Path) -> Labelled:
+    """The rows of a labelled file, cleaned as the run's own were; labels that the run never learned are named."""
+    from .data.labelled import ready
+
+    task = result.predictor.task
+    return ready(
+        result.read(file),
+        result.run.spec.data,
+        inputs=task.columns(task.inputs),
+        targets=task.columns(task.targets),
+        kind=task.target_kind,
+        known=_known(task),
+    )
+
+
+def _known(task: Task) -> Sequence[str]:
+    """The labels that a task learned; none where it learned numbers."""
+    return next((v for name in ("vocabulary", "labels") if isinstance(v := getattr(task, name, ()), tuple) and v), ())
 
 
 def compare(path_a: str | Path, path_b: str | Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .choices import Forecast, decide, forecast, measure, seconds_of, settle_training
 from .data.dataset import Dataset, Sources, arrange, read_sources
-from .data.finding import refuse
+from .data.finding import Finding, refuse
 from .data.labels import texts, twins
 from .data.profile import Profile
 from .errors import DataError, SpecError, listing, nearest
@@ -23,6 +23,11 @@ from .registry import STRATEGIES, TASKS
 from .spec import Choice, Spec
 from .strategy import Strategy
 from .task import Claim, Task
+
+CUT_SHARE = 0.02
+"""Share of rows that lose their end from which it is told as a warning; `max_tokens: auto` cuts up to one in a hundred."""
+UNKNOWN_SHARE = 0.02
+"""Share of unknown tokens from which it is told: in a language that the model knows, one in a thousand is much."""
 
 
 @final
@@ -66,8 +71,10 @@ def prepare(spec: Spec) -> Ready:
     strategy_name = chosen["strategy"].value
     strategy_class = STRATEGIES.load(strategy_name)
     strategy = strategy_class.build(spec.strategy_options, strategy_name)
+    task = _beside_learnt_tokens(task, strategy, data, source, spec)
     chosen |= settle_training(spec, facts, strategy)
     chosen["evaluate.metric"] = _metric(spec, task)
+    data = data.with_findings([*_cut_findings(task, source), *_unknown_findings(facts.unknown, source)])
     if getattr(task, "tokens_kept", 0):
         chosen["options.max_tokens"] = Choice(task.tokens_kept, task.tokens_why)  # type: ignore[attr-defined]
     whole = spec.changed({path: choice.value for path, choice in chosen.items()})
@@ -179,6 +186,36 @@ def _fit_task(task: Task, data: Dataset, source: Source, spec: Spec) -> Task:
     """The task fitted on training rows only; what depends on the model's limits is settled here."""
     fitted = task.fit(data.train)
     return fitted.suit(data.train, processor(source), limit=source.max_length, balance=spec.train.balance)
+
+
+def _beside_learnt_tokens(task: Task, strategy: Strategy, data: Dataset, source: Source, spec: Spec) -> Task:
+    """The task with its texts cut to what is left of the model's positions when learnt tokens have taken theirs."""
+    taken = strategy.positions()
+    room = source.positions - taken
+    if not taken or not source.positions or getattr(task, "tokens_kept", 0) <= room or room < 1:
+        return task
+    shorter = task.suit(data.train, processor(source), limit=room, balance=spec.train.balance)
+    why = getattr(shorter, "tokens_why", "")
+    return shorter.settle(tokens_why=f"{why}; learnt tokens take {taken} of its {source.positions:,} positions")
+
+
+def _cut_findings(task: Task, source: Source) -> list[Finding]:
+    """A warning where texts lose their end: the model never sees it."""
+    share, kept = getattr(task, "cut_share", 0.0), getattr(task, "tokens_kept", 0)
+    if share < CUT_SHARE:
+        return []
+    most = "all training rows" if share == 1 else f"{share:.0%} of the training rows"
+    fix = "use a model that reads more" if kept >= source.max_length else f"say --set options.max_tokens={source.max_length}"
+    message = f"{most} are longer than the {kept:,} tokens that are read of each: their ends are not seen"
+    return [Finding("warning", "texts-cut", message, (), f"{fix}, or shorten the texts")]
+
+
+def _unknown_findings(share: float, source: Source) -> list[Finding]:
+    """A warning where the model cannot read what it is given."""
+    if share < UNKNOWN_SHARE:
+        return []
+    message = f"{share:.0%} of the tokens are unknown to {source.name}: it was made for another language or script"
+    return [Finding("warning", "unknown-tokens", message, (), "use a model of the texts' language, or a multilingual one: --model NAME")]
 
 
 def _weights(task: Task) -> np.ndarray | None:

@@ -21,9 +21,9 @@ from typing import IO, TYPE_CHECKING, Any, Self, final
 
 import yaml
 
+from .disk import append, write_bytes, write_json
 from .errors import RunError, nearest
 from .spec import Spec
-from .training.checkpoint import write_bytes, write_json
 from .training.events import Event
 
 if TYPE_CHECKING:
@@ -101,10 +101,9 @@ class Run:
             ) from None
 
     def record(self, event: Event) -> None:
-        """Append one event as one line."""
+        """Append one event as one line. Raises ResourceError when the disk is full."""
         line = json.dumps(event.as_json(), ensure_ascii=False, allow_nan=False)
-        with open(self.path / "events.jsonl", "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        append(self.path / "events.jsonl", f"{line}\n".encode())
 
     def events(self) -> list[dict[str, Any]]:
         """All events that still count: what a resumed run did again replaces the first try."""

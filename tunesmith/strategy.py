@@ -65,6 +65,10 @@ class Strategy(ABC):
     def shape(self, model: nn.Module, seed: int) -> None:  # noqa: B027  most strategies change no structure
         """Change the model's structure in place (adapters, prompts). The same seed gives the same weights."""
 
+    def positions(self) -> int:
+        """Positions of the model that learnt tokens take from the text."""
+        return 0
+
     @abstractmethod
     def stages(self, outline: Outline) -> Sequence[Stage]:
         """The stages, in order."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from ._show import LEVELS, console, jsonable, numbers, safe
@@ -45,6 +46,13 @@ def show_ledger(ledger: Any) -> None:
         count = f" {entry.count:,}" if entry.count else ""
         where = f" ({numbers(entry.rows)})" if entry.rows and entry.action in LISTED else ""
         out.print(f"ledger: {safe(entry.action)}{count}: {safe(entry.why)}{where}", soft_wrap=True)
+
+
+def show_said(found: Mapping[str, Any]) -> None:
+    """Findings and ledger of a result, where there is anything to say."""
+    if found.get("findings"):
+        show_findings([SimpleNamespace(**finding) for finding in found["findings"]])
+    show_ledger(SimpleNamespace(entries=[SimpleNamespace(**entry) for entry in found.get("ledger", ())]))
 
 
 def _sorted(findings: Sequence[Any]) -> list[Any]:

@@ -44,6 +44,10 @@ def _end(error: BaseException, name: str, as_json: bool) -> int:
         return _fail(str(error), error.code, error.exit_code, as_json, error.as_dict())
     if isinstance(error, KeyboardInterrupt):
         return _fail("interrupted", "interrupted", INTERRUPTED, as_json)
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("tunesmith"):
+        place = f"the Python package {error.name.partition('.')[0]!r}"
+        fix = "install Tunesmith again: pip install --force-reinstall tunesmith"
+        return _fail(f"{place}: expected it to be installed, got nothing; {fix}", "missing-package", 2, as_json)
     if isinstance(error, MemoryError):
         return _fail(
             "memory: expected enough, got none left; use less data or a smaller model", "out-of-memory", 5, as_json

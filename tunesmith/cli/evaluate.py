@@ -19,6 +19,7 @@ File = Annotated[
 def command(run: RunPath, file: File, *, json: Json = False) -> int:
     """Evaluate."""
     from .. import api
+    from ._findings import show_said
     from ._result import show_scores
     from ._show import print_json
 
@@ -26,5 +27,6 @@ def command(run: RunPath, file: File, *, json: Json = False) -> int:
     if json:
         print_json(found)
     else:
+        show_said(found)
         show_scores(found["scores"], title=f"scores on {file}")
     return 0

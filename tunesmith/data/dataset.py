@@ -138,7 +138,7 @@ def arrange(
     texts = [text for table in tables.values() for text in texts_of(table, inputs)]
     class_M2, _ = labels.memberships([row for table in tables.values() for row in labels.of_rows(table, targets, kind)])
     try:
-        splits = split(tables, texts, class_M2, data, seed, stratify=kind != "number")
+        splits = split(tables, texts, class_M2, data, seed, stratify=kind not in ("number", "other"))
     except DataError as error:
         if error.code == "too-few-rows":
             raise
@@ -167,20 +167,18 @@ def _clean(
     """The tables without rows that cannot be used, labels merged if asked, numbers as numbers."""
     tables, findings = dict(sources.tables), list[Finding]()
     for part, table in tables.items():
-        tables[part], found = _filled(table, part, data.empty == "drop", inputs, targets, kind, sources.ledger)
+        tables[part], found = cleaned(table, part, data.empty == "drop", inputs, targets, kind, sources.ledger)
         findings += found
-    if not len(tables["train"]):
-        refuse(findings)
-        raise DataError(sources.name, expected="rows with a text and a label", got="none", fix="check the columns",
-            code="no-rows")
+    refuse_none(tables["train"], findings, sources.name)
     if kind == "number":
-        return {part: _numeric(table, targets, sources.ledger) for part, table in tables.items()}, findings
+        return tables, findings
     return _merged(tables, targets, kind, data.merge_labels, sources.ledger, findings), findings
 
 
-def _filled(
+def cleaned(
     table: Table, part: str, drop: bool, inputs: Sequence[str], targets: Sequence[str], kind: Kind, ledger: Ledger
 ) -> tuple[Table, list[Finding]]:
+    """A table without the rows that cannot be used (those without text: where dropping was asked for), numbers as numbers."""
     no_label_N = labels.empty(table, targets, kind)
     blank_N = sum((_blank(table, name).astype(int) for name in inputs), np.zeros(len(table), int))
     no_text_N = np.asarray(blank_N == len(inputs))
@@ -190,7 +188,15 @@ def _filled(
         for why, out in (("empty label", no_label_N), ("empty text", no_text_N & ~no_label_N)):
             if out.any():
                 ledger.add("dropped", f"{why}, in {part}", [table.place(int(i)) for i in np.flatnonzero(out)])
-    return table.take(~out_N) if out_N.any() else table, found
+    table = table.take(~out_N) if out_N.any() else table
+    return _numeric(table, targets, ledger) if kind == "number" else table, found
+
+
+def refuse_none(table: Table, findings: Sequence[Finding], name: str) -> None:
+    """Raises DataError where cleaning left no row."""
+    if not len(table):
+        refuse(findings)
+        raise DataError(name, expected="rows with a text and a label", got="none", fix="check the columns", code="no-rows")
 
 
 def _blank(table: Table, name: str) -> np.ndarray:
@@ -220,7 +226,7 @@ def _merged(
             changed = [i for i, row in enumerate(cells[part]) if any(label in change for label in row)]
             if changed and merge:
                 ledger.add("merged", f"labels of column {name!r}: {_pairs(change)}", [table.place(i) for i in changed])
-                tables[part] = table.with_column(name, _rewritten(table, name, cells[part], change, kind))
+                tables[part] = table.with_column(name, rewritten(table, name, cells[part], change, kind))
             elif changed:
                 findings += labels.twin_findings(table, cells[part], change)
     return tables
@@ -230,7 +236,7 @@ def _pairs(change: Mapping[str, str]) -> str:
     return listing([f"{old!r} to {new!r}" for old, new in change.items()], 20)
 
 
-def _rewritten(
+def rewritten(
     table: Table, name: str, rows: Sequence[Sequence[str]], change: Mapping[str, str], kind: Kind
 ) -> list[Any]:
     """The cells of a label column with labels replaced, in the form that they had."""

@@ -18,8 +18,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse import csgraph
 
 from . import shingles
 
@@ -172,6 +170,8 @@ def _blocks(pairs_E2: np.ndarray, length_U: np.ndarray) -> Iterator[np.ndarray]:
 
 def _verify(pairs_E2: np.ndarray, words: Sequence[str]) -> np.ndarray:
     """(E,) true Jaccard similarities."""
+    from scipy import sparse
+
     used, row_E2 = np.unique(pairs_E2, return_inverse=True)
     row_E2 = row_E2.reshape(-1, 2)
     found = shingles.pieces([words[i] for i in used])
@@ -186,6 +186,9 @@ def _verify(pairs_E2: np.ndarray, words: Sequence[str]) -> np.ndarray:
 
 
 def _components(edges_E2: np.ndarray, n: int) -> np.ndarray:
+    from scipy import sparse
+    from scipy.sparse import csgraph
+
     graph = sparse.coo_matrix((np.ones(len(edges_E2), bool), (edges_E2[:, 0], edges_E2[:, 1])), shape=(n, n))
     return np.asarray(csgraph.connected_components(graph, directed=False)[1])
 

@@ -42,9 +42,8 @@ def _no_target(profile: Profile, place: str, text: str, rest: list[ColumnProfile
         return _error(place, wanted, "no other column", "add one: its cells say what the model is to answer", "no-target")
     constant = [column for column in rest if column.kind == "constant"]
     if constant:
-        column = constant[-1]
-        value = shorten(column.examples[0]) if column.examples else "nothing"
-        got = f"column {column.name!r} with only {value!r} in all {count(profile.rows)}" if column.examples else f"column {column.name!r} empty"
+        name, examples = constant[-1].name, constant[-1].examples
+        got = f"column {name!r} with only {shorten(examples[0])!r} in all {count(profile.rows)}" if examples else f"an empty column {name!r}"
         return _error(place, "a label that differs between rows", got, "there is nothing to tell apart: check the column", "one-class")
     return _error(place, wanted, _described(profile), "name it: --label COLUMN", "no-target")
 

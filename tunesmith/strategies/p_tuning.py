@@ -40,6 +40,10 @@ class PTuning(Strategy):
         adapters.wrap(model, config, seed)
         adapters.check_virtual(model, "p-tuning")
 
+    def positions(self) -> int:
+        """The learnt tokens stand before the text."""
+        return self.tokens
+
     def stages(self, outline: Outline) -> Sequence[Stage]:
         """One stage."""
         return (Stage("prompt", adapted(outline)),)

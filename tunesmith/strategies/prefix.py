@@ -36,6 +36,10 @@ class Prefix(Strategy):
         adapters.wrap(model, config, seed)
         adapters.check_virtual(model, "prefix")
 
+    def positions(self) -> int:
+        """The learnt tokens stand before the text."""
+        return self.tokens
+
     def stages(self, outline: Outline) -> Sequence[Stage]:
         """One stage."""
         return (Stage("prefix", adapted(outline)),)

@@ -42,6 +42,10 @@ class Prompt(Strategy):
         adapters.wrap(model, config, seed)
         adapters.check_virtual(model, "prompt")
 
+    def positions(self) -> int:
+        """The learnt tokens stand before the text."""
+        return self.tokens
+
     def stages(self, outline: Outline) -> Sequence[Stage]:
         """One stage."""
         return (Stage("prompt", adapted(outline)),)

@@ -9,7 +9,6 @@ Tensors are safetensors, the rest is JSON: nothing that can run code.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -22,7 +21,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from ..errors import ModelError, ResourceError
+from ..disk import cannot_write, sync_folder, write_bytes, write_json, write_synced
+from ..errors import ModelError
+
+__all__ = ["is_whole", "newest_whole", "read", "read_values", "steps_saved", "write", "write_bytes", "write_json"]
 
 MANIFEST = "manifest.json"
 Tensors = Mapping[str, torch.Tensor]
@@ -36,13 +38,13 @@ def write(folder: Path, tensors: Mapping[str, Tensors], values: Mapping[str, Any
         beside.mkdir(parents=True)
         contents = {f"{stem}.safetensors": _serialise(part) for stem, part in tensors.items()}
         contents["state.json"] = json.dumps(values, indent=1).encode()
-        entries = {name: _write_synced(beside / name, content) for name, content in contents.items()}
-        _write_synced(beside / MANIFEST, json.dumps(entries, indent=1).encode())
-        _sync_folder(beside)
+        entries = {name: write_synced(beside / name, content) for name, content in contents.items()}
+        write_synced(beside / MANIFEST, json.dumps(entries, indent=1).encode())
+        sync_folder(beside)
         _swap(beside, folder)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
-        raise _disk_error(error, folder, tensors) from None
+        raise cannot_write(error, folder, _bytes(tensors)) from None
     return folder
 
 
@@ -85,57 +87,36 @@ def newest_whole(folders: list[Path]) -> tuple[Path | None, list[Path]]:
     return None, passed
 
 
+def recover(parent: Path) -> None:
+    """Put back checkpoints that were moved off for newer ones of the same name which never came."""
+    for old in parent.glob(".*.old"):
+        folder = old.with_name(old.name[1:].removesuffix(".old"))
+        if old.is_dir() and not folder.exists():
+            os.rename(old, folder)
+
+
 def steps_saved(parent: Path, prefix: str) -> list[Path]:
     """Checkpoints `prefix-000123` of this folder, oldest first."""
     return sorted(p for p in parent.glob(f"{prefix}-*") if p.is_dir() and not p.is_symlink())
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Replace a JSON file at once: whoever reads it sees the old or the new content, never half of it."""
-    write_bytes(path, (json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file at once. Raises ResourceError when the disk is full."""
-    beside = path.with_name(f".{path.name}.tmp")
-    try:
-        _write_synced(beside, content)
-        os.replace(beside, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise _disk_error(error, path, {}) from None
 
 
 def _serialise(tensors: Tensors) -> bytes:
     return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
-def _write_synced(path: Path, content: bytes) -> dict[str, Any]:
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _swap(beside: Path, folder: Path) -> None:
-    """Rename into place. An older folder of the same name is moved off first; between the two renames `folder` is absent,
-    which reads as 'not saved yet', never as half a checkpoint."""
+    """Rename into place. An older folder of the same name is moved off first; between the two renames `folder` is absent:
+    `recover` puts the older one back."""
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         os.rename(folder, old)
-    os.rename(beside, folder)
-    _sync_folder(folder.parent)
+    try:
+        os.rename(beside, folder)
+    except OSError:
+        recover(folder.parent)
+        raise
+    sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -180,15 +161,5 @@ def _damaged(folder: Path, got: str) -> ModelError:
     )
 
 
-def _disk_error(error: OSError, path: Path, tensors: Mapping[str, Tensors]) -> ResourceError:
-    need = sum(t.numel() * t.element_size() for part in tensors.values() for t in part.values())
-    parent = next((p for p in path.parents if p.exists()), Path("/"))
-    free = shutil.disk_usage(parent).free
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return ResourceError(
-        f"saving {path}",
-        expected=f"{need / 2**20:.0f} MiB that can be written",
-        got=f"{'a full disk' if full else error.strerror} ({free / 2**20:.0f} MiB free)",
-        code="disk-full" if full else "cannot-write",
-        fix="free space and run `tunesmith resume`; earlier checkpoints are intact",
-    )
+def _bytes(tensors: Mapping[str, Tensors]) -> int:
+    return sum(t.numel() * t.element_size() for part in tensors.values() for t in part.values())

@@ -121,6 +121,7 @@ class State:
         Raises ModelError where checkpoints exist but none is whole.
         """
         state = cls.start(ready)
+        checkpoint.recover(folder)
         saved = checkpoint.steps_saved(folder, "last")
         found, passed = checkpoint.newest_whole(saved)
         if found is None and passed:

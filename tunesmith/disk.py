@@ -1,0 +1,102 @@
+"""Files that are whole or not there, and what to say when they cannot be written.
+
+A file is written beside its place, synced, and renamed: whoever reads it sees the old or the new content, never half of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from .errors import ResourceError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Replace a JSON file at once. Raises ResourceError when the disk is full."""
+    write_bytes(path, (json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file at once. Raises ResourceError when the disk is full."""
+    beside = path.with_name(f".{path.name}.tmp")
+    try:
+        write_synced(beside, content)
+        os.replace(beside, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise cannot_write(error, path, len(content)) from None
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to a file's end, or leave it as it was. Raises ResourceError when the disk is full."""
+    with open(path, "ab", buffering=0) as file:
+        before = os.fstat(file.fileno()).st_size
+        try:
+            rest = memoryview(content)
+            while len(rest):
+                rest = rest[file.write(rest) :]
+        except OSError as error:
+            file.truncate(before)
+            raise cannot_write(error, path, len(content)) from None
+
+
+def write_synced(path: Path, content: bytes) -> dict[str, Any]:
+    """Write a file down to the disk; its size in bytes and sha256."""
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def require_room(folder: Path, need: int, what: str) -> None:
+    """Raises ResourceError where the disk of a folder (which need not exist yet) has fewer free bytes than `need`."""
+    free = free_bytes(folder)
+    if free < need:
+        raise ResourceError(
+            str(folder), expected=f"{size(need)} of free disk for {what}", got=f"{size(free)}",
+            fix="free some space, or name a folder on another disk: --set runs=FOLDER", code="disk-full",
+        )  # fmt: skip
+
+
+def free_bytes(path: Path) -> int:
+    """Free bytes of the disk that a path is or would be on."""
+    place = path.absolute()
+    return shutil.disk_usage(next((p for p in (place, *place.parents) if p.exists()), Path("/"))).free
+
+
+def cannot_write(error: OSError, path: Path, need: int) -> ResourceError:
+    """The error for a file or folder that could not be written: its path, what it needed and what is free, in bytes."""
+    full = error.errno in FULL
+    return ResourceError(
+        f"saving {path}",
+        expected=f"{size(need)} that can be written",
+        got=f"{'a full disk' if full else error.strerror} ({size(free_bytes(path))} free)",
+        code="disk-full" if full else "cannot-write",
+        fix="free space and run `tunesmith resume`; earlier checkpoints are intact",
+    )
+
+
+def size(count: int) -> str:
+    """Bytes in words: `3.4 MiB`."""
+    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= factor:
+            return f"{count / factor:,.1f} {unit}"
+    return f"{count} B"
