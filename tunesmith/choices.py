@@ -9,6 +9,7 @@ import math
 import os
 import re
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -44,6 +45,8 @@ class Facts:
     cores: int
     flops: float
     """Measured rate of a plain float32 matrix product, per second."""
+    unknown: float = 0.0
+    """Share of tokens that the model's vocabulary does not have."""
 
 
 @final
@@ -61,7 +64,8 @@ class Forecast:
 def measure(spec: Spec, task: Task, source: Source, data: Dataset) -> Facts:
     """Row lengths from a sample, and what this machine is."""
     rows = data.train.rows(range(min(SAMPLE, len(data.train))))
-    examples = task.encode(rows, processor(source))
+    reader = processor(source)
+    examples = task.encode(rows, reader)
     tokens = float(np.mean([len(e["input_ids"]) if "input_ids" in e else 1 for e in examples]))
     cuda = _cuda() if spec.train.device != "cpu" else False
     if spec.train.device == "cuda" and not cuda:
@@ -69,7 +73,14 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset) -> Facts:
             "train.device", expected="a CUDA device", got="none", fix="leave --set train.device out", code="no-cuda"
         )
     cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
-    return Facts(len(data.train), tokens, source, cuda, cores or 1, matrix_rate())
+    return Facts(len(data.train), tokens, source, cuda, cores or 1, matrix_rate(), _unknown(examples, reader))
+
+
+def _unknown(examples: Sequence[Mapping[str, Any]], reader: Any) -> float:
+    """Share of tokens that stand for `unknown`: of a language that the model was never shown, most do."""
+    ids = [np.asarray(example["input_ids"]) for example in examples if "input_ids" in example]
+    missing = getattr(reader, "unk_token_id", None)
+    return float(np.mean(np.concatenate(ids) == missing)) if ids and missing is not None else 0.0
 
 
 def matrix_rate(size: int = 768, seconds: float = 0.15) -> float:

@@ -1,0 +1,47 @@
+"""What the plan says before anything runs."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tunesmith import api, choices
+from tunesmith.strategies.full import Full
+from tunesmith.strategies.lora import Lora
+
+THINGS = {"latin": "film book meal room service".split(), "foreign": "電影 書 飯 房間 服務".split()}
+
+
+def plan(words: str, model: Path, folder: Path) -> Any:
+    path = folder / "rows.csv"
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        pairs = [(a, b, c) for a in THINGS[words] for b in THINGS[words] for c in ("good", "bad")]
+        rows = [(f"the {a} was {c} and the {b}", c) for a, b, c in pairs]
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return api.plan(api.make_spec(str(path), model=str(model), runs=str(folder / "runs"), **{"data.near_duplicates": 0.0}))
+
+
+def test_a_model_of_another_script_is_told(tiny_bert: Path, tmp_path: Path) -> None:
+    found = {words: plan(words, tiny_bert, tmp_path).data.findings for words in THINGS}
+    told = [one for one in found["foreign"] if one.code == "unknown-tokens"]
+    assert len(told) == 1 and "unknown to" in told[0].message and "--model" in told[0].fix
+    assert not [one for one in found["latin"] if one.code == "unknown-tokens"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "weights", "low", "high"),
+    [
+        (Full(), 22.7e6, 2e-4, 2e-4),
+        (Full(), 110e6, 2e-5, 6e-5),
+        (Full(), 355e6, 1e-5, 3e-5),
+        (Lora(), 125e6, 5e-4, 1e-3),
+        (Lora(), 7e9, 5e-5, 2e-4),
+    ],
+)
+def test_the_rate_falls_with_size_to_what_is_published(strategy: Any, weights: float, low: float, high: float) -> None:
+    facts: Any = SimpleNamespace(source=SimpleNamespace(parameters=int(weights)))
+    assert low <= choices.choose_lr(None, facts, strategy).value <= high  # type: ignore[arg-type]
