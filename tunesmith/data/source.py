@@ -11,14 +11,17 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..errors import DataError, listing
+from . import tagged
 from .table import Part
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".psv", ".txt", ".dat")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 ARROW_SUFFIXES = (".arrow", ".feather", ".ipc", ".arrows")
-READABLE = (*TEXT_SUFFIXES, *JSON_SUFFIXES, ".parquet", *ARROW_SUFFIXES, ".xlsx", ".xlsm")
+READABLE = (*TEXT_SUFFIXES, *JSON_SUFFIXES, *tagged.SUFFIXES, ".parquet", *ARROW_SUFFIXES, ".xlsx", ".xlsm")
 """Endings of files with rows, each also with .gz after it."""
-WHAT_IS_READ = "CSV, TSV, JSON, JSONL, Parquet, Arrow or Excel (.xlsx), plain, .gz or .zip"
+WHAT_IS_READ = "CSV, TSV, JSON, JSONL, CoNLL, Parquet, Arrow or Excel (.xlsx), plain, .gz or .zip"
+TAGGED_BYTES = 1 << 15
+"""Bytes by which tagged tokens are told."""
 
 CODE_SUFFIXES = (
     ".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth", ".ckpt", ".bin", ".npy", ".npz", ".mdl", ".rds", ".rdata",
@@ -74,6 +77,8 @@ class Loaded:
     notes: tuple[str, ...] = ()
     skipped: tuple[Skip, ...] = ()
     parts: tuple[Part, ...] = field(default=())
+    folder: str = ""
+    """Where paths in its cells start."""
 
 
 def locate(path: str) -> Path:
@@ -134,7 +139,7 @@ def refuse_code(name: str, path: str) -> None:
 
 
 def kind_of(source: Source) -> str:
-    """`delimited`, `json`, `parquet`, `arrow`, `excel`, `zip` or `gzip`: by the first bytes, checked against the name.
+    """`delimited`, `conll`, `json`, `parquet`, `arrow`, `excel`, `zip` or `gzip`: by the first bytes, checked against the name.
 
     Raises DataError for empty files, for formats that are not read, and where name and content contradict each other.
     """
@@ -183,9 +188,19 @@ def _text_kind(source: Source, head: bytes) -> str:
         )
     if source.suffix in JSON_SUFFIXES:
         return "json"
+    if tagged.named(source.name) or (source.suffix not in (".csv", ".psv") and _is_tagged(source)):
+        return "conll"
     if source.suffix in TEXT_SUFFIXES:
         return "delimited"
     return "json" if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else "delimited"
+
+
+def _is_tagged(source: Source) -> bool:
+    """Whether the first lines hold tagged tokens. What is no UTF-8 is told by its name only."""
+    with open(source.path, "rb") as file:
+        head = file.read(TAGGED_BYTES)
+    whole = head[: head.rfind(b"\n") + 1] if len(head) == TAGGED_BYTES else head
+    return tagged.looks(whole.decode("utf-8-sig", "replace"))
 
 
 def _contradiction(source: Source, words: str) -> DataError:

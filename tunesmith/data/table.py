@@ -27,19 +27,23 @@ from .cells import column_of, normalise, normalise_array
 class Part:
     """Where a run of rows came from. `skipped`: numbers of the file's rows that were not loaded, ascending.
 
-    `single`: the file is one row (a text in a folder per label), so that its name says it all.
+    `single`: the file is one row (a text in a folder per label), so that its name says it all. `folder`: where paths in its cells
+    start; empty: where the program runs. `lines`: the line in which each row begins, where rows have several.
     """
 
     name: str
     rows: int
     skipped: tuple[int, ...] = ()
     single: bool = False
+    folder: str = ""
+    lines: tuple[int, ...] = ()
 
     def place(self, position: int) -> str:
         """The place of the part's row at `position` (from 0), in the numbers of its file."""
         if self.single:
             return self.name
-        return f"{self.name}, row {position + 1 + bisect.bisect_right(self._loaded_before, position)}"
+        line = f" (line {self.lines[position]})" if self.lines else ""
+        return f"{self.name}, row {position + 1 + bisect.bisect_right(self._loaded_before, position)}{line}"
 
     @cached_property
     def _loaded_before(self) -> list[int]:
@@ -112,10 +116,18 @@ class Table:
 
     def place(self, position: int) -> str:
         """Where a row stands, as messages say it: `reviews.csv, row 17`. Rows count from 1; the header is none."""
+        part, at = self._part(position)
+        return part.place(at)
+
+    def folder(self, position: int) -> str:
+        """Where paths in a row's cells start; empty where no file names them."""
+        return self._part(position)[0].folder
+
+    def _part(self, position: int) -> tuple[Part, int]:
         base = position if self._index_N is None else int(self._index_N[position])
         assert 0 <= base < self._arrow.num_rows, position
         part = bisect.bisect_right(self._starts, base) - 1
-        return self._parts[part].place(base - self._starts[part])
+        return self._parts[part], base - self._starts[part]
 
     def require(self, names: Iterable[str]) -> None:
         """Raises DataError, with the nearest name, where a column is missing."""
