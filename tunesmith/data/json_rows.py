@@ -10,13 +10,14 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 import pyarrow as pa
 
 from ..errors import DataError, listing, shorten
 from ..spec import Data
+from . import squad
 from .cells import REFUSALS, column_of, normalise
 from .encoding import Text, open_text
 from .source import Loaded, Skip, Source
@@ -56,7 +57,7 @@ def load(source: Source, options: Data, spool: Spool) -> Loaded:
         )
     if start[0] == "[":
         notes += ["a JSON array, not JSON lines: its elements are the rows"] if lines else []
-        return _load(source, ((n, 0, row) for n, row in enumerate(_elements(text), 1)), spool, notes, [])
+        return _load(source, enumerate_rows(_from_array(text, notes)), spool, notes, [])
     if lines or _looks_like_lines(start):
         notes += [] if lines else ["JSON lines: each line is a row"]
         skipped: list[Skip] = []
@@ -73,7 +74,7 @@ def parse(text: str, name: str) -> Any:
     return value
 
 
-def enumerate_rows(rows: list[Any]) -> Iterator[tuple[int, int, Any]]:
+def enumerate_rows(rows: Iterable[Any]) -> Iterator[tuple[int, int, Any]]:
     """Rows with their numbers, lines not known."""
     return ((n, 0, row) for n, row in enumerate(rows, 1))
 
@@ -219,15 +220,32 @@ def _end(document: str, at: int, name: str) -> None:
         _fail(document, at, name, "the end of the file after the array", _shown(document, at))
 
 
-def _from_object(text: Text, notes: list[str]) -> list[Any]:
-    """Rows within a top-level object: its one list of objects, or its columns."""
+def _from_array(text: Text, notes: list[str]) -> Iterator[Any]:
+    """Rows of a top-level array: its elements, or the questions in them."""
+    elements = _elements(text)
+    first = list(itertools.islice(elements, 1))
+    whole = itertools.chain(first, elements)
+    return _from_articles(whole, text, notes) if first and squad.fits(first[0]) else whole
+
+
+def _from_articles(articles: Iterable[Any], text: Text, notes: list[str]) -> Iterator[Any]:
+    notes.append(squad.NOTE)
+    return squad.rows(articles, text.source.name)
+
+
+def _from_object(text: Text, notes: list[str]) -> Iterable[Any]:
+    """Rows within a top-level object: its one list of objects (or the questions in them), or its columns."""
     value = parse(_document(text), text.source.name)
     if not isinstance(value, dict):
         raise _no_object(text.source.name, value)
+    if squad.fits(value):
+        return _from_articles([value], text, notes)
     lists = {key: v for key, v in value.items() if isinstance(v, list)}
     tables = {key: v for key, v in lists.items() if v and all(isinstance(row, dict) for row in v)}
     if len(tables) == 1:
         (key, rows), others = next(iter(tables.items())), [k for k in value if k not in tables]
+        if squad.fits(rows[0]):
+            return _from_articles(rows, text, notes)
         notes.append(f"the rows are the list {key!r}" + (f"; left out: {listing(others)}" if others else ""))
         return list(rows)
     if value and not tables and len(lists) == len(value) and len({len(v) for v in lists.values()}) == 1:
