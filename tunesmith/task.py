@@ -12,7 +12,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -69,6 +69,35 @@ class Solution:
     bias_C: np.ndarray
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A stretch of an input cell that the report points out: `end` is the character behind its last."""
+
+    column: str
+    start: int
+    end: int
+    of: Literal["truth", "answer"]
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Graded:
+    """Rows as a reader of the report sees them, for answers that are neither labels nor numbers."""
+
+    truth: Sequence[str]
+    answer: Sequence[str]
+    right_N: np.ndarray
+    """bool: wholly right."""
+    loss_N: np.ndarray
+    """How wrong, for the order of the worst rows."""
+    sure_N: np.ndarray
+    """Calibrated probability that the answer is right; NaN where there is none."""
+    plain_N: np.ndarray
+    """The same before calibration."""
+    marks: Sequence[Sequence[Mark]] = ()
+    """What to point out in each row's inputs."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task(ABC):
     """Abstract. Children are final."""
@@ -81,6 +110,11 @@ class Task(ABC):
     """Names of the options that name input columns (needed to predict)."""
     targets: ClassVar[tuple[str, ...]] = ()
     """Names of the options that name target columns (needed to train and evaluate)."""
+
+    language: ClassVar[bool] = False
+    """Whether the model is a decoder that keeps its language-model head (`models.language.Language`)."""
+    suggests: ClassVar[Mapping[str, Choice[Any]]] = {}
+    """Settings of the spec that `auto` means for this task, with reasons (`{"strategy": Choice("lora", why)}`)."""
 
     target_kind: ClassVar[str] = ""
     """`label` (one of C), `labels` (any of C), `number`, or `other` (spans, texts): which audits suit the target."""
@@ -170,6 +204,10 @@ class Task(ABC):
     @abstractmethod
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """All scores over these rows, headline first, keyed as in `directions`."""
+
+    def grade(self, outputs: Outputs, truth: Truth) -> Graded | None:
+        """Rows as the report shows them, where answers are neither labels nor numbers (those it knows by their shapes)."""
+        return None
 
     @abstractmethod
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:

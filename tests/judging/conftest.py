@@ -30,6 +30,9 @@ class Classes:
         loss = -log_p[np.arange(len(truth)), truth].mean()
         return {"macro_f1": f1.mean(), "accuracy": (chosen == truth).mean(), "log_loss": loss}
 
+    def grade(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> None:
+        return None
+
     def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
         return outputs
 
@@ -60,6 +63,9 @@ class Numbers:
     inputs: tuple[str, ...] = ("text",)
     targets: tuple[str, ...] = ("price",)
     directions = {"r2": True, "mae": False}
+
+    def grade(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> None:
+        return None
 
     def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
         return outputs

@@ -39,6 +39,9 @@ class Labelled:
     targets: tuple[str, ...] = ("label",)
     directions = {"macro_f1": True, "accuracy": True, "brier": False, "log_loss": False}
 
+    def grade(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> None:
+        return None
+
     def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
         return outputs
 
@@ -70,6 +73,9 @@ class Numbered:
     targets: tuple[str, ...] = ("price",)
     inputs: tuple[str, ...] = ("text",)
     directions = {"r2": True, "rmse": False, "mae": False, "pearson": True}
+
+    def grade(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> None:
+        return None
 
     def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
         return outputs

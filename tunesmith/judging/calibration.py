@@ -34,10 +34,12 @@ class Confidences:
 
 
 def confidences(of: View, calibrated: bool = True) -> Confidences:
-    """classes: the chosen label's probability; flags: every label's probability in every row."""
+    """classes: the chosen label's probability; flags: every label's probability in every row; texts: that of the answer."""
     probability_NC = of.probability_NC if calibrated else of.plain_NC
     assert probability_NC is not None
     rows = np.arange(of.rows)
+    if of.kind == "texts":
+        return Confidences(probability_NC[:, 0], of.right_N.astype(float), rows)
     if of.kind == "classes":
         return Confidences(probability_NC[rows, of.chosen], of.right_N.astype(float), rows)
     return Confidences(probability_NC.ravel(), of.truth.astype(float).ravel(), np.repeat(rows, of.truth.shape[1]))
@@ -57,7 +59,7 @@ def report(
         "after": _with_interval(after, of.rows, groups_N, level, resamples, seed),
         "chance": chance,
         "verdict": _verdict(value, chance, _surplus(after)),
-        "of": "the chosen label" if of.kind == "classes" else "every label of every row",
+        "of": {"classes": "the chosen label", "texts": "the answer"}.get(of.kind, "every label of every row"),
     }
 
 

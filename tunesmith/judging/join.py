@@ -133,7 +133,7 @@ def _truth(truth: np.ndarray, outputs: Outputs) -> Truth:
 
 def _mcnemar(a: Judgement, b: Judgement) -> dict[str, Any] | None:
     seen = [view(one.task, one.outputs, one.truth) for one in (a, b)]
-    if any(of is None or of.kind not in ("classes", "flags") for of in seen):
+    if any(of is None or of.kind not in ("classes", "flags", "texts") for of in seen):
         return None
     before, after = (of.right_N for of in seen if of is not None)
     return compare.mcnemar(after, before).as_json()

@@ -26,7 +26,7 @@ TUNED = "tuned"
 PROBE = "probe"
 SLICE_SCORES = {
     "classes": "share of rows answered right", "flags": "share of rows with every label right",
-    "numbers": "mean error, in units of the target's spread",
+    "numbers": "mean error, in units of the target's spread", "texts": "share of rows answered right",
 }
 
 
@@ -185,7 +185,7 @@ def _rung(
         seed=how.seed, seconds=how.seconds / 6,
     ).as_json()
     ours, theirs = (view(candidates[who].task, candidates[who].outputs, test.truth) for who in (TUNED, name))
-    if ours and theirs and ours.kind in ("classes", "flags"):
+    if ours and theirs and ours.kind in ("classes", "flags", "texts"):
         compared["mcnemar"] = compare.mcnemar(ours.right_N, theirs.right_N).as_json()
     return Rung(
         name=name, title=words.rung(name), tuned=False, scores=_scores(draws, name), seconds=how.costs.get(name),
@@ -228,8 +228,11 @@ def _details(task: Task, here: View | None, test: Judged, how: How) -> dict[str,
     }
     if here.kind == "numbers":
         return empty | common | {"numbers": pictures.numbers(here, level=how.level, seed=how.seed)}
+    if here.probability_NC is not None:
+        common["calibration"] = calibration.report(here, test.groups_N, level=how.level, resamples=how.resamples, seed=how.seed)
+    if here.kind == "texts":
+        return empty | common
     return empty | common | {
-        "calibration": calibration.report(here, test.groups_N, level=how.level, resamples=how.resamples, seed=how.seed),
         "per_label": pictures.per_label(here, level=how.level, seed=how.seed),
         "confusion": pictures.confusion(here) if here.kind == "classes" else None,
     }

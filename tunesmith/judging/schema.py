@@ -58,6 +58,8 @@ class Example(TypedDict):
 
     place: str
     inputs: dict[str, str]
+    marks: dict[str, list[list[Any]]]
+    """Column -> [start, end, `truth` or `answer`, label] of what is pointed out in it."""
     truth: str
     answer: str
     confidence: float | None
@@ -69,7 +71,7 @@ class Report(TypedDict):
     """The whole of `report.json`."""
 
     version: int
-    kind: Literal["classes", "flags", "numbers", "other"]
+    kind: Literal["classes", "flags", "numbers", "texts", "other"]
     task: str
     metric: str
     """The headline score's name."""

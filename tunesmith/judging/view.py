@@ -1,4 +1,4 @@
-"""Outputs and truth of any task, seen as what can be drawn: one label of C, any of C labels, or numbers.
+"""Outputs and truth of any task, seen as what can be drawn: one label of C, any of C labels, numbers, or what the task grades itself.
 
 The kind is read off the shapes, never off the task's name, so a new task whose outputs have one of these shapes is
 reported in full and any other is reported by its scores alone.
@@ -15,9 +15,10 @@ from typing import Any, Literal, final
 import numpy as np
 from scipy import special
 
-from ..task import Outputs, Task, Truth
+from ..inference import objects
+from ..task import Mark, Outputs, Task, Truth
 
-Kind = Literal["classes", "flags", "numbers", "other"]
+Kind = Literal["classes", "flags", "numbers", "texts", "other"]
 TINY = 1e-12
 
 
@@ -30,9 +31,9 @@ class View:
     names: tuple[str, ...]
     """Labels (classes, flags) or targets (numbers)."""
     truth: np.ndarray
-    """classes: (N,) ids, -1 unknown; flags: (N, C) bool; numbers: (N, C) float."""
+    """classes: (N,) ids, -1 unknown; flags: (N, C) bool; numbers: (N, C) float; texts: (N,) words."""
     chosen: np.ndarray
-    """classes: (N,) ids; flags: (N, C) bool; numbers: (N, C) float."""
+    """classes: (N,) ids; flags: (N, C) bool; numbers: (N, C) float; texts: (N,) words."""
     right_N: np.ndarray
     """bool: the row is answered wholly right; for numbers: closer than the median error."""
     loss_N: np.ndarray
@@ -41,9 +42,11 @@ class View:
     """classes: probability of the chosen label; flags: of the least sure yes or no; numbers:
     NaN."""
     probability_NC: np.ndarray | None = None
-    """Calibrated; None for numbers."""
+    """Calibrated; None for numbers; texts: (N, 1) of being right, None where the task has none."""
     plain_NC: np.ndarray | None = None
     """Before calibration; None for numbers."""
+    marks: Sequence[Sequence[Mark]] = ()
+    """texts: what to point out in each row's inputs."""
 
     @property
     def rows(self) -> int:
@@ -68,7 +71,7 @@ def view(task: Task, outputs: Outputs, truth: Truth) -> View | None:
     """The rows as judged, or None where no picture suits them."""
     kind = kind_of(outputs, truth)
     if kind == "other":
-        return None
+        return _graded(task, outputs, truth)
     return {"classes": _classes, "flags": _flags, "numbers": _numbers}[kind](task, outputs, truth)
 
 
@@ -79,9 +82,22 @@ def words(of: View, row: int, value: np.ndarray) -> str:
         return of.names[here] if 0 <= here < len(of.names) else "a label unknown to the training rows"
     if of.kind == "flags":
         return ", ".join(of.names[i] for i in np.flatnonzero(here)) or "none"
+    if of.kind == "texts":
+        return str(here)
     if len(of.names) == 1:
         return f"{here[0]:.4g}"
     return ", ".join(f"{name} {number:.4g}" for name, number in zip(of.names, here))
+
+
+def _graded(task: Task, outputs: Outputs, truth: Truth) -> View | None:
+    found = task.grade(outputs, truth)
+    if found is None:
+        return None
+    known = len(truth) and not np.isnan(found.sure_N).any()
+    return View(
+        "texts", (), objects(found.truth), objects(found.answer), found.right_N, found.loss_N, found.sure_N,
+        found.sure_N[:, None] if known else None, found.plain_N[:, None] if known else None, found.marks,
+    )
 
 
 def _classes(task: Task, outputs: Outputs, truth: Truth) -> View:

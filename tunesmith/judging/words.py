@@ -16,6 +16,8 @@ TITLES = {
     "ece": "ECE",
     "map": "mAP", "log_loss": "log loss", "nll": "log loss", "r2": "R²", "mse": "MSE", "rmse": "RMSE", "mae": "MAE",
     "pearson": "Pearson r", "spearman": "Spearman ρ", "hamming": "Hamming loss",
+    "exact_match": "exact match", "answerable_f1": "F1 of answerable questions",
+    "no_answer_accuracy": "no-answer accuracy",
 }
 RUNGS = {
     "majority": "Majority label", "prior": "Label prior", "mean": "Mean of the training rows", "tuned": "Tuned model",

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..task import Mark
 from .slices import Rows
 from .view import View, words
 
@@ -33,17 +34,29 @@ def right(of: View, table: Rows, inputs: Sequence[str], count: int = 8, seed: in
 
 
 def example(of: View, table: Rows, inputs: Sequence[str], row: int) -> dict[str, Any]:
-    """One row: `place`, `inputs` (column -> text), `truth`, `answer`, `confidence`, `loss`, `right`."""
-    cells = table.rows([row])[0]
+    """One row: `place`, `inputs` (column -> text), `marks` (column -> [start, end, truth or answer, label]), `truth`, `answer`,
+    `confidence`, `loss`, `right`."""
+    cells, marks = table.rows([row])[0], of.marks[row] if of.marks else ()
+    shown = {name: _shown(cells.get(name), [mark for mark in marks if mark.column == name]) for name in inputs}
     return {
         "place": table.place(row),
-        "inputs": {name: _shown(cells.get(name)) for name in inputs},
+        "inputs": {name: text for name, (text, _) in shown.items()},
+        "marks": {name: found for name, (_, found) in shown.items() if found},
         "truth": words(of, row, of.truth), "answer": words(of, row, of.chosen),
         "confidence": None if np.isnan(of.sure_N[row]) else float(of.sure_N[row]),
         "loss": float(of.loss_N[row]), "right": bool(of.right_N[row]),
     }
 
 
-def _shown(cell: Any) -> str:
+def _shown(cell: Any, marks: Sequence[Mark]) -> tuple[str, list[list[Any]]]:
+    """The cell, of a long one the part with the first mark, and the marks in that part."""
     text = "" if cell is None else str(cell)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
+    start = 0
+    if len(text) > LONGEST and marks:
+        start = max(0, min(min(mark.start for mark in marks) - LONGEST // 4, len(text) - LONGEST))
+    end = start + LONGEST
+    before, after = "… " if start else "", f"… ({len(text):,} characters)" if len(text) > LONGEST else ""
+    move = len(before) - start
+    inside = [mark for mark in marks if mark.start < end and mark.end > start]
+    found = [[max(m.start, start) + move, min(m.end, end) + move, m.of, m.label] for m in inside]
+    return f"{before}{text[start:end]}{after}", found

@@ -19,7 +19,7 @@ MOST_NAMES = 100
 """Labels that the card lists."""
 USES = {
     "classes": "chooses one label for a text", "flags": "chooses any number of labels for a text",
-    "numbers": "reads a number off a text", "other": "answers rows of data",
+    "numbers": "reads a number off a text", "texts": "reads its answer out of a text", "other": "answers rows of data",
 }
 
 

@@ -37,6 +37,24 @@ def html(value: Any) -> Markup:
     return Markup("").join(marked)
 
 
+def marked(value: Any, marks: Sequence[Sequence[Any]] = ()) -> Markup:
+    """The same with stretches pointed out: marks are [start, end, `truth` or `answer`, label], and may overlap."""
+    text = str(value)
+    edges = sorted({0, len(text), *(min(max(int(at), 0), len(text)) for mark in marks for at in mark[:2])})
+    return Markup("").join(_stretch(text, start, end, marks) for start, end in zip(edges, edges[1:]))
+
+
+def _stretch(text: str, start: int, end: int, marks: Sequence[Sequence[Any]]) -> Markup:
+    """A stretch within which no mark begins or ends; a mark's label stands where it ends."""
+    over = [mark for mark in marks if mark[0] <= start and end <= mark[1]]
+    if not over:
+        return html(text[start:end])
+    kinds = [kind for kind in ("truth", "answer") if any(mark[2] == kind for mark in over)]
+    labels = Markup("").join(Markup('<sub>{}</sub>').format(html(mark[3])) for mark in over if mark[3] and mark[1] == end)
+    said = "true and found" if len(kinds) == 2 else "true" if kinds == ["truth"] else "found"
+    return Markup('<mark class="{}" title="{}">{}</mark>{}').format(" ".join(kinds), said, html(text[start:end]), labels)
+
+
 def markdown(value: Any) -> str:
     """The text inside one line or cell of Markdown: what Markdown or HTML would act on is escaped."""
     line = " ".join(visible(value).split())
