@@ -1,5 +1,6 @@
 """Tables that cannot be used, and odd ones that can: each through `tunesmith fit` or `check`, with the sentence it ends in."""
 
+# ruff: noqa: E501  sentences are written whole, as a user reads them
 from __future__ import annotations
 
 import json

@@ -116,7 +116,7 @@ def _inexact(value: Any) -> dict[str, str]:
     if isinstance(value, str):
         return {
             "expected": "text of whole characters", "got": f"half of a surrogate pair in {shorten(ascii(value))}",
-            "fix": "remove it: it is no character and no encoding can store it", "code": "lone-surrogate",
+            "fix": "remove it: it is no character, and no file can hold it; or say --bad-rows skip", "code": "lone-surrogate",
         }
     if isinstance(value, int):
         return {

@@ -31,6 +31,8 @@ BATCH = 10_000
 _NO_COLUMN = ""
 """Stands for the columns of rows that have none, so that they are counted."""
 _SPACE = re.compile(r"[ \t\n\r]*")
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""How a surrogate, whole or half, is written."""
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\s,:\[\]{}"]+')
 
 
@@ -185,7 +187,21 @@ def _line(line: str, place: str, objects_only: bool) -> Any:
     value = parse(line, place)
     if objects_only and not isinstance(value, dict):
         raise _no_object(place, value)
+    if objects_only and _HALF.search(line):
+        _refuse_halves(value, place)
     return value
+
+
+def _refuse_halves(value: Any, place: str) -> None:
+    """Raises DataError where a text holds half of a surrogate pair: no encoding can store it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        around = ascii(error.object[max(error.start - 10, 0) : error.start + 10])
+        raise DataError(
+            place, expected="text of whole characters", got=f"half of a surrogate pair in {around}", fix="remove it",
+            code="lone-surrogate",
+        ) from None
 
 
 def _document(text: Text) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..data import labels
@@ -23,7 +23,7 @@ def explain(table: Table, profile: Profile, named: Mapping[str, Any], place: str
         return _too_few(profile.rows, place)
     found = columns.text_columns(profile, {"label": "", **named})
     if found is None:
-        return _error(place, "a column of text", f"columns that hold none: {_described(profile)}", "name it: --text COLUMN", "no-text")
+        return _error(place, "a column of text", f"columns that hold none: {_described(profile.columns.values())}", "name it: --text COLUMN", "no-text")
     taken = {choice.value for choice in found.values()}
     rest = [column for name, column in profile.columns.items() if name not in taken and not columns.is_split(column)]
     for column in rest:
@@ -43,9 +43,10 @@ def _no_target(profile: Profile, place: str, text: str, rest: list[ColumnProfile
     constant = [column for column in rest if column.kind == "constant"]
     if constant:
         name, examples = constant[-1].name, constant[-1].examples
-        got = f"column {name!r} with only {shorten(examples[0])!r} in all {count(profile.rows)}" if examples else f"an empty column {name!r}"
+        only = f"with only {shorten(examples[0])!r} in" if examples else "that is empty in"
+        got = f"column {name!r} {only} all {count(profile.rows)}"
         return _error(place, "a label that differs between rows", got, "there is nothing to tell apart: check the column", "one-class")
-    return _error(place, wanted, _described(profile), "name it: --label COLUMN", "no-target")
+    return _error(place, wanted, f"columns that seem to be none: {_described(rest)}", "name it: --label COLUMN", "no-target")
 
 
 def _refuse_broken_numbers(table: Table, column: ColumnProfile) -> None:
@@ -58,8 +59,8 @@ def _refuse_broken_numbers(table: Table, column: ColumnProfile) -> None:
         refuse(labels.number_findings(table, column.name))
 
 
-def _described(profile: Profile) -> str:
-    return listing([f"{name!r} ({columns.describe(column)})" for name, column in profile.columns.items()], 8)
+def _described(found: Iterable[ColumnProfile]) -> str:
+    return listing([f"{column.name!r} ({columns.describe(column)})" for column in found], 8)
 
 
 def _error(place: str, expected: str, got: str, fix: str, code: str) -> DataError:
