@@ -1,0 +1,113 @@
+"""Tags of words and the spans that they stand for: schemes told apart, converted to spans and back.
+
+    BIO     B-X I-X I-X O       (IOB2)            BIOES   B-X I-X E-X, S-X      (BILOU and BMES: the same with other letters)
+    IOB1    I-X I-X O, B-X only where two of a kind touch      IO   X X O, or I-X      plain   every word has a tag (parts of speech)
+
+A span is (first word, the one behind its last, type).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import final
+
+Span = tuple[int, int, str]
+OUT = "O"
+SCHEMES = ("BIO", "IOB1", "BIOES", "BMES", "BILOU", "IO", "plain")
+_LETTERS = {"BIO": "BI", "IOB1": "BI", "BIOES": "BIES", "BMES": "BMES", "BILOU": "BILU"}
+"""How each scheme writes begin, inside, end and single."""
+_TAG = re.compile(r"([BIESMLU])[-_](.+)", re.DOTALL)
+
+
+@final
+@dataclass(frozen=True)
+class Tag:
+    """A tag in its parts: `role` is B, I, E or S (M is I, L is E, U is S), O outside, and empty where the tag is a type alone."""
+
+    role: str
+    type: str
+
+
+@lru_cache(maxsize=1 << 16)
+def parse(tag: str) -> Tag:
+    """The parts of a tag."""
+    if tag == OUT:
+        return Tag("O", "")
+    found = _TAG.fullmatch(tag)
+    if found is None:
+        return Tag("", tag)
+    return Tag({"M": "I", "L": "E", "U": "S"}.get(found[1], found[1]), found[2])
+
+
+def recognise(rows: Iterable[Sequence[str]]) -> str:
+    """The scheme of these rows of tags: that which fits their letters, and of those the one that they break least."""
+    rows = list(rows)
+    tags = {tag for row in rows for tag in row}
+    inside = tags - {OUT}
+    if not inside or any(parse(tag).role == "" for tag in inside):
+        return "IO" if OUT in tags else "plain"
+    letters = {tag[0] for tag in inside}
+    if letters == {"I"}:
+        return "IOB1"
+    if letters <= {"B", "I"}:
+        return min(("BIO", "IOB1"), key=lambda scheme: sum(len(breaks(row, scheme)) for row in rows))
+    return "BMES" if "M" in letters else "BILOU" if letters & {"L", "U"} else "BIOES"
+
+
+def spans(tags: Sequence[str], scheme: str) -> list[Span]:
+    """The spans of a row. A sequence that breaks the scheme is read as it is usually meant: an inside that follows nothing begins."""
+    parsed = [parse(tag) if scheme not in ("plain", "IO") else _bare(tag, scheme) for tag in tags]
+    if scheme == "plain":
+        return [(at, at + 1, tag.type) for at, tag in enumerate(parsed)]
+    found: list[Span] = []
+    start, before = 0, Tag("O", "")
+    for at, tag in enumerate([*parsed, Tag("O", "")]):
+        goes_on = tag.role in ("I", "E") and tag.type == before.type and before.role in ("B", "I")
+        if not goes_on:
+            if before.role != "O":
+                found.append((start, at, before.type))
+            start = at
+        before = tag
+    return found
+
+
+def _bare(tag: str, scheme: str) -> Tag:
+    """A tag that is a type: inside of it, where `O` is outside."""
+    if scheme == "plain":
+        return Tag("S", tag)
+    return Tag("O", "") if tag == OUT else Tag("I", tag)
+
+
+def write(found: Iterable[Span], words: int, scheme: str) -> list[str]:
+    """The tags of a row of so many words in a scheme; spans must not overlap. The inverse of `spans`, but for IO where two spans of
+    a type touch, and for plain where a word has no span."""
+    tags = [OUT] * words
+    before = (-1, "")
+    for start, end, kind in sorted(found):
+        tags[start:end] = _written(end - start, kind, scheme, touching=before == (start, kind))
+        before = (end, kind)
+    return tags
+
+
+def _written(size: int, kind: str, scheme: str, touching: bool) -> list[str]:
+    if scheme in ("plain", "IO"):
+        return [kind] * size
+    begin, inside, *rest = _LETTERS[scheme]
+    if scheme == "IOB1" and not touching:
+        begin = inside
+    if not rest:
+        return [f"{begin}-{kind}", *[f"{inside}-{kind}"] * (size - 1)]
+    if size == 1:
+        return [f"{rest[1]}-{kind}"]
+    return [f"{begin}-{kind}", *[f"{inside}-{kind}"] * (size - 2), f"{rest[0]}-{kind}"]
+
+
+def breaks(tags: Sequence[str], scheme: str) -> list[int]:
+    """Words at which a row breaks its scheme: those whose tags are others when its spans are written anew."""
+    if scheme in ("plain", "IO"):
+        return []
+    anew = write(spans(tags, scheme), len(tags), scheme)
+    return [at for at, (one, other) in enumerate(zip(tags, anew)) if parse(one) != parse(other)]
