@@ -33,6 +33,10 @@ class Registry:
         """All names, in the alphabet's order, without importing one."""
         return tuple(sorted([*self._files(), *self._entry_points()]))
 
+    def own_names(self) -> tuple[str, ...]:
+        """Names of the entries that come with the package."""
+        return tuple(sorted(self._files()))
+
     def help(self, name: str) -> str:
         """The first line of the entry's docstring."""
         file = self._files().get(name)

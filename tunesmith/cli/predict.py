@@ -50,8 +50,10 @@ def command(
 ) -> int:
     """Predict."""
     from .. import api
+    from ..models.light import answer_only
 
     asked = _what_is_asked(texts, row, file, out)
+    answer_only(run)
     predictor = api.load(run)
     if file is not None:
         answer_file(predictor, file, out, replace=replace, quiet=quiet)

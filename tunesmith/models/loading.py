@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 import logging
 import re
@@ -10,10 +11,11 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError, listing, nearest, shorten
 from . import facts, tensors
@@ -62,9 +64,25 @@ def quiet() -> Iterator[None]:
         (enable_progress_bars if hub_bars else disable_progress_bars)()
 
 
+@final
+class Undrawn(TorchFunctionMode):
+    """No values for tensors without storage: PyTorch would import its compiler to "compute" these, a third of a cold start."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """The function's own result, or a tensor of its shape where that is all there is to it."""
+        kwargs = kwargs or {}
+        if function is nn.init.normal_ and kwargs["tensor"].is_meta:
+            return kwargs["tensor"]
+        if function is torch.arange and torch.device(kwargs.get("device") or "cpu").type == "meta":
+            return torch.arange(*args, **{**kwargs, "device": "cpu"}).to("meta")
+        if function is torch.empty_like and args[0].is_meta:
+            return torch.empty(args[0].shape, dtype=args[0].dtype, **kwargs)
+        return function(*args, **kwargs)
+
+
 def load_config(folder: Path) -> Any:
     """The folder's config as its own class makes it from the keys that may pass. Raises ModelError."""
-    from transformers import CONFIG_MAPPING
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     path = folder / "config.json"
     values = read_json(tensors.within(path, folder))
@@ -87,8 +105,10 @@ def load_config(folder: Path) -> Any:
         raise _bad_config(path, kind, error) from None
 
 
-def load_module(folder: Path, own: bool = False) -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    """The bare model and its spare tensors (a pooler).
+def load_module(
+    folder: Path, own: bool = False, language: bool = False
+) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """The bare model and its spare tensors (a pooler); `language`: the model with its language-model head.
 
     Raises ModelError where a tensor is missing, too many, or of another shape. `own`: not even a pretraining head may be there.
     """
@@ -96,14 +116,14 @@ def load_module(folder: Path, own: bool = False) -> tuple[nn.Module, dict[str, t
     state: dict[str, torch.Tensor] = {}
     for file in facts.weights(folder):
         state |= tensors.read(file)
-    made_by = _class(config, folder)
+    made_by = language_class(config, folder) if language else model_class(config, folder)
     prefix = f"{made_by.base_model_prefix}." if made_by.base_model_prefix else ""
     spare = _spare(state, prefix)
     wanted = {name: tensor for name, tensor in state.items() if name.removeprefix(prefix) not in spare}
     extra = _without_pooler(made_by)
     try:
         _affordable(made_by, config, extra, wanted, folder)
-        with quiet():
+        with quiet(), Undrawn():
             module, info = made_by.from_pretrained(
                 None,
                 config=config,
@@ -126,7 +146,7 @@ def _affordable(
     made_by: Any, config: Any, extra: Mapping[str, Any], state: Mapping[str, torch.Tensor], folder: Path
 ) -> None:
     """Raises ModelError (`config-lies`) where the config's model is far larger than the weights, before memory is taken."""
-    with quiet(), torch.device("meta"):
+    with quiet(), Undrawn(), torch.device("meta"):
         empty = made_by(config, **extra)
     asked = sum(tensor.numel() for tensor in (*empty.parameters(), *empty.buffers()))
     there = sum(tensor.numel() for tensor in state.values())
@@ -157,7 +177,7 @@ def _bad_config(path: Path, kind: str, error: Exception) -> ModelError:
 
 def load_tokenizer(folder: Path) -> Any:
     """The folder's tokenizer, padding and cutting on the right, with a padding token. Raises ModelError."""
-    from transformers import AutoTokenizer
+    from transformers.models.auto.tokenization_auto import AutoTokenizer
 
     check_folder(folder)
     if not any((folder / name).is_file() for name in VOCABULARIES):
@@ -181,12 +201,14 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def _class(config: Any, folder: Path) -> Any:
-    import transformers
+def model_class(config: Any, folder: Path) -> Any:
+    """The bare model's class that belongs to a config. Raises ModelError where the architecture gives no vectors of tokens."""
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
     if config.model_type in ENCODERS:
-        return getattr(transformers, ENCODERS[config.model_type])
-    if getattr(config, "is_encoder_decoder", False) or type(config) not in transformers.MODEL_MAPPING:
+        family = importlib.import_module(f"transformers.models.{config.model_type}")
+        return getattr(family, ENCODERS[config.model_type])
+    if getattr(config, "is_encoder_decoder", False) or type(config) not in MODEL_MAPPING:
         raise ModelError(
             f"{folder / 'config.json'}, key 'model_type'",
             expected="an encoder or a decoder",
@@ -194,8 +216,24 @@ def _class(config: Any, folder: Path) -> Any:
             fix="use a model such as BERT, RoBERTa, ModernBERT, Llama or Qwen",
             code="unsuitable-architecture",
         )
-    made_by = transformers.MODEL_MAPPING[type(config)]
+    made_by = MODEL_MAPPING[type(config)]
     return made_by[0] if isinstance(made_by, tuple) else made_by
+
+
+def language_class(config: Any, folder: Path) -> Any:
+    """The class with a language-model head. Raises ModelError where the architecture does not write from left to right."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    values = read_json(folder / "config.json")
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or not facts.is_decoder(values):
+        raise ModelError(
+            f"{folder / 'config.json'}, key 'model_type'",
+            expected="a language model that writes from left to right",
+            got=repr(config.model_type),
+            fix="use a model such as SmolLM2, Llama, Qwen, Gemma or GPT-2",
+            code="unsuitable-architecture",
+        )
+    return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
 
 
 def _spare(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

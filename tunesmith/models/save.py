@@ -24,7 +24,8 @@ from ..errors import ModelError, listing, shorten
 from . import adapters, tensors
 from .allow import check_adapter, read_json
 from .heads import Pooled, bare, virtual_tokens
-from .loading import load_tokenizer, quiet
+from .language import POOLING, Language
+from .loading import Undrawn, load_tokenizer, quiet
 from .outline import ADAPTER
 from .source import Backbone, Source, find, load
 
@@ -55,13 +56,14 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
     shutil.rmtree(folder / "adapter", ignore_errors=True)
     module, source = bare(model.backbone), model.source
     state = {**plain_state(model.backbone), **model.spare}
+    if keeps_head(model):
+        module, state = model.whole, language_state(model, state)
     module.config._name_or_path = _public(source)
     with quiet():
         module.save_pretrained(folder, state_dict=state)
         _save_tokenizer(processor, folder, source)
     kind = _save_adapter(model, folder / "adapter")
-    top = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("backbone.")}
-    _write_tensors(folder / "head.safetensors", top)
+    _write_tensors(folder / "head.safetensors", top_state(model))
     _write_json(folder / "head.json", _head(model, kind))
     if model.pooling in {"mean", "cls", "last"}:
         _write_sentence_files(model, folder)
@@ -77,12 +79,15 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
     source = dataclasses.replace(
         find(str(folder)), name=str(head["base"]), licence=str(head["licence"]), max_length=int(head["max_length"])
     )
-    backbone = load(source, own=True)
+    language = head["pooling"] == POOLING
+    backbone = load(source, own=True, language=language)
     dropout = float(head["dropout"])
-    if task is None:
-        model: Any = Pooled(backbone, int(head["out"]), dropout, pooling=str(head["pooling"]))
-    else:
-        model = task.model(backbone, dropout)
+    with Undrawn():
+        if task is None:
+            made = Language(backbone, dropout) if language else None
+            model: Any = made or Pooled(backbone, int(head["out"]), dropout, pooling=str(head["pooling"]))
+        else:
+            model = task.model(backbone, dropout)
     _load_adapter(model, folder / "adapter", head["adapter"])
     _load_top(model, folder / "head.safetensors")
     return model.eval()
@@ -119,6 +124,26 @@ def plain_state(module: nn.Module) -> dict[str, torch.Tensor]:
     """The backbone's tensors under the names that they have without adapters."""
     state = bare(module).state_dict()
     return {name.replace(".base_layer.", "."): tensor for name, tensor in state.items() if not ADAPTER.search(name)}
+
+
+def keeps_head(model: nn.Module) -> bool:
+    """Whether the head came with the model, and is saved with it."""
+    return bool(getattr(model, "keeps_head", False))
+
+
+def top_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """What lies on top of the backbone, where it is saved apart from it."""
+    state = {} if keeps_head(model) else model.state_dict()
+    return {name: tensor for name, tensor in state.items() if not name.startswith("backbone.")}
+
+
+def language_state(model: Any, state: State) -> dict[str, torch.Tensor]:
+    """The decoder's tensors under the names of the architecture with its head, a tied head left out."""
+    prefix = model.whole.base_model_prefix
+    own = {name: tensor for name, tensor in model.whole.state_dict().items() if not name.startswith(f"{prefix}.")}
+    if model.tied:
+        own = {name: tensor for name, tensor in own.items() if tensor.data_ptr() != model.head.weight.data_ptr()}
+    return {f"{prefix}.{name}": tensor for name, tensor in state.items()} | own
 
 
 def _head(model: nn.Module, kind: str | None) -> dict[str, Any]:
@@ -158,7 +183,7 @@ def _read_head(folder: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(values.get(key), kind):
             raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
-    if values["pooling"] not in {"mean", "cls", "last", "tokens"} or values.get("adapter") not in {None, "peft", "bottlenecks"}:
+    if values["pooling"] not in {"mean", "cls", "last", "tokens", POOLING} or values.get("adapter") not in {None, "peft", "bottlenecks"}:
         raise _bad_file(
             path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}"
         )
@@ -187,6 +212,8 @@ def _save_adapter(model: nn.Module, folder: Path) -> str | None:
     config |= {"init_lora_weights": True} if "init_lora_weights" in config else {}
     with quiet():
         state = get_peft_model_state_dict(model.backbone, save_embedding_layers=False)
+    if keeps_head(model):
+        config, state = adapters.around(config, model), adapters.renamed(state, "", adapters.inside(model))
     _write_tensors(folder / "adapter_model.safetensors", state)
     _write_json(folder / "adapter_config.json", config)
     return "peft"
@@ -198,6 +225,9 @@ def _load_adapter(model: nn.Module, folder: Path, kind: str | None) -> None:
     if kind == "peft":
         config = _adapter_config(folder / "adapter_config.json")
         state = tensors.read(folder / "adapter_model.safetensors")
+        if keeps_head(model):
+            state = adapters.renamed(state, adapters.inside(model), "")
+            adapters.within(config, model)
         adapters.wrap(model, config, seed=0)
         load_adapter_state(model, state, str(folder / "adapter_model.safetensors"))
 
@@ -261,8 +291,7 @@ def _load_bottlenecks(model: nn.Module, folder: Path) -> None:
 
 def _load_top(model: nn.Module, path: Path) -> None:
     state = tensors.read(tensors.within(path, path.parent))
-    wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("backbone.")}
-    _fits(state, wanted, str(path))
+    _fits(state, top_state(model), str(path))
     model.load_state_dict(state, strict=False)
 
 
