@@ -70,6 +70,8 @@ class Data(Section):
     """Share of the rows that fit the temperature and thresholds, at most 1,000 rows."""
     near_duplicates: Share = 0.8
     """Jaccard similarity of word 3-grams from which two rows count as near-duplicates and stay on one side; 0: only exact ones."""
+    files: str = ""
+    """Folder in which the files lie that cells name (images); else that of the data file."""
     encoding: str = "auto"
     """Text encoding of the files (`utf-8`, `latin-1`, `utf-16`...)."""
     delimiter: str = "auto"

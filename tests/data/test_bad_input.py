@@ -190,7 +190,7 @@ def test_impossible_paths(path: str) -> None:
 def test_folders_without_rows(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "nothing in it" in str(refusal(tmp_path / "empty"))
-    write(tmp_path / "pictures" / "cat" / "1.jpg", b"\xff\xd8\xff")
+    write(tmp_path / "pictures" / "cat" / "1.doc", b"\xd0\xcf\x11\xe0")
     assert "a folder with cat" in str(refusal(tmp_path / "pictures"))
 
 

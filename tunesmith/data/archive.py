@@ -7,6 +7,7 @@ than MAX_ENTRIES members, MAX_BYTES bytes, or MAX_RATIO bytes out of one (counte
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import stat
 import zipfile
@@ -15,8 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from ..errors import DataError, listing, nearest, shorten
+from .images import SUFFIXES as IMAGES
 from .source import READABLE, Source, refuse_code
-from .spool import disk_error
+from .spool import cache_folder, content_key, disk_error
 
 MAX_ENTRIES = 200_000
 MAX_BYTES = 10 << 30
@@ -55,6 +57,37 @@ def unpack_zip(source: Source, folder: Path, member: str = "") -> list[Source]:
                 _copy(packed, target, name, info.compress_size)
             made.append(Source(name, target, PurePosixPath(info.filename).suffix.lower()))
     return [_unpack_inner(source, folder) if source.suffix == ".gz" else source for source in made]
+
+
+def holds_files(source: Source) -> bool:
+    """Whether a ZIP file has images in it, which cells or folders name. Raises DataError for archives that are refused."""
+    return any(PurePosixPath(info.filename).suffix.lower() in IMAGES for info in check_members(source))
+
+
+def unpack_all(source: Source) -> Path:
+    """The whole archive as a folder of the data cache, named by its content: unpacked once, and read again when rows are encoded."""
+    infos = [info for info in check_members(source) if not _hidden(PurePosixPath(info.filename))]
+    home = cache_folder() / "files" / f"zip-{content_key(source.path)}"
+    if not home.is_dir():
+        beside = home.with_name(f"{home.name}.{os.getpid()}.tmp")
+        with zipfile.ZipFile(source.path) as archive:
+            for info in infos:
+                _unpack_one(archive, info, beside / info.filename, f"{source.name}/{info.filename}")
+        os.replace(beside, home)
+    return _descended(home)
+
+
+def _unpack_one(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, name: str) -> None:
+    refuse_code(name, info.filename)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _open(archive, info, name) as packed:
+        _copy(packed, target, name, info.compress_size)
+
+
+def _descended(folder: Path) -> Path:
+    """The folder, or the one folder that is all there is in it: archives often hold one, named like themselves."""
+    inside = list(folder.iterdir())
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
 
 def _unpack_inner(source: Source, folder: Path) -> Source:

@@ -19,6 +19,7 @@ import pyarrow as pa
 from .. import spec
 from ..errors import listing, shorten
 from . import labels, leaks, noise
+from .content import canonical_text
 from .finding import Finding, count, places, refuse
 from .labels import Kind
 from .shingles import fold
@@ -42,8 +43,22 @@ _SCIENTIFIC = re.compile(r"\d(\.\d+)?[eE]\+?\d{2}")
 
 def texts_of(table: Table, inputs: Sequence[str]) -> list[str]:
     """What each row says: its input cells, joined by a character that no text holds; empty cells as nothing."""
-    columns = [["" if cell is None else str(cell) for cell in table.column(name)] for name in inputs]
+    columns = [[_plain(cell) for cell in _contents(table, name)] for name in inputs]
     return columns[0] if len(columns) == 1 else ["\x00".join(row) for row in zip(*columns)]
+
+
+def _contents(table: Table, name: str) -> list[object]:
+    """Cells as they are; of files, the hashes of their contents."""
+    column = table.arrow(name)
+    if not pa.types.is_struct(column.type):
+        return table.column(name)
+    return [cell for chunk in column.chunks for cell in canonical_text(chunk).to_pylist()]
+
+
+def _plain(cell: object) -> str:
+    if isinstance(cell, list):
+        return " ".join(map(str, cell))
+    return "" if cell is None else str(cell)
 
 
 def empty_findings(
@@ -88,6 +103,7 @@ def audit(
     answers = {part: labels.of_rows(table, targets, kind) for part, table in parts.items()}
     whole, texts = labels.of_rows(rest, targets, kind), texts_of(train, inputs)
     used = [*inputs, *targets, splits.column]
+    words = not any(pa.types.is_struct(train.arrow(name).type) for name in inputs)  # files say nothing in words
     found = _split_findings(parts, splits, twins)
     for part in splits.given:
         found += _across(rest, parts[part], part, inputs, targets, options)
@@ -98,9 +114,9 @@ def audit(
         found += leaks.ungrouped_findings(train, [*used, options.time])
     found += target_findings(rest, targets, kind)
     if kind not in ("number", "other") and not any(f.level == "error" for f in found):
-        found += _answer_findings(train, texts, answers["train"], targets, kind, splits)
+        found += _answer_findings(train, texts, answers["train"], targets, kind, splits, words)
     found += leaks.column_findings(train, inputs, targets, answers["train"])
-    found += leaks.word_findings(texts, answers["train"])
+    found += leaks.word_findings(texts, answers["train"]) if words else []
     found += _column_findings(train, inputs, used)
     return sorted(found, key=lambda f: ("error", "warning", "note").index(f.level))
 
@@ -167,11 +183,11 @@ def target_findings(rest: Table, targets: Sequence[str], kind: Kind) -> list[Fin
 
 def _answer_findings(
     train: Table, texts: Sequence[str], answers: Sequence[Sequence[str]], targets: Sequence[str], kind: Kind,
-    splits: Splits
+    splits: Splits, words: bool
 ) -> list[Finding]:
     key_N = splits.duplicates.key_N[splits.parts["train"]]
     found = _conflicts(train, texts, answers)
-    if kind == "label" and len(targets) == 1:
+    if kind == "label" and len(targets) == 1 and words:
         found += _doubts(train, texts, [row[0] if row else "" for row in answers], key_N)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,6 +15,8 @@ from .source import Loaded, Source
 from .spool import Spool
 
 BATCH = 50_000
+BATCH_BYTES = 64 << 20
+"""Bytes of a Parquet file that are read at once, where rows hold images."""
 _PANDAS_INDEX = "__index_level_0__"
 
 
@@ -54,8 +57,13 @@ def _parquet(source: Source) -> Iterator[pa.Table]:
 
     with pq.ParquetFile(source.path) as file:
         check_names(file.schema_arrow.names, source.name)
-        for batch in file.iter_batches(batch_size=BATCH):
+        for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
             yield pa.Table.from_batches([batch])
+
+
+def _rows_at_once(metadata: Any) -> int:
+    size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    return int(max(16, min(BATCH, BATCH_BYTES * max(metadata.num_rows, 1) // max(size, 1))))
 
 
 def _arrow(source: Source) -> Iterator[pa.Table]:

@@ -71,6 +71,8 @@ def canonical_text(values: pa.Array) -> pa.Array:
         return values
     if pa.types.is_floating(kind):
         return _each(values, _number)
+    if pa.types.is_struct(kind) and "content" in {field.name for field in kind}:
+        return pc.cast(pc.struct_field(values, "content"), pa.large_string())  # a file is what it holds, wherever it lies
     if pa.types.is_nested(kind):
         return _each(values, _json)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):

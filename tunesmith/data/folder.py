@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from ..errors import DataError, listing, shorten
 from ..spec import Data
 from .cells import normalise
 from .encoding import MAX_LINE, open_text
+from .images import SUFFIXES as IMAGES
 from .source import READABLE, Loaded, Skip, Source
 from .table import Part
 
@@ -26,7 +28,12 @@ def shards(folder: Path, name: str) -> list[Path]:
     Raises DataError where they are of several kinds, or parts of a split that should not be mixed.
     """
     files = [path for path in _entries(folder) if path.name.lower().removesuffix(".gz").endswith((*READABLE, ".zip"))]
-    if not files or _labels(folder):
+    labels = _labels(folder)
+    if labels and _pictures(folder, labels):
+        files = [path for path in files if path.suffix.lower() not in TEXTS]  # labels.csv beside images/; a read-me is none
+    elif labels:
+        files = []
+    if not files:
         return []
     suffixes = sorted({path.name.lower().removesuffix(".gz").rpartition(".")[2] for path in files})
     parts = [path.name for path in files if SPLITS.search(path.name.partition(".")[0])]
@@ -40,15 +47,19 @@ def shards(folder: Path, name: str) -> list[Path]:
 
 
 def load(folder: Path, name: str, options: Data) -> Loaded:
-    """Columns `text` and `label`: each subfolder's name is the label of the texts (.txt) in it, in order of the names.
+    """Columns `text` and `label`: each subfolder's name is the label of the texts (.txt) in it, in order of the names. Of images:
+    columns `image`, the paths, and `label`; without subfolders `image` alone.
 
     Raises DataError where there are no texts, or one is no text; with `bad_rows: skip` such are left out and listed.
     """
     labels = _labels(folder)
+    pictures = _pictures(folder, labels)
+    if pictures:
+        return _of_images(folder, name, pictures, labels)
     if not labels:
         raise DataError(
-            name, expected=f"a folder per label with {listing(TEXTS)} files, or files with rows",
-            got=f"a folder with {_contents(folder)}", fix="give the file with the rows", code="nothing-to-read",
+            name, expected=f"a folder per label with images or {listing(TEXTS)} files, or files with rows",
+            got=f"a folder with {_contents(folder)}", fix=_nested(folder) or "give the file with the rows", code="nothing-to-read",
         )
     texts: list[tuple[str, str, str]] = []
     skipped: list[Skip] = []
@@ -63,6 +74,35 @@ def load(folder: Path, name: str, options: Data) -> Loaded:
     if not texts:
         raise DataError(name, expected="texts", got="none that could be read", fix="check the files", code="no-rows")
     return _loaded(texts, skipped, others, len(labels))
+
+
+def _pictures(folder: Path, labels: Sequence[Path]) -> list[Path]:
+    """The images of a folder per label, or of a folder alone; none where there are more texts than images."""
+    files = [path for place in labels or [folder] for path in _entries(place)]
+    images = [path for path in files if path.suffix.lower() in IMAGES]
+    return images if len(images) > sum(path.suffix.lower() in TEXTS for path in files) else []
+
+
+def _of_images(folder: Path, name: str, pictures: Sequence[Path], labels: Sequence[Path]) -> Loaded:
+    """Paths from the folder on, with the names of their subfolders; the files are opened later, all of them."""
+    paths = [path.relative_to(folder).as_posix() for path in pictures]
+    columns = {"image": pa.array(paths, pa.large_string())}
+    if labels:
+        columns["label"] = pa.array([path.parent.name for path in pictures], pa.large_string())
+    passed = sum(len(_entries(place)) for place in labels or [folder]) - len(pictures)
+    notes = [f"a folder per label: {len(labels):,} labels, {len(paths):,} images" if labels else f"a folder of {len(paths):,} images"]
+    notes += [f"passed over {passed:,} other files"] if passed else []
+    parts = tuple(Part(f"{name}/{path}", 1, single=True, folder=str(folder)) for path in paths)
+    return Loaded(pa.table(columns), True, tuple(notes), (), parts)
+
+
+def _nested(folder: Path) -> str:
+    """Advice where a folder holds a folder for each part of the data."""
+    parts = [p for p in folder.iterdir() if p.is_dir() and SPLITS.search(p.name) and _labels(p)]
+    if not parts:
+        return ""
+    train = next((p for p in parts if "train" in p.name.lower()), parts[0])
+    return f"give {train.name}/ of it, and the others with --validation and --test"
 
 
 def _add(
@@ -108,7 +148,7 @@ def _entries(folder: Path) -> list[Path]:
 def _labels(folder: Path) -> list[Path]:
     """Subfolders that hold texts. A linked folder may lead anywhere, so it is none."""
     below = [p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")]
-    holding = [p for p in below if any(file.suffix.lower() in TEXTS for file in p.iterdir())]
+    holding = [p for p in below if any(file.suffix.lower() in (*TEXTS, *IMAGES) for file in p.iterdir())]
     return sorted(holding, key=lambda p: _natural(p.name))
 
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from .table import Table
 
-Kind = Literal["text", "category", "number", "integer", "boolean", "list", "date", "id", "path", "constant"]
+Kind = Literal["text", "category", "number", "integer", "boolean", "list", "date", "id", "path", "files", "constant"]
 
 SAMPLE = 10_000
 """Rows whose texts are looked into."""
@@ -32,7 +32,8 @@ _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
 _WORD = rf"[{_SPACELESS}]|[^\s{_SPACELESS}]+"
 _TIME = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s?(Z|UTC|[+-]\d{2}:?\d{2})?"
 _DATE = rf"\d{{4}}[-/]\d{{1,2}}[-/]\d{{1,2}}([T ]{_TIME})?|\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{4}}"
-_PATH = r"(?i)[^\s\x00][^\n\x00]*\.(jpe?g|png|gif|webp|bmp|tiff?|wav|flac|ogg|mp3|m4a|opus|pdf|docx?|html?|mp4)"
+_ENDINGS = r"jpe?g|png|gif|webp|bmp|tiff?|wav|flac|ogg|mp3|m4a|opus|pdf|docx?|html?|mp4"
+_PATH = rf"(?i)[^\s\x00][^\n\x00]*\.({_ENDINGS})|data:(image|audio)/[\w.+-]+;base64,.*"
 _ID_NAME = re.compile(r"(^|[_\W])(?i:id|idx|index|uuid|guid|key|nr|no)$|[a-z]I[Dd]$")
 _TOKEN = r"[\x21-\x7e]+"
 
@@ -88,7 +89,7 @@ class _Facts:
 
 def _profile(name: str, column: pa.ChunkedArray) -> ColumnProfile:
     empty = column.null_count
-    sample = _sample(column)
+    sample = _sample(column) if not _is_bytes(column.type) else pa.nulls(0)
     facts = _Facts(
         name, column.type, len(column) - empty, _distinct(column), sample, *_lengths(column), _mean_words(sample),
         *_range(column),
@@ -110,6 +111,8 @@ def _sample(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _distinct(column: pa.ChunkedArray) -> int:
+    if _is_bytes(column.type):
+        return len(column) - column.null_count  # not worth reading all of them
     if pa.types.is_nested(column.type):
         return len({json.dumps(v, sort_keys=True, default=str) for v in column.to_pylist() if v is not None})
     return int(pc.count_distinct(column, mode="only_valid").as_py())
@@ -136,6 +139,8 @@ def _range(column: pa.ChunkedArray) -> tuple[float | None, float | None]:
 
 
 def _examples(column: pa.ChunkedArray) -> tuple[Any, ...]:
+    if _is_bytes(column.type):
+        return ()
     seen: list[Any] = []
     for value in column.slice(0, 1000).to_pylist():
         if value is not None and value not in seen:
@@ -147,6 +152,12 @@ def _examples(column: pa.ChunkedArray) -> tuple[Any, ...]:
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_large_string(kind) or pa.types.is_string(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" and _is_bytes(field.type) for field in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -228,7 +239,12 @@ def _tagged(facts: _Facts, separator: str) -> bool:
 
 def _path(facts: _Facts) -> bool:
     """Texts that end like files of images, sounds or documents."""
-    return _is_text(facts.type) and facts.max_chars <= 1000 and _share(facts.sample, _PATH) >= 0.95
+    return _is_text(facts.type) and _share(facts.sample, _PATH) >= 0.95
+
+
+def _files(facts: _Facts) -> bool:
+    """Bytes, alone or beside a path, as Parquet files of images hold them."""
+    return _is_bytes(facts.type)
 
 
 def _category(facts: _Facts) -> bool:
@@ -238,6 +254,6 @@ def _category(facts: _Facts) -> bool:
 
 
 _RULES: tuple[tuple[Kind, Callable[[_Facts], bool]], ...] = (
-    ("constant", _constant), ("boolean", _boolean), ("date", _date), ("id", _id), ("integer", _integer),
-    ("number", _decimal), ("path", _path), ("list", _list), ("category", _category), ("text", lambda facts: True),
+    ("constant", _constant), ("boolean", _boolean), ("date", _date), ("files", _files), ("path", _path), ("id", _id),
+    ("integer", _integer), ("number", _decimal), ("list", _list), ("category", _category), ("text", lambda facts: True),
 )

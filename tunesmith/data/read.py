@@ -1,6 +1,6 @@
 """From a path to a table: the one door through which rows come in.
 
-    read("reviews.csv", options, ledger)      one file: CSV, TSV, JSON, JSONL, Parquet, Arrow, Excel; plain, .gz or .zip
+    read("reviews.csv", options, ledger)      one file: CSV, TSV, JSON, JSONL, CoNLL, Parquet, Arrow, Excel; plain, .gz or .zip
     read("texts/", ...)                       a folder per label with a .txt file per text, or the shards of one table
     read(["a.csv", "b.csv"], ...)             several files with the same columns
     read("archive.zip/train.tsv", ...)        one member of an archive
@@ -15,12 +15,13 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
 from ..errors import DataError
 from ..spec import Data
-from . import archive, columnar, delimited, excel, folder, hub, json_rows
+from . import archive, columnar, conll, delimited, excel, folder, hub, json_rows
 from .ledger import Ledger
 from .source import Loaded, Source, kind_of, locate, refuse_code
 from .spool import LARGE, Spool, cache_folder, content_key, recall, remember
@@ -29,6 +30,7 @@ from .together import Named, join
 
 READERS: dict[str, Callable[[Source, Data, Spool], Loaded]] = {
     "delimited": delimited.load,
+    "conll": conll.load,
     "json": json_rows.load,
     "parquet": columnar.load_parquet,
     "arrow": columnar.load_arrow,
@@ -93,8 +95,8 @@ class _Reading:
         else:
             yield from self._file(_source(found, found.name))
 
-    def _folder(self, found: Path) -> Iterator[Named]:
-        name = found.name or str(found)
+    def _folder(self, found: Path, name: str = "") -> Iterator[Named]:
+        name = name or found.name or str(found)
         files = folder.shards(found, name)
         for file in files:
             yield from self._file(_source(locate(str(file)), f"{name}/{file.name}"))
@@ -104,7 +106,10 @@ class _Reading:
     def _file(self, source: Source, depth: int = 0) -> Iterator[Named]:
         kind = kind_of(source)
         if kind not in ("gzip", "zip"):
-            yield source.name, _load(source, kind, self._options)
+            yield source.name, replace(_load(source, kind, self._options), folder=str(source.path.parent.absolute()))
+            return
+        if kind == "zip" and not depth and archive.holds_files(source):
+            yield from self._folder(archive.unpack_all(source), source.name)
             return
         if depth:
             raise DataError(

@@ -33,7 +33,7 @@ def join(files: Sequence[Named], names: Sequence[str], ledger: Ledger) -> Table:
 
 
 def _part(name: str, loaded: Loaded) -> Part:
-    return Part(name, loaded.table.num_rows, tuple(skip.row for skip in loaded.skipped))
+    return Part(name, loaded.table.num_rows, tuple(skip.row for skip in loaded.skipped), folder=loaded.folder)
 
 
 def _name_columns(files: Sequence[Named], names: Sequence[str], ledger: Ledger) -> list[Named]:

@@ -1,0 +1,201 @@
+"""Columns whose cells name files: every file found, read whole and hashed before anything is learned.
+
+A path counts from the folder of the file that names it (or from `data.files`), and stays inside it, links included. A resolved
+cell is an object of two fields: `path`, and `content`, the hash by which rows are told apart wherever the folder lies. Bytes in cells
+(Parquet) become files of the data cache first.
+"""
+
+# Axes: N rows.
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from .. import spec
+from ..errors import DataError, listing
+from . import images
+from .finding import LISTED, Finding, count
+from .ledger import Ledger
+from .spool import cache_folder, disk_error
+from .table import Table
+
+CHUNK = 512
+"""Cells looked at together: bytes in cells are held only so long."""
+TINY = 4
+"""Pixels of the shorter side below which an image shows hardly anything."""
+
+
+@dataclass
+class _Found:
+    """What was met in one column."""
+
+    contents: list[str | None] = field(default_factory=list)
+    paths: list[str | None] = field(default_factory=list)
+    bad: dict[str, list[tuple[int, DataError]]] = field(default_factory=lambda: defaultdict(list))
+    changed: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    tiny: list[int] = field(default_factory=list)
+
+
+def resolve(table: Table, names: Sequence[str], options: spec.Data, ledger: Ledger) -> tuple[Table, list[Finding]]:
+    """The table with the files of these columns found and checked, and what is wrong with them.
+
+    Rows with a bad file give findings of level `error`; with `bad_rows: skip` they are left out and stand in the ledger.
+    """
+    findings: list[Finding] = []
+    for name in names:
+        if not _resolved(table.arrow(name).type):
+            table, found = _column(table, name, options, ledger)
+            findings += found
+    return table, findings
+
+
+def _column(table: Table, name: str, options: spec.Data, ledger: Ledger) -> tuple[Table, list[Finding]]:
+    found = _looked_at(table, name, options)
+    for what, rows in found.changed.items():
+        ledger.add("cast", f"images of column {name!r}: {what}", [table.place(i) for i in rows])
+    cells = [None if p is None else {"path": p, "content": c or ""} for p, c in zip(found.paths, found.contents)]
+    changed = table.with_column(name, cells) if any(cells) else table
+    if options.bad_rows != "skip":
+        return changed, _findings(table, found)
+    bad = sorted({row for rows in found.bad.values() for row, _ in rows})
+    if bad:
+        ledger.add("skipped", "files that could not be used, and skipping was asked for", [
+            _line(table, row, error) for rows in found.bad.values() for row, error in rows
+        ])
+        changed = changed.take(np.setdiff1d(np.arange(len(table)), bad))
+    return changed, [f for f in _findings(table, found) if f.level != "error"]
+
+
+def _looked_at(table: Table, name: str, options: spec.Data) -> _Found:
+    found, roots = _Found(), _Roots(options.files)
+    for row, (cell, path, seen) in enumerate(_inspected(table, name, roots)):
+        found.paths.append(path)
+        found.contents.append(seen.content if isinstance(seen, images.Seen) else None)
+        if seen is None and options.empty != "drop":
+            seen = DataError(table.place(row), expected="an image in every row", got="an empty cell",
+                fix="fill it, or say --empty drop to leave such rows out", code="empty-image")
+        if isinstance(seen, DataError):
+            found.bad[seen.code].append((row, seen))
+        elif seen is not None:
+            _note(found, row, seen, images.name_of(cell))
+    return found
+
+
+def _note(found: _Found, row: int, seen: images.Seen, name: str) -> None:
+    for change in seen.changes:
+        found.changed[change].append(row)
+    if images.says_otherwise(seen, name):
+        found.changed["the name says another format than the content; the content decides"].append(row)
+    if min(seen.width, seen.height) < TINY:
+        found.tiny.append(row)
+
+
+Inspected = tuple[Any, str | None, images.Seen | DataError | None]
+"""A cell, its path once found, and what the file is or what is wrong with it; None for an empty cell."""
+
+
+def _inspected(table: Table, name: str, roots: _Roots) -> Iterator[Inspected]:
+    """Every cell in order, a chunk at a time, on all cores."""
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for start in range(0, len(table), CHUNK):
+            part = table.take(np.arange(start, min(start + CHUNK, len(table))))
+            folders = [part.folder(i) for i in range(len(part))]
+            yield from pool.map(roots.inspect, part.column(name), folders)
+
+
+@dataclass(frozen=True)
+class _Roots:
+    """Where paths start, and what they may not leave."""
+
+    asked: str
+
+    def inspect(self, cell: Any, folder: str) -> Inspected:
+        if cell is None or (isinstance(cell, dict) and not cell.get("bytes") and not cell.get("path")):
+            return cell, None, None
+        try:
+            if isinstance(cell, str) and not cell.startswith(images.URI):
+                path = self._inside(cell, self.asked or folder)
+                return cell, path, _seen(path, *_stamp(path))
+            seen = images.inspect(cell)
+            return cell, cell if isinstance(cell, str) else _kept(images.payload(cell), seen), seen
+        except DataError as error:
+            return cell, cell if isinstance(cell, str) else images.name_of(cell), error
+
+    def _inside(self, cell: str, root: str) -> str:
+        """The path of a cell. A caller's own paths (no root) lead anywhere; those that a file names stay in its folder."""
+        if not root:
+            return os.path.abspath(os.path.expanduser(cell))
+        path = os.path.normpath(os.path.join(root, cell))
+        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+            raise images._error(images.name_of(cell), f"a file inside {root}", "a path or link that leads out of it", "outside-folder")
+        return os.path.abspath(path)
+
+
+def _kept(data: bytes, seen: images.Seen) -> str:
+    """Bytes of a cell as a file of the data cache, named by its content: tables stay small, and every cell is read alike."""
+    path = cache_folder() / "files" / seen.content[:2] / f"{seen.content}.{seen.format.lower()}"
+    if not path.is_file():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        beside = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+        try:
+            beside.write_bytes(data)
+            os.replace(beside, path)
+        except OSError as error:
+            raise disk_error(path, error) from None
+    return str(path)
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=1 << 17)
+def _seen(path: str, size: int, mtime_ns: int) -> images.Seen:
+    """`inspect`, once per file and process."""
+    return images.inspect(path)
+
+
+def _resolved(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) and {"path", "content"} == {field.name for field in kind}
+
+
+def _findings(table: Table, found: _Found) -> list[Finding]:
+    made = [_finding(table, code, rows) for code, rows in found.bad.items()]
+    if found.tiny:
+        message = f"{count(len(found.tiny), 'image')} less than {TINY} pixels wide or high: hardly anything can be seen on them"
+        made.append(Finding(
+            "warning", "tiny-image", message,
+            tuple(table.place(i) for i in found.tiny[:LISTED]), "look at them",
+        ))
+    return made
+
+
+def _finding(table: Table, code: str, rows: Sequence[tuple[int, DataError]]) -> Finding:
+    first = rows[0][1]
+    kinds = list(dict.fromkeys(error.got for _, error in rows))
+    got = kinds[0] if len(rows) == 1 else f"{count(len(rows), 'row')} with {listing(kinds, 3)}"
+    return Finding(
+        "error", code, f"expected {first.expected}, got {got}", tuple(_line(table, row, error) for row, error in rows[:LISTED]),
+        f"{first.fix}, or say --bad-rows skip to leave such rows out",
+    )
+
+
+def _line(table: Table, row: int, error: DataError) -> str:
+    place = table.place(row)
+    return place if place.endswith(error.place) else f"{place}: {error.place}"
