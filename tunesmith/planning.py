@@ -5,7 +5,7 @@ One small function per `auto`. A reason names the fact that decided, and the sou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -13,9 +13,11 @@ import numpy as np
 
 from .choices import Forecast, decide, forecast, measure, seconds_of, settle_training
 from .data.dataset import Dataset, Sources, arrange, read_sources
+from .data.files import resolve
 from .data.finding import Finding, refuse
 from .data.labels import texts, twins
 from .data.profile import Profile
+from .data.split import PARTS
 from .errors import DataError, SpecError, listing, nearest
 from .models.source import Source, find, processor
 from .parts.misfit import explain
@@ -63,7 +65,7 @@ def prepare(spec: Spec) -> Ready:
         {k.removeprefix("options."): c.value for k, c in chosen.items() if k.startswith("options.")},
     )
     task_class = TASKS.load(name)
-    source = find(spec.model)
+    source = find(spec.model, task_class.modality)
     chosen["model"] = Choice(source.name, _model_reason(spec, source))
     task = _fit_task(task_class.build({**spec.options, **options}, name), data, source, spec)
     facts = measure(spec, task, source, data)
@@ -91,6 +93,7 @@ def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
     name = chosen["task"].value
     options = {k.removeprefix("options."): c.value for k, c in chosen.items() if k.startswith("options.")}
     task = TASKS.load(name).build({**spec.options, **options}, name)
+    sources, bad = _with_files(task, sources, spec)
     data = arrange(
         sources,
         spec.data,
@@ -99,7 +102,17 @@ def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
         kind=task.target_kind,
         seed=spec.train.seed,
     )
-    return chosen, data.with_findings(task.check(data.train))
+    return chosen, data.with_findings([*bad, *(f for part in PARTS for f in task.check(data.part(part)))])
+
+
+def _with_files(task: Task, sources: Sources, spec: Spec) -> tuple[Sources, list[Finding]]:
+    """The sources with the files that their cells name found and read whole, and what is wrong with these."""
+    names, tables, bad = task.columns(task.files), dict(sources.tables), list[Finding]()
+    for part, table in tables.items() if names else ():
+        table.require(names)
+        tables[part], found = resolve(table, names, spec.data, sources.ledger)
+        bad += found
+    return replace(sources, tables=tables), bad
 
 
 def choose_task(spec: Spec, sources: Sources) -> dict[str, Choice[Any]]:
@@ -107,23 +120,41 @@ def choose_task(spec: Spec, sources: Sources) -> dict[str, Choice[Any]]:
     profile = _merged(sources) if spec.data.merge_labels else sources.profile
     if spec.task != "auto":
         task = TASKS.load(spec.task)
-        claim = task.claim(profile, spec.options)
-        if claim is None and not _has_columns(task, spec, profile):
+        options = task.checked(spec.options, spec.task)
+        claim = task.claim(profile, options)
+        if claim is None and not _has_columns(task, options, profile):
             raise _no_task(spec, sources)
-        chosen = {"task": Choice(spec.task, "as asked")}
-        return chosen | _columns(spec, claim)
-    claims = {name: TASKS.load(name).claim(profile, spec.options) for name in TASKS.names() if _accepts(name, spec)}
-    sure = {name: claim for name, claim in claims.items() if claim is not None}
-    if not sure:
+        return {"task": Choice(spec.task, "as asked")} | _columns(options, claim)
+    claims = dict(_claims(spec, profile))
+    if not claims:
         raise _no_task(spec, sources)
-    name = max(sure, key=lambda n: sure[n].sure)
-    return {"task": Choice(name, sure[name].why)} | _columns(spec, sure[name])
+    name = max(claims, key=lambda n: claims[n][1].sure)
+    options, claim = claims[name]
+    return {"task": Choice(name, claim.why)} | _columns(options, claim)
 
 
-def _has_columns(task: type[Task], spec: Spec, profile: Profile) -> bool:
+def _claims(spec: Spec, profile: Profile) -> Iterator[tuple[str, tuple[dict[str, Any], Claim]]]:
+    """Each task that would take the table, with the options as it reads them. Raises SpecError where none can read them."""
+    refusals, read = list[SpecError](), False
+    for name in TASKS.names():
+        if not _accepts(name, spec):
+            continue
+        try:
+            options = TASKS.load(name).checked(spec.options, name)
+        except SpecError as error:
+            refusals.append(error)
+            continue
+        read, claim = True, TASKS.load(name).claim(profile, options)
+        if claim is not None:
+            yield name, (options, claim)
+    if refusals and not read:
+        raise refusals[0]
+
+
+def _has_columns(task: type[Task], options: Mapping[str, Any], profile: Profile) -> bool:
     """Whether the table has the columns that were named, and of those that were not the ones of the usual names."""
     fields = task.options()
-    named = [spec.options.get(role, fields[role].default) for role in (*task.inputs, *task.targets)]
+    named = [options.get(role, fields[role].default) for role in (*task.inputs, *task.targets)]
     flat = [name for value in named for name in (value if isinstance(value, list | tuple) else (value,))]
     return all(name in profile.columns for name in flat if isinstance(name, str) and name)
 
@@ -143,9 +174,9 @@ def _accepts(name: str, spec: Spec) -> bool:
     return set(spec.options) <= set(TASKS.load(name).options())
 
 
-def _columns(spec: Spec, claim: Claim | None) -> dict[str, Choice[Any]]:
-    named = {f"options.{k}": Choice(v, "as asked") for k, v in spec.options.items()}
-    claimed = {f"options.{k}": c for k, c in (claim.columns if claim else {}).items() if k not in spec.options}
+def _columns(options: Mapping[str, Any], claim: Claim | None) -> dict[str, Choice[Any]]:
+    named = {f"options.{k}": Choice(list(v) if isinstance(v, tuple) else v, "as asked") for k, v in options.items()}
+    claimed = {f"options.{k}": c for k, c in (claim.columns if claim else {}).items() if k not in options}
     return named | claimed
 
 

@@ -12,12 +12,12 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_type_hints
 
 import numpy as np
 
 from .errors import SpecError, nearest
-from .spec import Choice
+from .spec import Choice, checked
 
 if TYPE_CHECKING:
     import torch
@@ -98,6 +98,16 @@ class Graded:
     """What to point out in each row's inputs."""
 
 
+@dataclass(frozen=True)
+class Light:
+    """What is known of rows that are encoded only when a batch needs them, since encoded they would fill the memory."""
+
+    arrays: dict[str, np.ndarray]
+    """What examples hold besides their inputs (targets, weights): name -> (N, ...)."""
+    lengths_N: np.ndarray
+    """Tokens of each row: what batches are cut by."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task(ABC):
     """Abstract. Children are final."""
@@ -118,6 +128,9 @@ class Task(ABC):
 
     target_kind: ClassVar[str] = ""
     """`label` (one of C), `labels` (any of C), `number`, or `other` (spans, texts): which audits suit the target."""
+
+    files: ClassVar[tuple[str, ...]] = ()
+    """Names of the options, among `inputs`, that name columns of files (images): found and checked before the first step."""
 
     # -- data ---------------------------------------------------------------------------------------------------------
 
@@ -149,6 +162,24 @@ class Task(ABC):
         A row too long for the model may give several examples (windows): then every example says under `row` which of `rows` it
         is of, and `gather` puts the outputs together.
         """
+
+    def light(self, rows: Table) -> Light | None:
+        """Where examples are large (images): all but the inputs, so that rows are encoded batch by batch. None: all at once."""
+        return None
+
+    @property
+    def augments(self) -> bool:
+        """Whether `encode` does something with `draws`: then each epoch sees the rows otherwise."""
+        return False
+
+    def mix(self, one: Example, other: Example, draw: Draw) -> Example:
+        """An example blended with one of another row, drawn from all training rows; most tasks leave it as it is."""
+        return one
+
+    @property
+    def mixes(self) -> bool:
+        """Whether `mix` does something."""
+        return False
 
     @abstractmethod
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
@@ -231,7 +262,15 @@ class Task(ABC):
 
     @classmethod
     def build(cls, options: Mapping[str, Any], name: str) -> Self:
-        """The task with these options. Raises SpecError for an unknown one."""
+        """The task with these options. Raises SpecError for an unknown one, or one whose value its type does not allow."""
+        return cls(**cls.checked(options, name))
+
+    @classmethod
+    def checked(cls, options: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """The options, each of its type: lists as tuples, a number as text where text is wanted (a column or a label called 3).
+
+        Raises SpecError as `build` does.
+        """
         for key in options:
             if key not in cls.options():
                 raise SpecError(
@@ -241,7 +280,9 @@ class Task(ABC):
                     fix=nearest(key, cls.options()),
                     code="unknown-option",
                 )
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+        kinds = get_type_hints(cls, include_extras=True)
+        values = {k: str(v) if kinds[k] is str and type(v) in (int, float) else v for k, v in options.items()}
+        return {k: checked(kinds[k], v, f"option {k!r} of {name}") for k, v in values.items()}
 
     def columns(self, roles: Sequence[str]) -> list[str]:
         """The column names behind these roles (`self.inputs`, `self.targets`), empty ones left out."""

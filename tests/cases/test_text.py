@@ -1,6 +1,6 @@
 """Odd text: kept to the byte, shown escaped, read as text; never taken for control."""
 
-# ruff: noqa: E501  sentences are written whole, as a user reads them
+
 from __future__ import annotations
 
 import json

@@ -125,7 +125,7 @@ def test_samples_depend_on_the_seed_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    "options", [{"loss_kind": "magic"}, {"max_tokens": 0}, {"max_tokens": True}, {"text": ""}, {"text": 3}, {"txt": "a"}]
+    "options", [{"loss_kind": "magic"}, {"max_tokens": 0}, {"max_tokens": True}, {"text": ""}, {"text": True}, {"txt": "a"}]
 )
 def test_options_that_cannot_be_used_are_refused(name: str, options: dict[str, Any]) -> None:
     with pytest.raises(SpecError) as caught:

@@ -23,7 +23,8 @@ def explain(table: Table, profile: Profile, named: Mapping[str, Any], place: str
         return _too_few(profile.rows, place)
     found = columns.text_columns(profile, {"label": "", **named})
     if found is None:
-        return _error(place, "a column of text", f"columns that hold none: {_described(profile.columns.values())}", "name it: --text COLUMN", "no-text")
+        got = f"columns that hold none: {_described(profile.columns.values())}"
+        return _error(place, "a column of text", got, "name it: --text COLUMN", "no-text")
     taken = {choice.value for choice in found.values()}
     rest = [column for name, column in profile.columns.items() if name not in taken and not columns.is_split(column)]
     for column in rest:
