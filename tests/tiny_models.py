@@ -14,6 +14,51 @@ WORDS = (
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
+CHAT = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+"""The template of ChatML, as a model folder carries it."""
+
+
+def writer(folder: Path, family: str = "llama", seed: int = 0, chat: bool = True, tied: bool = True) -> Path:
+    """A decoder with its language-model head: `llama`, `gpt2` or `qwen2`; two layers, width 32, a byte-level tokenizer trained here."""
+    from tokenizers import decoders, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator([" ".join(WORDS), *WORDS], trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|endoftext|>", model_max_length=128
+    )
+    if chat:
+        fast.chat_template = CHAT
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = _writer(family, tokenizer.get_vocab_size(), tied)
+    model.save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+def _writer(family: str, words: int, tied: bool) -> torch.nn.Module:
+    import transformers as hf
+
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "tie_word_embeddings": tied}
+    if family == "gpt2":
+        return hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=words, n_embd=32, n_layer=2, n_head=2, n_positions=128, **ids))
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+    kinds = {"llama": (hf.LlamaConfig, hf.LlamaForCausalLM), "qwen2": (hf.Qwen2Config, hf.Qwen2ForCausalLM)}
+    config, model = kinds[family]
+    return model(config(vocab_size=words, max_position_embeddings=128, **size, **ids))
+
+
 def bert(folder: Path, seed: int = 0, layers: int = 2, width: int = 32) -> Path:
     """A BERT of `layers` layers with a word tokenizer, saved as transformers saves it."""
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from peft import PeftConfig
 
 TASK = "FEATURE_EXTRACTION"
+WRITER = "CAUSAL_LM"
+"""What peft calls a model with its language-model head."""
+PATTERNS = ("target_modules", "feedforward_modules")
+"""Settings of peft that are regular expressions over names in the model."""
+OUTER = "base_model.model."
+"""How the names of an adapter's weights begin in peft's files."""
 ATTENTION = ("attention", "self_attn", "attn", "self_attention")
 """Names under which families keep the attention of a layer."""
 ACTIVATION = nn.functional.gelu
@@ -79,6 +85,31 @@ def wrap(model: nn.Module, config: PeftConfig, seed: int) -> None:
     for part in wrapped.peft_config.values():
         part.base_model_name_or_path = part.revision = None
     model.backbone = wrapped
+
+
+def inside(model: Any) -> str:
+    """Where the decoder stands in the architecture with its head: `model.` in Llama, `transformer.` in GPT-2."""
+    return f"{model.whole.base_model_prefix}."
+
+
+def around(config: dict[str, Any], model: Any) -> dict[str, Any]:
+    """An adapter's settings for the architecture with its head, as `PeftModel.from_pretrained` puts it on one."""
+    named = {name: re.escape(inside(model)) + config[name] for name in PATTERNS if isinstance(config.get(name), str)}
+    return config | named | {"task_type": WRITER}
+
+
+def within(config: Any, model: Any) -> None:
+    """The opposite, in place: settings for the decoder alone."""
+    config.task_type = TASK
+    for name in PATTERNS:
+        if isinstance(getattr(config, name, None), str):
+            setattr(config, name, getattr(config, name).removeprefix(re.escape(inside(model))))
+
+
+def renamed(state: Mapping[str, torch.Tensor], old: str, new: str) -> dict[str, torch.Tensor]:
+    """Weights of an adapter for a model that stands elsewhere; learnt tokens stand outside and keep their names."""
+    start = OUTER + old
+    return {OUTER + new + n.removeprefix(start) if n.startswith(start) else n: t for n, t in state.items()}
 
 
 def has_conv1d(model: nn.Module) -> bool:

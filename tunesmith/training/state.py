@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, final
 import torch
 from torch import nn
 
-from ..errors import ModelError
+from ..errors import ModelError, SpecError
 from ..models.heads import set_dropout
 from ..models.outline import outline
 from ..models.source import load, processor
@@ -94,13 +94,14 @@ class State:
         settings = ready.plan.spec.train
         accelerator = device.accelerator(settings)
         device.seed(settings.seed)
-        model = ready.task.model(load(ready.source), dropout=float(settings.dropout))
+        model = ready.task.model(load(ready.source, language=ready.task.language), dropout=float(settings.dropout))
         set_dropout(model, float(settings.dropout))
         model.reset_head(settings.seed)
         ready.strategy.shape(model, settings.seed)
         model.to(accelerator.device)
         shape = outline(model)
         stages = _possible(ready.strategy.stages(shape), solvable(ready.task))
+        _refuse_idle(stages, ready)
         names = [n for n in shape.depths if n in shape.adapters or any(_learns(stage, n, shape) for stage in stages)]
         return cls(
             ready,
@@ -238,6 +239,18 @@ def _possible(stages: Sequence[Stage], solve: bool) -> tuple[Stage, ...]:
     if solve:
         return tuple(stages)
     return tuple(dataclasses.replace(stage, solve=False) for stage in stages if not stage.solve or stage.share)
+
+
+def _refuse_idle(stages: Sequence[Stage], ready: Ready) -> None:
+    """Raises SpecError where no stage has a weight to learn: a model that keeps its own head has no new one."""
+    if not any(stage.rates for stage in stages):
+        raise SpecError(
+            f"strategy {ready.plan.spec.strategy!r}",
+            expected="weights that learn",
+            got="none: this task keeps the head that the model was pretrained with",
+            fix="use `lora`, `last-k` or `full`",
+            code="nothing-learns",
+        )
 
 
 def _learns(stage: Stage, name: str, shape: Outline) -> bool:
