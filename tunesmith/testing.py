@@ -83,10 +83,10 @@ def encoding_is_pure(made: Ready, folder: Path) -> None:
     task, rows = made.task, made.data.train.rows(range(8))
     tokenizer = processor(made.source)
     together, again = task.encode(rows, tokenizer), task.encode(rows, tokenizer)
-    alone = [task.encode([row], tokenizer)[0] for row in rows]
+    alone = [example for row in rows for example in task.encode([row], tokenizer)]
     for a, b, c in zip(together, again, alone, strict=True):
-        assert a.keys() == b.keys() == c.keys()
-        assert all(np.array_equal(a[k], b[k]) and np.array_equal(a[k], c[k]) for k in a)
+        assert a.keys() == b.keys() and a.keys() - {"row"} == c.keys() - {"row"}
+        assert all(np.array_equal(a[k], b[k]) and (k == "row" or np.array_equal(a[k], c[k])) for k in a)
 
 
 def alone_is_as_in_a_batch(made: Ready, folder: Path) -> None:
@@ -95,7 +95,7 @@ def alone_is_as_in_a_batch(made: Ready, folder: Path) -> None:
     together = _outputs(state, work.validation.encoded, 10**9)
     alone = _outputs(state, work.validation.encoded, 1)
     for name in together:
-        np.testing.assert_allclose(together[name], alone[name], atol=CLOSE)
+        _same(together[name], alone[name], CLOSE)
 
 
 def gradients_are_finite_and_only_where_told(made: Ready, folder: Path) -> None:
@@ -182,7 +182,7 @@ def the_saved_model_answers_alike(made: Ready, folder: Path) -> None:
     before = _outputs(state, work.validation.encoded, 4096)
     after = infer(made.task, load_model(folder / "model"), work.validation.encoded, pad=work.pad)
     for name in before:
-        np.testing.assert_allclose(before[name], after[name], atol=1e-5)
+        _same(before[name], after[name], 1e-5)
     calibrated = made.task.calibrate(before, work.validation.truth)
     again = type(made.task).from_json(json.loads(json.dumps(calibrated.as_json())))
     assert again == calibrated and again.answers(before) == calibrated.answers(before)
@@ -223,6 +223,18 @@ CHECKS: dict[str, Callable[[Ready, Path], None]] = {
         scores_are_those_promised,
     )
 }
+
+
+def _same(one: np.ndarray, other: np.ndarray, tolerance: float) -> None:
+    """Equal but for rounding; rows of unlike shape one by one, texts exactly."""
+    if one.dtype != object:
+        np.testing.assert_allclose(one, other, atol=tolerance)
+        return
+    for a, b in zip(one, other, strict=True):
+        if isinstance(a, np.ndarray):
+            np.testing.assert_allclose(a, b, atol=tolerance)
+        else:
+            assert a == b
 
 
 def _start(made: Ready) -> tuple[State, Any]:
