@@ -9,7 +9,6 @@ import math
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from .data.dataset import Dataset
 from .errors import ResourceError, SpecError
+from .inference import Encoded, Ragged, encode
 from .models.source import Source, processor
 from .spec import Choice, Spec, Train
 from .strategy import Strategy
@@ -63,24 +63,22 @@ class Forecast:
 
 def measure(spec: Spec, task: Task, source: Source, data: Dataset) -> Facts:
     """Row lengths from a sample, and what this machine is."""
-    rows = data.train.rows(range(min(SAMPLE, len(data.train))))
     reader = processor(source)
-    examples = task.encode(rows, reader)
-    tokens = float(np.mean([len(e["input_ids"]) if "input_ids" in e else 1 for e in examples]))
+    encoded = encode(task, reader, data.train.take(np.arange(min(SAMPLE, len(data.train)))))
+    tokens = float(encoded.lengths_N.mean())
     cuda = _cuda() if spec.train.device != "cpu" else False
     if spec.train.device == "cuda" and not cuda:
         raise ResourceError(
             "train.device", expected="a CUDA device", got="none", fix="leave --set train.device out", code="no-cuda"
         )
     cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
-    return Facts(len(data.train), tokens, source, cuda, cores or 1, matrix_rate(), _unknown(examples, reader))
+    return Facts(len(data.train), tokens, source, cuda, cores or 1, matrix_rate(), _unknown(encoded, reader))
 
 
-def _unknown(examples: Sequence[Mapping[str, Any]], reader: Any) -> float:
+def _unknown(encoded: Encoded, reader: Any) -> float:
     """Share of tokens that stand for `unknown`: of a language that the model was never shown, most do."""
-    ids = [np.asarray(example["input_ids"]) for example in examples if "input_ids" in example]
-    missing = getattr(reader, "unk_token_id", None)
-    return float(np.mean(np.concatenate(ids) == missing)) if ids and missing is not None else 0.0
+    ids, missing = encoded.arrays.get("input_ids"), getattr(reader, "unk_token_id", None)
+    return float(np.mean(ids.values == missing)) if isinstance(ids, Ragged) and missing is not None else 0.0
 
 
 def matrix_rate(size: int = 768, seconds: float = 0.15) -> float:

@@ -5,7 +5,9 @@ Axes: N rows, B rows of a batch, T tokens.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
@@ -38,6 +40,53 @@ class Ragged:
 
 @final
 @dataclass(frozen=True)
+class Later:
+    """Rows that are encoded when a batch needs them: memory holds a batch, whatever the table's size."""
+
+    task: Task
+    processor: Any
+    rows: Table
+    drawn: tuple[int, int] | None = None
+    """(seed, epoch) of the random numbers that augment; None: rows as they are."""
+
+    def examples(self, positions: Sequence[int]) -> list[Example]:
+        """The examples at these positions, in order; on as many threads as the model computes with."""
+        draws = None if self.drawn is None else [self._draw(position) for position in positions]
+        found = self._encoded(positions, draws)
+        if draws is None or not self.task.mixes:
+            return found
+        partners = [int(draw.integers(len(self.rows))) for draw in draws]
+        others = self._encoded(partners, draws)
+        return [self.task.mix(one, other, draw) for one, other, draw in zip(found, others, draws, strict=True)]
+
+    def key(self) -> bytes:
+        """What the examples follow from: the rows' content, the task and the processor."""
+        from .data.content import digest
+
+        columns = self.task.columns(self.task.inputs)
+        processor = getattr(self.processor, "to_dict", dict)()
+        said = json.dumps([self.task.as_json(), processor, self.drawn], sort_keys=True, default=str)
+        return f"{digest(self.rows.to_arrow().select(columns))}|{said}".encode()
+
+    def _draw(self, position: int) -> Draw:
+        """Random numbers that depend on seed, epoch and the row's content alone."""
+        assert self.drawn is not None
+        return np.random.default_rng(np.random.SeedSequence([*self.drawn, int(self.rows.row_ids[position])]))
+
+    def _encoded(self, positions: Sequence[int], draws: Sequence[Draw] | None) -> list[Example]:
+        import torch
+
+        rows = self.rows.rows(positions)
+        workers = min(torch.get_num_threads(), len(rows))
+        if workers < 2:
+            return self.task.encode(rows, self.processor, draws=draws)
+        one = lambda i: self.task.encode([rows[i]], self.processor, draws=draws and [draws[i]])[0]  # noqa: E731
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(one, range(len(rows))))
+
+
+@final
+@dataclass(frozen=True)
 class Encoded:
     """Encoded rows, packed: N rows cost a few arrays, not N dictionaries."""
 
@@ -46,13 +95,32 @@ class Encoded:
     """Tokens of each example (1 where it has no tokens): what batches are bucketed by."""
     row_N: np.ndarray
     """The row that each example is of: 0, 1, 2... unless long rows were cut into windows."""
+    later: Later | None = None
+    """Where the inputs come from, where they are too large to be held."""
 
     def __len__(self) -> int:
         return len(self.lengths_N)
 
-    def example(self, row: int) -> Example:
-        """One row, as `Task.collate` takes it."""
-        return {name: array[row] for name, array in self.arrays.items()}
+    def examples(self, positions: Iterable[int]) -> list[Example]:
+        """These rows, as `Task.collate` takes them."""
+        chosen = [int(position) for position in positions]
+        held = [{name: array[row] for name, array in self.arrays.items()} for row in chosen]
+        return held if self.later is None else [a | b for a, b in zip(held, self.later.examples(chosen), strict=True)]
+
+    def at(self, seed: int, epoch: int) -> Encoded:
+        """The rows as this epoch sees them: the same, unless they are encoded late by a task that augments."""
+        if self.later is None or not self.later.task.augments:
+            return self
+        return replace(self, later=replace(self.later, drawn=(seed, epoch)))
+
+    @property
+    def augmented(self) -> bool:
+        """Whether rows look otherwise in each epoch."""
+        return self.later is not None and self.later.task.augments
+
+    def cached(self, **arrays: Ragged | np.ndarray) -> Encoded:
+        """The same rows with activations that stand for their inputs."""
+        return replace(self.with_arrays(**arrays), later=None)
 
     def with_arrays(self, **arrays: Ragged | np.ndarray) -> Encoded:
         """The same rows with more (or replaced) arrays."""
@@ -64,7 +132,10 @@ class Encoded:
 
 
 def encode(task: Task, processor: Any, rows: Table, draws: Sequence[Draw] | None = None) -> Encoded:
-    """All rows, encoded in chunks and packed."""
+    """All rows, encoded in chunks and packed; where the task says what is `light` of them, the rest is left for later."""
+    light = task.light(rows)
+    if light is not None:
+        return Encoded(light.arrays, light.lengths_N, np.arange(len(rows)), Later(task, processor, rows))
     pieces: dict[str, list[np.ndarray]] = {}
     sizes: dict[str, list[np.ndarray]] = {}
     row_N: list[int] = []
@@ -99,7 +170,7 @@ def cut_by_tokens(positions: np.ndarray, lengths_N: np.ndarray, budget: int) -> 
 
 def collate(task: Task, encoded: Encoded, positions: Iterable[int], pad: int, device: Any = None) -> Batch:
     """One batch of these rows, on the device."""
-    batch = task.collate([encoded.example(int(i)) for i in positions], pad)
+    batch = task.collate(encoded.examples(positions), pad)
     return batch if device is None else {k: v.to(device, non_blocking=True) for k, v in batch.items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, final
@@ -67,12 +68,25 @@ class Predictor:
         table.require(self.task.columns(self.task.inputs))
         for start in range(0, len(table), CHUNK):
             positions = range(start, min(start + CHUNK, len(table)))
-            part = table.take(positions)
+            part = self._with_files(table.take(positions))
             encoded = encode(self.task, self.processor, part)
             yield (
                 positions,
                 infer(self.task, self.model, encoded, pad=pad_id(self.processor), micro_tokens=MICRO_TOKENS),
             )
+
+    def _with_files(self, part: Table) -> Table:
+        """Rows whose files are found and read whole. Raises DataError that names the first bad one, and how many there are."""
+        from .data.files import resolve
+        from .data.finding import refuse
+        from .data.ledger import Ledger
+
+        names = self.task.columns(self.task.files)
+        if not names:
+            return part
+        found, findings = resolve(part, names, self.run.spec.data.model_copy(update={"bad_rows": "refuse"}), Ledger())
+        refuse(findings)
+        return found
 
     def read(self, file: str | Path) -> Table:
         """The rows of a data file, read as the run's own were."""
@@ -93,7 +107,9 @@ class Predictor:
 
     def _row(self, row: Any, index: int, columns: Sequence[str]) -> dict[str, Any]:
         place = f"the request, row {index + 1}"
-        if isinstance(row, str) and len(columns) == 1:
+        row = os.fspath(row) if isinstance(row, os.PathLike) else row
+        kinds = (str, bytes, dict) if self.task.files else (str,)  # a file: its path, its bytes, or an object with one of these
+        if isinstance(row, (str, bytes)) and isinstance(row, kinds) and len(columns) == 1:
             return {columns[0]: row}
         if not isinstance(row, Mapping):
             raise DataError(
@@ -104,7 +120,7 @@ class Predictor:
                 code="bad-row",
             )
         for column in columns:
-            if not isinstance(row.get(column), str):
+            if not isinstance(row.get(column), kinds):
                 raise DataError(
                     f"{place}, column {column!r}",
                     expected="a text",

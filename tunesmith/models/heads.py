@@ -9,12 +9,13 @@ import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import torch
 from torch import nn
 
 from ..errors import ModelError
+from . import vision
 from .source import Backbone
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def set_dropout(model: nn.Module, rate: float) -> None:
         for name in ATTENTION_DROPOUTS:
             if isinstance(getattr(part, name, None), float):
                 setattr(part, name, rate)
+        if not rate and "DropPath" in type(part).__name__:
+            part.drop_prob = 0.0  # else the depth's own rates, as pretrained with
 
 
 def pool(hidden_BTD: torch.Tensor, mask_BT: torch.Tensor, how: str) -> torch.Tensor:
@@ -127,9 +130,24 @@ class Pooled(nn.Module):
         for name in ("pooled_BD", "features_BTD"):
             if name in batch:
                 return batch[name].float()
+        if self.source.modality == "image":
+            return vision.pool(self.seen(batch), self.pooling)
         if self.per_token:
             return self.hidden(batch)[:, -batch["attention_mask"].shape[1] :].float()  # virtual tokens in front have no answer
         return pool(self.hidden(batch), batch["attention_mask"], self.pooling)
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module, but batch norm keeps the statistics of pretraining."""
+        super().train(mode)
+        vision.freeze_statistics(self.backbone)
+        return self
+
+    def seen(self, batch: Batch) -> Any:
+        """What the backbone answers to images: its own output object."""
+        if "hidden_BTD" in batch:
+            assert self.cut is not None, "a batch of cached hidden states needs model.cut"
+            return self.cut.answer(batch)
+        return self.backbone(**inputs(self.backbone, batch))
 
     def hidden(self, batch: Batch) -> torch.Tensor:
         """The tokens' vectors as the backbone gives them: (B, T, D)."""

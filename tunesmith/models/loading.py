@@ -18,7 +18,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError, listing, nearest, shorten
-from . import facts, tensors
+from . import facts, tensors, vision
 from .allow import check_folder, filtered, read_json
 
 HEADS = re.compile(
@@ -116,6 +116,7 @@ def load_module(
     state: dict[str, torch.Tensor] = {}
     for file in facts.weights(folder):
         state |= tensors.read(file)
+    config, state = vision.seeing(config), vision.only(config, state)
     made_by = language_class(config, folder) if language else model_class(config, folder)
     prefix = f"{made_by.base_model_prefix}." if made_by.base_model_prefix else ""
     spare = _spare(state, prefix)

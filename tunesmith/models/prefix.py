@@ -18,6 +18,7 @@ from typing import Any, final
 import torch
 from torch import nn
 
+from . import vision
 from .heads import bare, evaluating, inputs, virtual_tokens
 from .outline import layer_list
 
@@ -80,16 +81,26 @@ class Cut:
 
     def above(self, batch: Batch) -> torch.Tensor:
         """The backbone's last hidden states from `hidden_BTD` and `attention_mask`: (B, T, D)."""
+        return self.answer(batch).last_hidden_state
+
+    def answer(self, batch: Batch) -> Any:
+        """The same, as the backbone's whole output."""
         self._given = batch["hidden_BTD"]
         for twin, original in self._twins:
             twin.training = original.training
-        width = bare(self.module).get_input_embeddings().weight.shape[1]
-        unused_BTE = self._given.new_zeros(1).expand(*self._given.shape[:2], width)
         rest = {name: tensor for name, tensor in inputs(self.module, batch).items() if name not in NOT_ABOVE}
         try:
-            return self._upper(inputs_embeds=unused_BTE, **rest).last_hidden_state
+            return self._upper(**self._unused(), **rest)
         finally:
             self._given = None
+
+    def _unused(self) -> dict[str, torch.Tensor]:
+        """Something for the embeddings to read, whose outcome nobody does."""
+        assert self._given is not None
+        if sees(self.module):
+            return {"pixel_values": vision.blank(bare(self.module), len(self._given))}
+        width = bare(self.module).get_input_embeddings().weight.shape[1]
+        return {"inputs_embeds": self._given.new_zeros(1).expand(*self._given.shape[:2], width)}
 
     def _from_cache(self, block: nn.Module) -> Callable[..., Any]:
         def forward(*args: Any, **kwargs: Any) -> Any:
@@ -115,7 +126,7 @@ def cut(model: nn.Module, layer: int) -> Cut | None:
     """
     module = model.backbone
     found = layer_list(module)
-    if found is None or not hasattr(bare(module).config, "vocab_size"):
+    if found is None or not (sees(module) or hasattr(bare(module).config, "vocab_size")):
         return None
     if virtual_tokens(module):
         return None  # they learn below every layer
@@ -126,18 +137,27 @@ def cut(model: nn.Module, layer: int) -> Cut | None:
         return None  # the architecture hands more from layer to layer than hidden states
 
 
+def sees(module: nn.Module) -> bool:
+    """Whether a backbone reads images."""
+    return getattr(bare(module), "main_input_name", "") == "pixel_values"
+
+
 def _exact(made: Cut, module: nn.Module) -> bool:
     batch = _tiny(bare(module))
     with evaluating(module), torch.no_grad():
         whole_BTD = module(**inputs(module, batch)).last_hidden_state
         parts_BTD = made.above({**batch, "hidden_BTD": made.below(batch)})
-    difference = (whole_BTD - parts_BTD)[batch["attention_mask"].bool()]
-    return bool(difference.abs().max() < TOLERANCE)
+    difference = whole_BTD - parts_BTD
+    difference = difference[batch["attention_mask"].bool()] if "attention_mask" in batch else difference
+    return whole_BTD.dim() == 3 and bool(difference.abs().max() < TOLERANCE)
 
 
 def _tiny(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Two rows of five and three tokens, none of which is padding by its id."""
+    """Two rows of five and three tokens, none of which is padding by its id; or two images."""
     device = next(module.parameters()).device
+    if sees(module):
+        generator = torch.Generator().manual_seed(0)
+        return {"pixel_values": torch.randn(vision.blank(module, 2).shape, generator=generator).to(device)}
     pad, most = module.config.pad_token_id, module.config.vocab_size
     ids = [n for n in range(min(most, 16)) if n != pad][-5:]
     input_ids = torch.tensor([(ids * 5)[:5], (ids[::-1] * 5)[:3] + [pad or 0] * 2], device=device)

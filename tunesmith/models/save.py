@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing, shorten
-from . import adapters, tensors
+from . import adapters, tensors, vision
 from .allow import check_adapter, read_json
 from .heads import Pooled, bare, virtual_tokens
 from .language import POOLING, Language
@@ -65,7 +65,7 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
     kind = _save_adapter(model, folder / "adapter")
     _write_tensors(folder / "head.safetensors", top_state(model))
     _write_json(folder / "head.json", _head(model, kind))
-    if model.pooling in {"mean", "cls", "last"}:
+    if model.pooling in {"mean", "cls", "last"} and source.modality == "text":
         _write_sentence_files(model, folder)
 
 
@@ -77,7 +77,7 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
     folder = Path(folder)
     head = _read_head(folder)
     source = dataclasses.replace(
-        find(str(folder)), name=str(head["base"]), licence=str(head["licence"]), max_length=int(head["max_length"])
+        find(str(folder), modality(folder)), name=str(head["base"]), licence=str(head["licence"]), max_length=int(head["max_length"])
     )
     language = head["pooling"] == POOLING
     backbone = load(source, own=True, language=language)
@@ -94,8 +94,16 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
 
 
 def load_processor(folder: str | Path) -> Any:
-    """The tokenizer that `save` wrote. Raises ModelError."""
+    """The tokenizer or image processor that `save` wrote. Raises ModelError."""
+    if modality(folder) == "image":
+        return vision.load_processor(Path(folder))
     return load_tokenizer(Path(folder))
+
+
+def modality(folder: str | Path) -> str:
+    """What a saved model reads. Raises ModelError where its config cannot be read."""
+    path = Path(folder) / "config.json"
+    return "image" if path.is_file() and vision.is_image(Path(folder), read_json(path)) else "text"
 
 
 def merged(model: nn.Module) -> nn.Module:
@@ -183,7 +191,8 @@ def _read_head(folder: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(values.get(key), kind):
             raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
-    if values["pooling"] not in {"mean", "cls", "last", "tokens", POOLING} or values.get("adapter") not in {None, "peft", "bottlenecks"}:
+    known = {"mean", "cls", "last", "tokens", "pooler", POOLING}
+    if values["pooling"] not in known or values.get("adapter") not in {None, "peft", "bottlenecks"}:
         raise _bad_file(
             path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}"
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
-from . import facts, tensors
+from . import facts, tensors, vision
 from .allow import check_folder, read_json
 from .places import look
 
@@ -45,6 +45,8 @@ class Source:
     """Whether a token sees only what stands before it."""
     licence: str
     """As the model card names it; `` where it does not."""
+    modality: str = "text"
+    """What the model reads: `text` or `image`."""
     note: str = ""
     """What a user may want to know about how the name was read."""
 
@@ -67,14 +69,16 @@ class Backbone:
     source: Source
     spare: dict[str, torch.Tensor]
     """Pretrained tensors that no task reads (a BERT's pooler): kept out of the module, saved with it."""
+    whole: nn.Module | None = None
+    """The language model around the module, with its head, where one was asked for."""
 
 
-def find(name: str) -> Source:
-    """The model behind a folder, an installed package's name, a Hub id, or `auto`.
+def find(name: str, modality: str = "text") -> Source:
+    """The model behind a folder, an installed package's name, a Hub id, or `auto`; for rows of this modality.
 
     Raises ModelError: where it looked and how to mend it; a config that names code; weights that are no sound safetensors.
     """
-    place = look(name)
+    place = look(name, modality)
     folder, path = place.folder, place.folder / "config.json"
     if not path.exists():
         raise _no_config(folder)
@@ -82,7 +86,14 @@ def find(name: str) -> Source:
     check_folder(folder)
     _one_model(folder, config)
     entries = facts.headers(facts.weights(folder))
-    facts.check_sizes(config, entries, str(path))
+    sees = vision.is_image(folder, config)
+    facts.check_sizes(vision.half(config) if sees else config, entries, str(path))
+    if sees != (modality == "image"):
+        raise _other_modality(name, modality, str(config["model_type"]))
+    if sees:
+        told = vision.describe(folder, config, entries)
+        licence = facts.licence(folder)
+        return Source(place.name, folder, place.kind, str(config["model_type"]), **told, licence=licence, note=place.note)
     return Source(
         name=place.name,
         folder=folder,
@@ -101,20 +112,24 @@ def find(name: str) -> Source:
 
 
 def processor(source: Source) -> Any:
-    """The model's tokenizer, padding on the right, with a padding token. Raises ModelError."""
+    """The model's tokenizer, padding on the right, with a padding token; of an image model its image processor. Raises ModelError."""
+    if source.modality == "image":
+        return vision.load_processor(source.folder)
     from .loading import load_tokenizer
 
     return load_tokenizer(source.folder)
 
 
-def load(source: Source, *, own: bool = False) -> Backbone:
+def load(source: Source, *, own: bool = False, language: bool = False) -> Backbone:
     """The model in float32, in evaluation mode, every tensor accounted for. Raises ModelError (`weights-do-not-fit`).
 
-    `own`: a folder that `save` wrote, in which not even a head of pretraining may stand.
+    `own`: a folder that `save` wrote, in which not even a head of pretraining may stand. `language`: with its language-model head.
     """
     from .loading import load_module
 
-    module, spare = load_module(source.folder, own)
+    module, spare = load_module(source.folder, own, language)
+    if language:
+        return Backbone(module.base_model, source, spare, module)
     return Backbone(module, source, spare)
 
 
@@ -135,6 +150,17 @@ def _one_model(folder: Path, config: dict[str, Any]) -> None:
             fix="is this a transformers model?",
             code="no-model-type",
         )
+
+
+def _other_modality(name: str, modality: str, kind: str) -> ModelError:
+    other = "texts" if modality == "image" else "images"
+    return ModelError(
+        f"model {name!r}",
+        expected=f"a model that reads {modality}s",
+        got=f"a {kind}, which reads {other}",
+        fix="leave --model out, or name one for this task",
+        code="other-modality",
+    )
 
 
 def _no_config(folder: Path) -> ModelError:

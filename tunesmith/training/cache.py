@@ -90,7 +90,7 @@ def attach(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: int
 
 def _with(encoded: Encoded, cut: Cut, values: np.ndarray) -> Encoded:
     starts = np.concatenate([[0], np.cumsum(encoded.lengths_N)])
-    return encoded.with_arrays(**{cut.array: Ragged(values, starts) if cut.per_token else values})
+    return encoded.cached(**{cut.array: Ragged(values, starts) if cut.per_token else values})
 
 
 def compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: int, micro_tokens: int) -> Encoded:
@@ -156,6 +156,7 @@ def _fill(
     for positions in cut_by_tokens(order_by_length(encoded.lengths_N), encoded.lengths_N, micro_tokens):
         with torch.inference_mode():
             found = cut.below(collate(task, encoded, positions, pad, device)).float().cpu().numpy()
+        assert not cut.per_token or found.shape[1] == encoded.lengths_N[positions].max(), "rows as long as they were said to be"
         if values is None:
             shape = (int(starts[-1]) if cut.per_token else len(encoded), found.shape[-1])
             values = np.lib.format.open_memmap(path, "w+", np.float32, shape) if path else np.empty(shape, np.float32)
@@ -192,6 +193,7 @@ def _key(model: nn.Module, encoded: Encoded, cut: Cut) -> str:
             digest.update(name.encode())
             for part in (array.values, array.starts) if isinstance(array, Ragged) else (array,):
                 digest.update(_bytes(part))
+    digest.update(encoded.later.key() if encoded.later else b"")
     return digest.hexdigest()
 
 

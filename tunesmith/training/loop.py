@@ -17,7 +17,7 @@ from ..inference import Encoded, collate
 from ..task import Solution
 from . import batches, blend, device, optim, range_test, solve, soup
 from .events import Adjusted, Evaluated, Event, Finished, Saved, Started, Step
-from .stages import Work, batches_from, frozen_cut, gradient_of, steps_in, validate, with_cache
+from .stages import Work, batches_from, frozen_cut, gradient_of, steps_in, this_epoch, validate, with_cache
 from .state import Best, State
 from .step import Gradient, average, bad_rows
 
@@ -266,7 +266,7 @@ def _finished(state: State, reason: str) -> Finished:
 
 
 def _diverged(state: State, work: Work, positions: np.ndarray, found: Gradient) -> DivergedError:
-    encoded, task, train = work.train.encoded, state.ready.task, state.ready.data.train
+    encoded, task, train = this_epoch(state, work), state.ready.task, state.ready.data.train
     parts = batches.micro_batches(positions, encoded.lengths_N, state.micro_tokens)
     bad: list[int] = []
     for index in found.bad or range(len(parts)):

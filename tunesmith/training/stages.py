@@ -82,6 +82,8 @@ def with_cache(state: State, work: Work, epochs: float) -> tuple[Work, list[Adju
     cut = None if setting == "off" else frozen_cut(state, state.current)
     if cut is None:
         return work, []
+    if work.train.encoded.augmented and not state.current.solve:
+        return work, [_note(state, "no activation cache", "each epoch sees the images otherwise (`augment`)")]
     need = cache.bytes_needed(work.train.encoded, cut, state.ready.source.hidden)
     if setting == "auto" and cut.layer is not None and epochs <= 1:
         return work, [_note(state, "no activation cache", f"one epoch reads each activation {cut.where} once")]
@@ -154,11 +156,20 @@ def _epoch_rows(state: State, work: Work, epoch: int) -> np.ndarray:
 
 def gradient_of(state: State, work: Work, positions: np.ndarray) -> Gradient:
     """The gradient of one nominal batch."""
-    encoded, task = work.train.encoded, state.ready.task
+    encoded, task = this_epoch(state, work), state.ready.task
     parts = batches.micro_batches(positions, encoded.lengths_N, state.micro_tokens)
     made = [collate(task, encoded, part, work.pad, state.accelerator.device) for part in parts]
     settings = state.ready.plan.spec.train
     return gradient(task, state.model, made, settings, state.accelerator, (settings.seed, state.stage, state.step))
+
+
+def this_epoch(state: State, work: Work) -> Encoded:
+    """The training rows as the epoch of the state's position sees them."""
+    encoded, settings = work.train.encoded, state.ready.plan.spec.train
+    if not encoded.augmented:
+        return encoded
+    per_epoch = batches.steps_per_epoch(len(_epoch_rows(state, work, 0)), int(settings.batch))
+    return encoded.at(settings.seed, state.step // per_epoch + 1000 * state.stage)
 
 
 def _note(state: State, what: str, why: str) -> Adjusted:
