@@ -44,7 +44,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def refused(tunesmith: Callable[..., Said], here: Path) -> Callable[..., str]:
-    """`refused("fit", "a.csv", exit=3, code="no-rows")` runs the command and gives the one sentence that it ended with; any code does where none is named."""
+    """`refused("fit", "a.csv", exit=3, code="no-rows")` runs the command and gives the one sentence that it ended with.
+
+    Any code does where none is named.
+    """
 
     def run(*words: str | Path, exit: int, code: str = "", seconds: float = 2.0) -> str:
         before, start = set(here.rglob("*")), time.process_time()
