@@ -47,6 +47,10 @@ Draw = np.random.Generator
 """Random numbers for augmenting one row, seeded by (seed, epoch, row id); None outside training."""
 
 
+Purpose = Literal["training", "judging", "answering"]
+"""What outputs are for: choosing weights while training (cheap), a verdict on rows with a truth, or a user's question without one."""
+
+
 def fitted(default: Any = None) -> Any:
     """A field that is learned, not asked for: absent from flags and from the spec."""
     return dataclasses.field(default=default, metadata={"fitted": True})
@@ -81,6 +85,18 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """M parts of answers (the entities of texts), each judged apart: how sure, before calibration, whether right, and of which row."""
+
+    sure_M: np.ndarray
+    plain_M: np.ndarray
+    right_M: np.ndarray
+    row_M: np.ndarray
+    what: str
+    """In words: `each found span`."""
+
+
+@dataclass(frozen=True)
 class Graded:
     """Rows as a reader of the report sees them, for answers that are neither labels nor numbers."""
 
@@ -96,6 +112,12 @@ class Graded:
     """The same before calibration."""
     marks: Sequence[Sequence[Mark]] = ()
     """What to point out in each row's inputs."""
+    names: Sequence[str] = ()
+    """Kinds of answers that are counted apart."""
+    counts_NK3: np.ndarray | None = None
+    """(N, K, 3) of each kind in each row: right, answered and true ones."""
+    pieces: Pieces | None = None
+    """Parts of answers, where confidences are theirs."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +224,18 @@ class Task(ABC):
     @abstractmethod
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Raw outputs of a batch (logits, numbers), before calibration. A list of B tensors or texts where they are of unlike shape."""
+
+    def set_for(self, purpose: Purpose) -> Self:
+        """The task with `encode` and `outputs` as the purpose asks, where that makes a difference (writing text takes long)."""
+        return self
+
+    def before(self, encoded: Encoded) -> Encoded:
+        """Examples of a whole set just before outputs are made of them: where few rows are to get costly outputs, they are told here."""
+        return encoded
+
+    def marked(self, rows: Sequence[Row], processor: Any) -> list[tuple[str, bool]]:
+        """One of these rows as the model reads it, in stretches, each with whether it is learned; none where that is plain."""
+        return []
 
     def gather(self, outputs: Outputs, encoded: Encoded) -> Outputs:
         """Outputs of the rows from those of their examples: the same, unless `encode` makes windows."""

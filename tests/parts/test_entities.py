@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.parts.test_tags import span_rows
-from tunesmith.inference import objects
+from tunesmith.data.arrays import objects
 from tunesmith.parts import entities, tags
 
 TYPES = ("LOC", "PER", "creative-work")

@@ -1,13 +1,15 @@
 """Outputs and truth of rows as Arrow columns and JSON, and back.
 
-Rows of like shape are lists of numbers; rows of unlike shape (dtype object: tags of each word, texts, lists of spans) are JSON texts.
+Rows of like shape are lists of numbers; rows of unlike length but like width (logits of each token) are lists of lists; others (dtype
+object: tags of each word, texts, lists of spans) are JSON texts.
 
-Axes: N rows.
+Axes: N rows, T of one row, C width.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,9 @@ import pyarrow as pa
 
 
 def to_arrow(value_N: np.ndarray, kind: Any) -> pa.Array:
-    """(N, ...) numbers as lists of `kind`, each row flat; (N,) objects as JSON texts."""
+    """(N, ...) numbers as lists of `kind`, each row flat; (N,) objects as JSON texts, or lists where all are (T, C) numbers."""
+    if value_N.dtype == object and _tables(value_N):
+        return _as_lists(value_N, kind)
     if value_N.dtype == object:
         return pa.array([json.dumps(plain(value), ensure_ascii=False) for value in value_N], pa.string())
     return pa.array(list(value_N.reshape(len(value_N), -1).astype(kind)), pa.list_(pa.from_numpy_dtype(kind)))
@@ -23,12 +27,44 @@ def to_arrow(value_N: np.ndarray, kind: Any) -> pa.Array:
 
 def from_arrow(column: pa.ChunkedArray | pa.Array, kind: Any) -> np.ndarray:
     """What `to_arrow` wrote: (N, C) numbers, or (N,) objects whose rectangular lists of numbers are arrays of `kind` again."""
+    if pa.types.is_list(column.type) and pa.types.is_fixed_size_list(column.type.value_type):
+        return _from_lists(column, kind)
     values = column.to_pylist()
     if not pa.types.is_string(column.type):
         return np.array(values, kind)
     found = np.empty(len(values), object)
     for row, text in enumerate(values):
         found[row] = parsed(json.loads(text), kind)
+    return found
+
+
+def _tables(value_N: np.ndarray) -> bool:
+    """Whether every row is a (T, C) array of numbers, with one C."""
+    return bool(len(value_N)) and all(
+        isinstance(row, np.ndarray) and row.ndim == 2 and row.dtype != object and row.shape[1] == value_N[0].shape[1] > 0 for row in value_N
+    )
+
+
+def _as_lists(value_N: np.ndarray, kind: Any) -> pa.Array:
+    ends_N = np.cumsum([0, *(len(row) for row in value_N)]).astype(np.int32)
+    flat = np.concatenate(list(value_N)).astype(kind)
+    return pa.ListArray.from_arrays(ends_N, pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1]))
+
+
+def _from_lists(column: pa.ChunkedArray | pa.Array, kind: Any) -> np.ndarray:
+    width = column.type.value_type.list_size
+    found = np.empty(len(column), object)
+    for row, value in enumerate(column):
+        flat = value.values.flatten() if value.values is not None else pa.array([], pa.float32())
+        found[row] = np.asarray(flat.to_numpy(zero_copy_only=False), kind).reshape(-1, width)
+    return found
+
+
+def objects(values: Sequence[Any]) -> np.ndarray:
+    """(N,) array of dtype object that holds these values as they are."""
+    found = np.empty(len(values), object)
+    for at, value in enumerate(values):
+        found[at] = value
     return found
 
 

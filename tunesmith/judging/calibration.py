@@ -34,7 +34,11 @@ class Confidences:
 
 
 def confidences(of: View, calibrated: bool = True) -> Confidences:
-    """classes: the chosen label's probability; flags: every label's probability in every row; texts: that of the answer."""
+    """classes: the chosen label's probability; flags: every label's probability in every row; texts: that of the answer,
+    or of each of its pieces."""
+    if of.pieces is not None:
+        promised_M = of.pieces.sure_M if calibrated else of.pieces.plain_M
+        return Confidences(promised_M, of.pieces.right_M.astype(float), of.pieces.row_M)
     probability_NC = of.probability_NC if calibrated else of.plain_NC
     assert probability_NC is not None
     rows = np.arange(of.rows)
@@ -59,8 +63,14 @@ def report(
         "after": _with_interval(after, of.rows, groups_N, level, resamples, seed),
         "chance": chance,
         "verdict": _verdict(value, chance, _surplus(after)),
-        "of": {"classes": "the chosen label", "texts": "the answer"}.get(of.kind, "every label of every row"),
+        "of": _what(of),
     }
+
+
+def _what(of: View) -> str:
+    if of.pieces is not None:
+        return of.pieces.what
+    return {"classes": "the chosen label", "texts": "the answer"}.get(of.kind, "every label of every row")
 
 
 def reliability(pairs: Confidences, level: float = 0.95) -> list[dict[str, Any]]:
@@ -91,10 +101,10 @@ def _with_interval(
 ) -> dict[str, Any]:
     """Percentiles of resampled rows, shifted by the bias that resampling itself adds to ECE."""
     rng = np.random.default_rng([seed, rows, 4])
-    members, width = Members.of(groups_N, rows), len(pairs.promised_K) // rows
-    promised, came = pairs.promised_K.reshape(rows, width), pairs.came_K.reshape(rows, width)
-    count = int(np.clip(2e7 / max(1, promised.size), 50, resamples))
-    draws = [ece(promised[i].ravel(), came[i].ravel()) for i in (members.draw(rng) for _ in range(count))]
+    members, promised_K, came_K = Members.of(groups_N, rows), pairs.promised_K, pairs.came_K
+    count = int(np.clip(2e7 / max(1, len(promised_K)), 50, resamples))
+    drawn = (np.bincount(members.draw(rng), minlength=rows)[pairs.row_K] for _ in range(count))
+    draws = [ece(np.repeat(promised_K, times_K), np.repeat(came_K, times_K)) for times_K in drawn]
     value = ece(pairs.promised_K, pairs.came_K)
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) - (np.mean(draws) - value)
     return {"value": finite(value), "low": max(0.0, float(low)), "high": float(high), "method": "bootstrap"}

@@ -228,10 +228,10 @@ def _details(task: Task, here: View | None, test: Judged, how: How) -> dict[str,
     }
     if here.kind == "numbers":
         return empty | common | {"numbers": pictures.numbers(here, level=how.level, seed=how.seed)}
-    if here.probability_NC is not None:
+    if here.probability_NC is not None or (here.pieces is not None and len(here.pieces.sure_M)):
         common["calibration"] = calibration.report(here, test.groups_N, level=how.level, resamples=how.resamples, seed=how.seed)
     if here.kind == "texts":
-        return empty | common
+        return empty | common | {"per_label": pictures.per_kind(here, level=how.level, seed=how.seed)}
     return empty | common | {
         "per_label": pictures.per_label(here, level=how.level, seed=how.seed),
         "confusion": pictures.confusion(here) if here.kind == "classes" else None,

@@ -54,6 +54,27 @@ def per_label(of: View, *, level: float = 0.95, seed: int = 0) -> list[dict[str,
     return found
 
 
+def per_kind(of: View, *, level: float = 0.95, seed: int = 0) -> list[dict[str, Any]]:
+    """texts whose answers have kinds: the same for each kind, intervals from resampled rows."""
+    if of.counts_NK3 is None:
+        return []
+    rng = np.random.default_rng([seed, of.rows, 9])
+    times_RN = rng.multinomial(of.rows, np.full(of.rows, 1 / of.rows), size=500)
+    found = []
+    for name, counts_N3 in zip(of.names, np.moveaxis(of.counts_NK3, 1, 0)):
+        hit, answered, support = counts_N3.sum(0).tolist()
+        draws_R3 = times_RN @ counts_N3
+        f1_R = 2 * draws_R3[:, 0] / np.maximum(draws_R3[:, 1] + draws_R3[:, 2], 1)
+        low, high = np.quantile(f1_R, [(1 - level) / 2, (1 + level) / 2]).tolist()
+        there = support + answered > 0
+        found.append({
+            "label": name, "precision": hit / answered if answered else None, "recall": hit / support if support else None,
+            "f1": 2 * hit / (support + answered) if there else None, "low": low if there else None, "high": high if there else None,
+            "support": support, "answered": answered,
+        })
+    return found
+
+
 def numbers(of: View, *, level: float = 0.95, seed: int = 0) -> list[dict[str, Any]]:
     """numbers, per target: `points` [[true, predicted]], `bins` of the predicted number, quantiles of the error,
     `slope`."""

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import special
 
 from ..inference import objects
-from ..task import Mark, Outputs, Task, Truth
+from ..task import Mark, Outputs, Pieces, Task, Truth
 
 Kind = Literal["classes", "flags", "numbers", "texts", "other"]
 TINY = 1e-12
@@ -47,6 +47,10 @@ class View:
     """Before calibration; None for numbers."""
     marks: Sequence[Sequence[Mark]] = ()
     """texts: what to point out in each row's inputs."""
+    counts_NK3: np.ndarray | None = None
+    """texts: right, answered and true parts of each of `names` in each row."""
+    pieces: Pieces | None = None
+    """texts: parts of answers with confidences of their own."""
 
     @property
     def rows(self) -> int:
@@ -95,8 +99,9 @@ def _graded(task: Task, outputs: Outputs, truth: Truth) -> View | None:
         return None
     known = len(truth) and not np.isnan(found.sure_N).any()
     return View(
-        "texts", (), objects(found.truth), objects(found.answer), found.right_N, found.loss_N, found.sure_N,
+        "texts", tuple(found.names), objects(found.truth), objects(found.answer), found.right_N, found.loss_N, found.sure_N,
         found.sure_N[:, None] if known else None, found.plain_N[:, None] if known else None, found.marks,
+        found.counts_NK3, found.pieces,
     )
 
 

@@ -16,6 +16,7 @@ TITLES = {
     "ece": "ECE",
     "map": "mAP", "log_loss": "log loss", "nll": "log loss", "r2": "R²", "mse": "MSE", "rmse": "RMSE", "mae": "MAE",
     "pearson": "Pearson r", "spearman": "Spearman ρ", "hamming": "Hamming loss",
+    "entity_f1": "entity F1", "partial_f1": "F1 with partial matches", "token_accuracy": "token accuracy",
     "exact_match": "exact match", "answerable_f1": "F1 of answerable questions",
     "no_answer_accuracy": "no-answer accuracy",
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..parts.words import of_tokens
 from ..task import Mark
 from .slices import Rows
 from .view import View, words
@@ -50,7 +51,7 @@ def example(of: View, table: Rows, inputs: Sequence[str], row: int) -> dict[str,
 
 def _shown(cell: Any, marks: Sequence[Mark]) -> tuple[str, list[list[Any]]]:
     """The cell, of a long one the part with the first mark, and the marks in that part."""
-    text = "" if cell is None else str(cell)
+    text = of_tokens(list(map(str, cell))).text if isinstance(cell, list) else "" if cell is None else str(cell)
     start = 0
     if len(text) > LONGEST and marks:
         start = max(0, min(min(mark.start for mark in marks) - LONGEST // 4, len(text) - LONGEST))

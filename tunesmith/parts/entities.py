@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..inference import objects
+from ..data.arrays import objects
 from ..task import Outputs, Truth
 from . import confidence, tags
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..inference import objects
+from ..data.arrays import objects
 from .entities import Found
 
 LONGEST = 12

@@ -1,0 +1,54 @@
+"""Sub-words and words: which token speaks for a word, and the row's own text beside its tokens.
+
+Axes: T tokens of a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..task import Example
+from .windows import FAR, Window
+from .words import Words
+
+
+def owned(found: Sequence[Window], said: Sequence[Words]) -> list[np.ndarray]:
+    """For each window (T,) the word whose first token this is, -1 elsewhere; every word once, where it has most context."""
+    owned = [_first_tokens(window, said[window.row], again) for window, again in zip(found, _again(found))]
+    best: dict[tuple[int, int], tuple[int, int, int]] = {}
+    for at, (window, word_T) in enumerate(zip(found, owned)):
+        if (window.context_T >= FAR).all():
+            continue
+        for place in np.flatnonzero(word_T >= 0).tolist():
+            key, context = (window.row, int(word_T[place])), int(window.context_T[place])
+            if key not in best or context > best[key][0]:
+                if key in best:
+                    owned[best[key][1]][best[key][2]] = -1
+                best[key] = (context, at, place)
+            else:
+                word_T[place] = -1
+    return owned
+
+
+def _again(found: Sequence[Window]) -> list[bool]:
+    return [at > 0 and found[at - 1].row == window.row for at, window in enumerate(found)]
+
+
+def _first_tokens(window: Window, said: Words, again: bool) -> np.ndarray:
+    """The words whose first tokens stand in a window; its own first token may be the middle of a word where the window goes on
+    from another, which holds it too."""
+    word_T = np.full(len(window.ids_T), -1, np.int32)
+    own_T = np.flatnonzero(window.part_T == 0)
+    if len(own_T) and len(said):
+        owner_T = said.owner(window.span_T2[own_T, 0])
+        first_T = np.concatenate([[not again], owner_T[1:] != owner_T[:-1]])
+        word_T[own_T[first_T]] = owner_T[first_T]
+    return word_T
+
+
+def origin(said: Words) -> Example:
+    """A row's `characters` (code points) and the `span` of each of its words, as arrays that travel beside its tokens."""
+    letters = np.frombuffer(said.text.encode("utf-32-le", "surrogatepass"), "<u4")
+    return {"characters": letters.astype(np.uint32), "span": said.span_W2}

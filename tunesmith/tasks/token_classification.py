@@ -1,0 +1,376 @@
+"""Find the words that are something: names, slots, parts of speech. A tag for each word, and spans made of them.
+
+Rows: `tokens` and `tags` (lists, lists as JSON, or texts between spaces; CoNLL files are read so; BIO, IOB1, BMES, BIOES, BILOU, IO or
+plain tags), or `text` and `spans` ({"start", "end", "label"} in characters). Long rows are read in overlapping windows. Scores:
+strict entity F1 first, as seqeval's strict mode; precision, recall, mean F1 of the types, partial matches, token accuracy. Beside it:
+each word's usual tag, the training rows' entities found again, and the frozen encoder with a linear head.
+"""
+# Axes: N rows, B windows of a batch, T tokens, W words of a row, D features, C labels of a word.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self, final
+
+import numpy as np
+
+from ..data.arrays import objects
+from ..data.finding import Finding, count, places
+from ..errors import DataError, SpecError, listing
+from ..parts import (
+    alignment,
+    batch,
+    classes,
+    columns,
+    entities,
+    gazetteer,
+    linear,
+    marked,
+    options,
+    tags,
+    tokens,
+    windows,
+    words,
+)
+from ..task import Batch, Claim, Draw, Example, Graded, Outputs, Row, Solution, Task, Truth, fitted
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..data.profile import Profile
+    from ..data.table import Table
+    from ..inference import Encoded
+    from ..models.source import Backbone
+
+PADS = {"words": -1, "tags": -100}
+SHARED = 4
+"""Neighbouring windows share one token in so many."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TokenClassification(Task):
+    """A label for each word, spans of words as the answer."""
+
+    directions: ClassVar[Mapping[str, bool]] = entities.DIRECTIONS
+    inputs: ClassVar[tuple[str, ...]] = ("text", "tokens")
+    targets: ClassVar[tuple[str, ...]] = ("tags", "spans")
+    target_kind: ClassVar[str] = "other"
+
+    tokens: str = "tokens"
+    """Column with the tokens: a list, a list as JSON, or a text with spaces between them."""
+    tags: str = "tags"
+    """Column with a tag for each token."""
+    text: str = ""
+    """Column with the text, where the data have spans instead of tags."""
+    spans: str = ""
+    """Column with the spans: start, end (the one behind the last) and label, of characters of `text` or of `tokens`."""
+    scheme: str = "auto"
+    """How tags are written: BIO, IOB1, BIOES, BMES, BILOU, IO or plain; `auto`: told from the training rows."""
+    tag_names: tuple[str, ...] = ()
+    """Names of the tags where the data hold their numbers, in order."""
+    broken: str = "refuse"
+    """What to do about tags that break their scheme: `refuse` them, or `mend`: an inside that follows nothing begins a span."""
+    smoothing: float = 0.0
+    """Share of the target that is spread evenly over all labels."""
+    max_tokens: int | str = "auto"
+    """Most tokens of a window; `auto`: enough for 99 % of the training rows, within the model's limit. Longer rows have several."""
+    types: tuple[str, ...] = fitted(())
+    written: str = fitted("")
+    spaced: bool = fitted(False)
+    tokens_kept: int = fitted(0)
+    tokens_why: str = fitted("")
+    class_weights: tuple[float, ...] = fitted(())
+    temperature: float = fitted(1.0)
+
+    def __post_init__(self) -> None:
+        for role in ("tokens", "tags", "text", "spans"):
+            options.column(role, getattr(self, role), optional=True)
+        options.one_of("scheme", self.scheme, ("auto", *tags.SCHEMES))
+        options.one_of("broken", self.broken, ("refuse", "mend"))
+        options.number("smoothing", self.smoothing, low=0, high=0.9)
+        options.max_tokens(self.max_tokens)
+        if self.max_tokens != "auto" and int(self.max_tokens) < 16:
+            raise SpecError("option max_tokens", expected="16 or more", got=str(self.max_tokens), fix="try 128", code="bad-value")
+        if self.text and not self.spans:  # tags of a text are tags of the words between its spaces
+            object.__setattr__(self, "tokens", self.text)
+            object.__setattr__(self, "text", "")
+        object.__setattr__(self, "tokens", "" if self.text else self.tokens)
+        object.__setattr__(self, "tags", "" if self.spans else self.tags)
+
+    # -- data ---------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def claim(cls, profile: Profile, named: Mapping[str, Any]) -> Claim | None:
+        """A list of tags beside a list of tokens, or a list of spans beside a text."""
+        if columns.missing(profile, named, ("tokens", "tags", "text", "spans")):
+            return None
+        found = marked.guess(profile, named)
+        return None if found is None else Claim(found[0], found[1], f"{found[2]}: what each word is")
+
+    def check(self, table: Table) -> list[Finding]:
+        """Rows that cannot be used: more or fewer tags than tokens, tags that break their scheme, spans out of their text or over one
+        another; and odd ones: spans that end inside a word, types seen once."""
+        found = options.twice(self.columns((*self.inputs, *self.targets)))
+        if found:
+            return found
+        wrong: dict[str, tuple[marked.Misfit, list[int]]] = {}
+        inside, seen = list[int](), dict[str, list[int]]()
+        scheme = self._scheme(table)
+        for row, cells in enumerate(self._cells(table)):
+            try:
+                _, spans, whole = self._read(cells, scheme)
+            except marked.Misfit as misfit:
+                wrong.setdefault(misfit.code, (misfit, []))[1].append(row)
+                continue
+            inside += [] if whole else [row]
+            for _, _, kind in spans:
+                seen.setdefault(kind, []).append(row)
+        return [*_refusals(table, wrong), *_oddities(table, inside, seen, not wrong)]
+
+    def fit(self, train: Table) -> Self:
+        """Learn the types and the scheme. Raises DataError for a row that cannot be used."""
+        scheme = self._scheme(train)
+        spaced = bool(self.tokens) and any(isinstance(cell, str) and cell.lstrip()[:1] != "[" for cell in train.column(self.tokens)[:100])
+        made = self.settle(written=scheme, spaced=spaced)
+        return made.settle(types=tuple(sorted({kind for _, spans in made._rows(train) for _, _, kind in spans})))
+
+    def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
+        """Settle how many tokens a window has, and the labels' weights."""
+        weights: tuple[float, ...] = ()
+        if balance == "weights":
+            label_M = np.concatenate([self._labels(row["spans"], row["words"]) for row in self.truth(train)])
+            weights = classes.balanced_weights(classes.counts(label_M, self._count))
+        part = train.take(tokens.sample_positions(len(train)))
+        lengths_N = windows.lengths(processor, [self._words(row).pieces() for row in part.rows()])
+        chosen = tokens.choose_limit(lengths_N, self.max_tokens, min(limit, tokens.limit(processor)))
+        longer, _ = tokens.cut(lengths_N, chosen.value)
+        why = f"{chosen.why}; {count(longer)} are read in overlapping windows" if longer else chosen.why
+        return self.settle(class_weights=weights, tokens_kept=chosen.value, tokens_why=why)
+
+    def truth(self, rows: Table) -> Truth:
+        """(N,) objects: `words`, how many, and `spans` [first word, the one behind the last, type]. Raises DataError for a row that
+        cannot be used."""
+        return objects([{"words": len(said), "spans": [list(span) for span in spans]} for said, spans in self._rows(rows)])
+
+    def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
+        """Windows of token ids; `words`: of which word a token is the first, in the window where it has most context; `tags`: that
+        word's label, where the rows have tags; the row's `characters` and the `span` of each word, in its first window."""
+        if not rows:
+            return []
+        said = [self._words(row) for row in rows]
+        most = self.tokens_kept or tokens.limit(processor)
+        found = windows.cut(processor, [one.pieces() for one in said], most=most, stride=most // SHARED)
+        labels = [self._row_labels(row) for row in rows] if self._target in rows[0] else None
+        examples, before = [], -1
+        for window, word_T in zip(found, alignment.owned(found, said)):
+            example = window.inputs(windows.reads_segments(processor)) | {"words": word_T}
+            if labels is not None:
+                own_W = np.append(labels[window.row], -100).astype(np.int32)
+                example["tags"] = np.where(word_T >= 0, own_W[word_T], -100).astype(np.int32)
+            example |= alignment.origin(said[window.row] if window.row != before else words.of_text(""))
+            if len(found) > len(rows):
+                example["row"] = window.row
+            examples.append(example)
+            before = window.row
+        return examples
+
+    def collate(self, examples: Sequence[Example], pad: int) -> Batch:
+        """Padded to the longest."""
+        kept = [{name: value for name, value in example.items() if name not in ("characters", "span")} for example in examples]
+        return batch.collate(kept, batch.text_pads(pad) | PADS)
+
+    # -- model --------------------------------------------------------------------------------------------------------
+
+    def model(self, backbone: Backbone, dropout: float) -> nn.Module:
+        """A linear head on each token's vector."""
+        from ..models.heads import Pooled
+
+        return Pooled(backbone, self._count, dropout, pooling="tokens")
+
+    def weight(self, batch: Batch) -> float:
+        """Words with a label, times their labels' weights."""
+        known = batch["tags"] >= 0
+        if not self.class_weights:
+            return float(known.sum())
+        return float(batch["tags"].new_tensor(self.class_weights, dtype=batch["tags"].float().dtype)[batch["tags"][known]].sum())
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Cross-entropy of the words' labels, on the first token of each."""
+        from torch.nn import functional
+
+        logits_BTC = model(batch).float()
+        weight_C = logits_BTC.new_tensor(self.class_weights) if self.class_weights else None
+        return functional.cross_entropy(
+            logits_BTC.flatten(0, 1), batch["tags"].flatten(), weight_C, ignore_index=-100, reduction="sum", label_smoothing=self.smoothing
+        )
+
+    def outputs(self, model: nn.Module, batch: Batch) -> dict[str, Any]:
+        """Logits (W, C) of the words of each window."""
+        logits_BTC, own_BT = model(batch), batch["words"] >= 0
+        return {"logits": [logits_TC[own_T] for logits_TC, own_T in zip(logits_BTC, own_BT)]}
+
+    def gather(self, outputs: Outputs, encoded: Encoded) -> Outputs:
+        """Each row's logits (W, C), its text, and its words' places in it."""
+        own, letters, span = (encoded.arrays[name] for name in ("words", "characters", "span"))
+        _, first_N = np.unique(encoded.row_N, return_index=True)
+        logits = [entities.silent(len(span[first]), self._count, self._plain) for first in first_N]
+        for at, (row, found_WC) in enumerate(zip(encoded.row_N, outputs["logits"])):
+            word_T = own[at]
+            logits[row][word_T[word_T >= 0]] = found_WC
+        texts = [letters[first].astype("<u4").tobytes().decode("utf-32-le", "surrogatepass") for first in first_N]
+        return {"logits": objects(logits), "text": objects(texts), "span": objects([span[first] for first in first_N])}
+
+    def solve(
+        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
+    ) -> Solution:
+        """Multinomial logistic regression on the words' vectors."""
+        if weight_N is None:
+            weight_N = classes.row_weights(truth, self.class_weights)
+        return linear.multinomial(features_ND, truth, self._count, strength, weight_N=weight_N, start=start)
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def condense(self, outputs: Outputs, truth: Truth) -> Outputs:
+        """Counts of each row, of which all scores are made."""
+        return entities.condense(outputs, truth, self.types, self._plain)
+
+    def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
+        """The temperature at which the entities' probabilities are most honest."""
+        if not len(truth):
+            return self
+        return self.settle(temperature=entities.fit_temperature(outputs, truth, self.types, self._plain))
+
+    def answers(self, outputs: Outputs) -> list[dict[str, Any]]:
+        """`entities`: text, type, start, end (characters of the row's text) and confidence; of tokens also their `text` and `tags`."""
+        found = entities.answers(outputs, self.types, self.temperature, self._plain)
+        if self.text:
+            return found
+        written = entities.written(outputs, self.types, self._plain, self.written)
+        return [answer | {"text": text, "tags": own} for answer, text, own in zip(found, outputs["text"], written)]
+
+    def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
+        """Strict scores as seqeval's, and the two beside them."""
+        return entities.score(self.condense(outputs, truth))
+
+    def grade(self, outputs: Outputs, truth: Truth) -> Graded:
+        """Rows with their true and found entities marked, counts of each type, and the entities' confidences."""
+        from ..parts import grading
+
+        return grading.grade(outputs, truth, self.types, self._plain, self.temperature, self.text or self.tokens)
+
+    def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
+        """Each word's usual tag; the entities of the training rows found again (none where every word has a tag)."""
+        own, other = self._rows(train), [self._words(row).strings() for row in rows.rows()]
+        strings, spans = [said.strings() for said, _ in own], [found for _, found in own]
+        labels = [self._labels(found, len(said)) for said, found in zip(strings, spans)]
+        made = {"usual tag of a word": {"logits": gazetteer.usual_labels(strings, labels, other, self._count)}}
+        if not self._plain:
+            numbered = [[(start, end, self.types.index(kind)) for start, end, kind in found] for found in spans]
+            found = gazetteer.matches(strings, numbered, other)
+            made["gazetteer"] = {"logits": entities.from_spans(found, [len(row) for row in other], self.types, False)}
+        return made
+
+    @staticmethod
+    def sample(n: int, seed: int) -> list[dict[str, Any]]:
+        """Short sentences with meals and colours in them."""
+        rng = np.random.default_rng(seed)
+        rows = []
+        for _ in range(n):
+            first, second = rng.choice(["meal", "film", "book"]), rng.choice(["red", "blue", "warm plot"])
+            said, tagged = ["the", str(first), "was", "very"], ["O", "B-thing", "O", "O"]
+            parts = str(second).split()
+            rows.append({"tokens": said + parts, "tags": tagged + ["B-kind", "I-kind"][: len(parts)]})
+        return rows
+
+    # -- rows ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def _target(self) -> str:
+        return self.spans or self.tags
+
+    @property
+    def _plain(self) -> bool:
+        return self.written == "plain"
+
+    @property
+    def _count(self) -> int:
+        return len(entities.labels(self.types, self._plain))
+
+    def _scheme(self, table: Table) -> str:
+        if self.spans or self.scheme != "auto":
+            return "BIO" if self.spans else self.scheme
+        cells = [marked.items(cell) or [] for cell in table.column(self.tags)]
+        try:
+            return tags.recognise([marked.row_tags(cell, self.tag_names) for cell in cells])
+        except marked.Misfit:
+            return "BIO"
+
+    def _cells(self, table: Table) -> Iterator[Row]:
+        names = self.columns((*self.inputs, *self.targets))
+        return (dict(zip(names, row)) for row in zip(*(table.column(name) for name in names)))
+
+    def _rows(self, table: Table) -> list[tuple[words.Words, list[tags.Span]]]:
+        found = []
+        for row, cells in enumerate(self._cells(table)):
+            try:
+                found.append(self._read(cells, self.written)[:2])
+            except marked.Misfit as misfit:
+                where = f"{table.place(row)}, column {self._target!r}"
+                raise DataError(where, expected=misfit.expected, got=misfit.got, fix=misfit.fix, code=misfit.code) from None
+        return found
+
+    def _read(self, cells: Row, scheme: str) -> tuple[words.Words, list[tags.Span], bool]:
+        """A row's words and spans, and whether all spans end where words do. Raises Misfit."""
+        said = self._words(cells, tagged=bool(self.tags))
+        if self.tags:
+            own = marked.row_tags(cells[self.tags], self.tag_names)
+            return said, marked.of_tags(len(said), own, scheme, self.broken == "refuse"), True
+        found = marked.mentions(cells[self.spans])
+        if self.text:
+            return said, *marked.of_mentions(said, found)
+        return said, marked.of_token_spans(said, found), True
+
+    def _words(self, row: Row, tagged: bool = False) -> words.Words:
+        if self.text:
+            return words.of_text(tokens.as_text(row[self.text]))
+        cell = row[self.tokens]
+        if isinstance(cell, str) and cell.lstrip()[:1] != "[" and not (tagged or self.spaced):
+            return words.of_text(cell, fine=False)
+        return words.of_tokens(marked.tokens(cell) if cell is not None else [])
+
+    def _labels(self, spans: Sequence[Sequence[Any]], size: int) -> np.ndarray:
+        return entities.encode(spans, size, self.types, self._plain)
+
+    def _row_labels(self, row: Row) -> np.ndarray:
+        said, spans, _ = self._read(row, self.written)
+        return self._labels(spans, len(said))
+
+
+def _refusals(table: Table, wrong: Mapping[str, tuple[marked.Misfit, list[int]]]) -> list[Finding]:
+    found = []
+    for code, (first, rows) in wrong.items():
+        message = f"expected {first.expected}, got {first.got} in the first of {count(len(rows))}"
+        found.append(Finding("error", code, message, places(table, rows), first.fix))
+    return found
+
+
+def _oddities(table: Table, inside: list[int], seen: Mapping[str, list[int]], sound: bool) -> list[Finding]:
+    found = []
+    if sound and len(table) and not seen:
+        fix = "check the tags or spans: there is nothing to learn"
+        found.append(Finding("error", "no-entities", f"expected some tagged words, got none in {count(len(table))}", (), fix))
+    if inside:
+        message = f"spans of {count(len(inside))} begin or end inside a word; they are read as whole words"
+        found.append(Finding("warning", "span-inside-word", message, places(table, inside), "mend the offsets, if they are wrong"))
+    single = sorted(kind for kind, rows in seen.items() if len(rows) == 1)
+    if single:
+        message = f"{count(len(single), 'type')} with one span ({listing(single)})"
+        rows = [seen[kind][0] for kind in single]
+        found.append(Finding("warning", "single-row-class", message, places(table, rows), "add rows, or merge the type with another"))
+    return found
+
+
+task = TokenClassification
