@@ -83,7 +83,7 @@ def _answer(one: Any, place: str) -> dict[str, Any]:
         raise _error(place, "an answer with a text", one)
     if not isinstance(start, int | None) or isinstance(start, bool):
         raise _error(place, "a whole number under 'answer_start'", start)
-    return {"text": text, "answer_start": start}
+    return {"text": text} | ({} if start is None else {"answer_start": start})
 
 
 def _error(place: str, expected: str, got: Any) -> DataError:

@@ -1,0 +1,192 @@
+"""Extractive QA: what it claims, what it refuses by row, and that right logits give the right words of the user's own text."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from tunesmith.data.ledger import Ledger
+from tunesmith.data.profile import Profile
+from tunesmith.data.read import read
+from tunesmith.data.table import Table
+from tunesmith.errors import DataError, SpecError
+from tunesmith.inference import encode
+from tunesmith.spec import Data
+from tunesmith.tasks.extractive_qa import ExtractiveQa
+
+CONTEXT = "the film was good and the book was bad and the room was cold and the meal was great and the service was poor"
+
+
+def table(*rows, **columns) -> Table:
+    return Table.of([{"question": "the film", "context": CONTEXT, "answers": list(row)} | columns for row in rows], "qa.json")
+
+
+def at(word: str, move: int = 0) -> dict:
+    return {"text": word, "answer_start": CONTEXT.index(word) + move}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_bert):
+    return AutoTokenizer.from_pretrained(tiny_bert)
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def test_it_claims_answers_that_stand_in_a_text_and_nothing_else():
+    sample = Table.of(ExtractiveQa.sample(30, 0))
+    found = ExtractiveQa.claim(Profile.of(sample), {})
+    assert found and {role: choice.value for role, choice in found.columns.items()} == {
+        "question": "question", "context": "context", "answer": "answers"}
+    flat = Table.of({"Query": ["who?", "where?"] * 9, "Passage": [f"{n}. Anna lives in the old town of Rome, by the sea" for n in range(18)],
+                     "answer_text": ["Anna", "Rome"] * 9, "answer_start": [3, 33] * 9})
+    found = ExtractiveQa.claim(Profile.of(flat), {})
+    assert found and found.columns["answer_start"].value == "answer_start" and found.columns["context"].value == "Passage"
+
+
+@pytest.mark.parametrize("answer", [["yes", "no"], [True, False], ["a different text", "another one"], [None, None]])
+def test_it_leaves_pairs_with_labels_to_other_tasks(answer):
+    rows = Table.of({"question": ["is it?", "was it?"] * 9, "passage": [f"{n}. Anna lives in the old town of Rome" * 2 for n in range(18)],
+                     "answer": answer * 9})
+    assert ExtractiveQa.claim(Profile.of(rows), {}) is None
+
+
+def test_findings_name_rows():
+    task = ExtractiveQa()
+    found = {f.code: f for f in task.check(table([at("good")], [at("bad", 3)], [], [{"text": "was", "answer_start": None}]))}
+    assert found["offset-mended"].rows == (f"qa.json, row 2: offset {CONTEXT.index('bad') + 3}, now {CONTEXT.index('bad')}",)
+    assert found["no-answer"].rows == ("qa.json, row 3",) and found["answer-ambiguous"].rows == ("qa.json, row 4",)
+    assert not any(f.level == "error" for f in found.values())
+
+
+@pytest.mark.parametrize("bad", [{"text": "London", "answer_start": 0}, {"text": "was", "answer_start": 0}])
+def test_an_answer_that_cannot_be_placed_is_refused_by_row(bad):
+    rows = table([at("good")], [bad])
+    (finding,) = ExtractiveQa().check(rows)
+    assert finding.level == "error" and finding.code == "answer-not-in-context" and finding.rows[0].startswith("qa.json, row 2")
+    (finding,) = ExtractiveQa(lost_answers="skip").check(rows)
+    assert finding.level == "warning" and finding.rows[0].startswith("qa.json, row 2")
+
+
+def test_a_lost_answer_beside_a_sound_one_counts_in_scores_only():
+    rows = table([at("good"), {"text": "very good", "answer_start": 3}])
+    (finding,) = ExtractiveQa().check(rows)
+    assert finding.code == "answer-elsewhere" and finding.level == "warning"
+    (truth,) = ExtractiveQa().truth(rows)
+    assert truth["answers"] == ["good", "very good"] and len(truth["spans"]) == 1
+
+
+def test_unreadable_answers_are_refused_before_and_after_the_first_step():
+    rows = Table.of({"question": ["a", "b"], "context": [CONTEXT] * 2, "answers": ["good", "bad"], "at": ["13", "here"]}, "qa.csv")
+    task = ExtractiveQa(answer_start="at")
+    (finding,) = task.check(rows)
+    assert finding.code == "bad-answer" and finding.rows[0].startswith("qa.csv, row 2")
+    with pytest.raises(DataError, match="qa.csv, row 2, column 'answers'"):
+        task.truth(rows)
+
+
+def test_no_answers_at_all_are_refused():
+    (finding,) = ExtractiveQa().check(table([], []))
+    assert finding.level == "error" and finding.code == "no-answers"
+
+
+@pytest.mark.parametrize("bad", [{"rule": "words"}, {"stride": -1}, {"max_answer": 0}, {"max_tokens": 3}, {"lost_answers": "drop"}])
+def test_bad_options_are_refused(bad):
+    with pytest.raises(SpecError):
+        ExtractiveQa(**bad)
+
+
+# -- windows and answers ----------------------------------------------------------------------------------------------
+
+
+def ideal(task: ExtractiveQa, rows: Table, tokenizer) -> dict:
+    """Outputs of a model that knows the targets."""
+    encoded = encode(task, tokenizer, rows)
+    logits = np.empty(len(encoded), object)
+    for window, example in enumerate(encoded.examples(range(len(encoded)))):
+        value = np.zeros((len(example["reach"]), 2), np.float32)
+        value[example["starts"], 0], value[example["ends"], 1] = 9, 9
+        logits[window] = value[example["reach"].astype(bool)]
+    return task.gather({"logits": logits}, encoded)
+
+
+@pytest.mark.parametrize("most", [64, 24, 16])
+def test_right_logits_give_the_right_words(most, tokenizer):
+    words = ["good", "bad", "cold", "great", "poor", "good and the book was bad"]
+    rows = table(*[[at(word)] for word in words], [])
+    task = dataclasses.replace(ExtractiveQa(stride=8).fit(rows), tokens_kept=most)
+    assert (len(encode(task, tokenizer, rows)) > len(rows)) == (most < 64)
+    outputs = ideal(task, rows, tokenizer)
+    found = task.answers(outputs)
+    assert [one["answer"] for one in found] == [*words, ""] and found[-1]["start"] is None
+    for one in [*found[:-1], *(other for one in found for other in one["alternatives"])]:
+        assert CONTEXT[one["start"] : one["end"]] == one["answer"]
+    scores = task.score(outputs, task.truth(rows))
+    assert scores["f1"] == scores["exact_match"] == scores["no_answer_accuracy"] == 1 and json.dumps(found)
+
+
+def test_texts_of_any_script_come_back_letter_for_letter(tokenizer):
+    context = "A naïve  résumé: 光荣开发了它。😀 \u202egood\u202c [SEP] \n\tthe end"
+    rows = Table.of([{"question": "[CLS]", "context": context, "answers": [{"text": "good", "answer_start": context.index("good")}]}])
+    task = ExtractiveQa().fit(rows)
+    outputs = ideal(task, rows, tokenizer)
+    assert outputs["context"].tolist() == [context] and task.answers(outputs)[0]["answer"] == "good"
+
+
+def test_an_answer_cut_by_every_window_is_learned_by_none(tokenizer):
+    rows = table([at("good and the book was bad and the room was cold and the meal was great")])
+    encoded = encode(dataclasses.replace(ExtractiveQa(stride=2), tokens_kept=16), tokenizer, rows)
+    assert all(example["starts"].tolist() == [0] for example in encoded.examples(range(len(encoded))))
+
+
+def test_rows_that_say_nothing_sure_weigh_nothing(tokenizer):
+    rows = table([at("good")], [{"text": "London", "answer_start": 0}], [])
+    weights = [e["row_weight"] for e in ExtractiveQa(lost_answers="skip").encode(rows.rows(), tokenizer)]
+    assert weights == [1.0, 0.0, 1.0]
+
+
+def test_condensed_rows_score_alike_whatever_is_drawn(tokenizer):
+    rows = Table.of(ExtractiveQa.sample(24, 1))
+    task = ExtractiveQa().fit(rows)
+    truth, rng = task.truth(rows), np.random.default_rng(0)
+    outputs = task.baselines(rows, rows)["sentence that shares most words"]
+    task = task.calibrate(outputs, truth)
+    condensed = task.condense(outputs, truth)
+    for drawn in (rng.integers(0, 24, 24) for _ in range(5)):
+        one = task.score({k: v[drawn] for k, v in outputs.items()}, truth[drawn])
+        assert one == pytest.approx(task.score({k: v[drawn] for k, v in condensed.items()}, truth[drawn]), nan_ok=True)
+
+
+def test_without_silent_rows_there_always_is_an_answer():
+    rows = table([at("good")], [at("bad")])
+    task = ExtractiveQa().fit(rows)
+    assert task.threshold is None and not task.silent
+    found = task.calibrate(task.baselines(rows, rows)["first sentence"], task.truth(rows))
+    assert found.threshold is None and "never an answer" not in task.baselines(rows, rows)
+    assert all(one["answer"] for one in found.answers(task.baselines(rows, rows)["first sentence"]))
+
+
+def test_rows_are_graded_with_both_spans_marked(tokenizer):
+    rows = table([at("good")], [at("bad")])
+    task = ExtractiveQa().fit(rows)
+    graded = task.grade(ideal(task, rows, tokenizer), task.truth(table([at("good")], [at("cold")])))
+    assert graded.right_N.tolist() == [True, False] and graded.answer == ["good", "bad"] and graded.truth == ["good", "cold"]
+    assert {(m.of, CONTEXT[m.start : m.end]) for m in graded.marks[1]} == {("truth", "cold"), ("answer", "bad")}
+
+
+# -- real data --------------------------------------------------------------------------------------------------------
+
+
+def test_real_chinese_offsets_are_mended_or_named():
+    path = Path(__file__).parents[2] / ".." / "shared" / "data" / "extractive_qa/cmrc2018_zh/squad-style-data/cmrc2018_dev.json.gz"
+    if not path.is_file():
+        pytest.skip("no shared data here")
+    rows = read(str(path), Data(), Ledger())
+    found = {f.code: f for f in ExtractiveQa().check(rows)}
+    assert set(found) == {"offset-mended", "answer-elsewhere"}
+    assert ExtractiveQa().fit(rows).rule_kept == "cmrc"
