@@ -34,7 +34,7 @@ HOOKS = (
     "_backward_hooks",
     "_backward_pre_hooks",
 )
-NOT_ABOVE = frozenset({"input_ids", "token_type_ids", "inputs_embeds"})
+NOT_ABOVE = frozenset({"input_ids", "token_type_ids", "inputs_embeds", "pixel_values"})
 """Entries that only the embeddings read."""
 
 

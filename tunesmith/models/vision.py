@@ -34,6 +34,8 @@ MEAN = frozenset({"swin", "swinv2", "beit", "data2vec-vision", "ijepa", "dinat",
 """Families whose tokens do so together; all others pool by a part of their own (`pooler`)."""
 BEFORE = {"vit": 1, "deit": 2, "vit_msn": 1, "beit": 1, "data2vec-vision": 1, "clip_vision_model": 1, "pixio": 8}
 """Tokens before the patches; families of DINO say it themselves (registers)."""
+PLAIN = "ViTImageProcessorPil"
+"""Resize, scale, normalise: what stands in for processors that have no Pillow form (DINOv3), with the folder's own numbers."""
 STRIDE = 16
 """Pixels a side for which a convolutional model counts one token: the work of one patch, within a factor of two."""
 MOST_SIDE = 4096
@@ -172,6 +174,8 @@ def _processor_class(folder: Path, values: Mapping[str, Any]) -> Any:
         ours = [by["pil"] for by in names.values() if by.get("pil") and base in (by["pil"], by["pil"].removesuffix("Pil"))]
         kind = str(read_json(folder / "config.json").get("model_type"))
         chosen = next(iter(ours), None) or (None if base else names.get(kind, {}).get("pil"))
+        if chosen is None and base in names.get(kind, {}).values():
+            chosen = PLAIN  # it has a form for torchvision alone
         found = named(chosen) if chosen else None
     if found is None or not hasattr(found, "valid_kwargs"):
         raise _bad_processor(folder, "an image processor of transformers", repr(said or kind))
