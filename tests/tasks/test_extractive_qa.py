@@ -51,8 +51,8 @@ def test_it_claims_answers_that_stand_in_a_text_and_nothing_else():
 
 @pytest.mark.parametrize("answer", [["yes", "no"], [True, False], ["a different text", "another one"], [None, None]])
 def test_it_leaves_pairs_with_labels_to_other_tasks(answer):
-    rows = Table.of({"question": ["is it?", "was it?"] * 9, "passage": [f"{n}. Anna lives in the old town of Rome" * 2 for n in range(18)],
-                     "answer": answer * 9})
+    passages = [f"{n}. Anna lives in the old town of Rome" * 2 for n in range(18)]
+    rows = Table.of({"question": ["is it?", "was it?"] * 9, "passage": passages, "answer": answer * 9})
     assert ExtractiveQa.claim(Profile.of(rows), {}) is None
 
 
@@ -124,7 +124,7 @@ def test_right_logits_give_the_right_words(most, tokenizer):
     outputs = ideal(task, rows, tokenizer)
     found = task.answers(outputs)
     assert [one["answer"] for one in found] == [*words, ""] and found[-1]["start"] is None
-    for one in [*found[:-1], *(other for one in found for other in one["alternatives"])]:
+    for one in [*found[:-1], *(other for row in found for other in row["alternatives"])]:
         assert CONTEXT[one["start"] : one["end"]] == one["answer"]
     scores = task.score(outputs, task.truth(rows))
     assert scores["f1"] == scores["exact_match"] == scores["no_answer_accuracy"] == 1 and json.dumps(found)

@@ -102,7 +102,17 @@ def _words(value: Any) -> str:
     if isinstance(value, dict):
         shown = ", ".join(f"{safe(key)} {number(part)}" for key, part in list(value.items())[:LARGEST])
         return shown + (f" and {len(value) - LARGEST} more" if len(value) > LARGEST else "")
-    return ", ".join(map(safe, value)) if isinstance(value, (list, tuple)) else number(value)
+    return ", ".join(map(_part, value)) if isinstance(value, (list, tuple)) else number(value)
+
+
+def _part(value: Any) -> str:
+    """One of several parts of an answer: of a span its words and how sure it is; `--json` has all."""
+    from ._show import number, safe
+
+    if not isinstance(value, dict):
+        return safe(value)
+    words = [safe(one) for one in value.values() if isinstance(one, str)]
+    return " ".join([*words, f"({number(value['confidence'])})"] if "confidence" in value else words)
 
 
 def answer_file(predictor: Any, file: str, out: str | None, *, replace: bool, quiet: bool) -> None:

@@ -104,11 +104,12 @@ def _window(place_T2: np.ndarray, logits_T2: np.ndarray, longest: int, count: in
 
 def shares(spans: Spans, threshold: float | None) -> np.ndarray:
     """(K + 1,) how the belief is shared among the spans and, last, no answer (0 where `threshold` is None: there always is one)."""
-    from scipy.special import softmax
-
     none = -np.inf if threshold is None else threshold
     logits = np.append(spans.odds_K, none)
-    return np.asarray(softmax(logits)) if np.isfinite(logits).any() else np.append(np.zeros(len(spans.odds_K)), 1.0)
+    if not np.isfinite(logits).any():
+        return np.append(np.zeros(len(spans.odds_K)), 1.0)
+    raised = np.exp(logits - logits.max())
+    return np.asarray(raised / raised.sum())
 
 
 # -- calibration ------------------------------------------------------------------------------------------------------
@@ -142,9 +143,7 @@ def fit_confidence(share_N: np.ndarray, right_N: np.ndarray) -> tuple[float, flo
 
 def confidence(share_N: np.ndarray, slope: float, offset: float) -> np.ndarray:
     """Probability of being right for the share of belief."""
-    from scipy.special import expit
-
-    return np.asarray(expit(slope * log_odds(share_N) + offset))
+    return np.asarray(1 / (1 + np.exp(-(slope * log_odds(share_N) + offset))))
 
 
 def log_odds(share_N: np.ndarray) -> np.ndarray:
