@@ -78,10 +78,13 @@ def _csv(path: Path, delimiter: str = ",") -> Iterator[Write]:
 
         def write(rows: list[Row]) -> None:
             if rows and not made:
-                made.append(csv.DictWriter(file, list(rows[0]), delimiter=delimiter, lineterminator="\n"))
+                for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL):
+                    made.append(csv.DictWriter(file, list(rows[0]), delimiter=delimiter, lineterminator="\n", quoting=quoting))
                 made[0].writeheader()
             for row in rows:
-                made[0].writerow({key: cell(value, ours=key.startswith(PREFIX)) for key, value in row.items()})
+                cells = {key: cell(value, ours=key.startswith(PREFIX)) for key, value in row.items()}
+                # The writer leaves a lone CR without quotes where lines end in LF (Python before 3.13).
+                made["\r" in "".join(map(str, cells.values()))].writerow(cells)
 
         yield write
 
