@@ -43,6 +43,22 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a ViT of three layers for images of 32 x 32 pixels."""
+    from tests.tiny_images import make
+
+    return make(tmp_path_factory.mktemp("models") / "tiny-vit", "vit")
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a Llama of two layers, width 32, that has a language-model head and a chat template."""
+    from tests.tiny_models import writer
+
+    return writer(tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The real data beside the project; tests that need it are skipped where it is absent."""
     if not (SHARED / "data").is_dir():

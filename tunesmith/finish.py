@@ -57,7 +57,7 @@ def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
     rungs = list(_rungs(ready, state))
     yield Judging("looking at the sealed test rows")
     looks = look(run.path, "fit")
-    outputs["test"] = _outputs(task, state, data.test)
+    outputs["test"] = _outputs(task.set_for("judging"), state, data.test)
     tables = {"validation": data.validation, "test": data.test}
     write_predictions(run.path / "predictions.parquet", task, tables, outputs)
     yield Judging("judging, with intervals")
@@ -86,7 +86,7 @@ def save(run: Run, ready: Ready, task: Task, state: State) -> None:
 def gate(run: Run, task: Task, rows: Table, outputs: Outputs) -> None:
     """Load the saved model in a fresh process and compare its answers on a few rows; refuse to go on if they differ."""
     few = np.arange(min(GATE_ROWS, len(rows)))
-    columns = task.columns(task.inputs)
+    columns = task.columns((*task.inputs, *task.targets) if task.language else task.inputs)
     cells = [{c: row[c] for c in columns} for row in rows.rows(few)]
     found = subprocess.run(
         [sys.executable, "-m", "tunesmith.gate", str(run.path)],
@@ -163,9 +163,9 @@ def _rungs(ready: Ready, state: State) -> Iterator[Rung]:
     for name, outputs in task.baselines(data.train, rows).items():
         yield _rung(ready, name, outputs, time.monotonic() - start)
     start = time.monotonic()
-    found = _probe(ready, state)
+    found = _untuned(ready) if task.language else _probe(ready, state)
     if found is not None:
-        yield _rung(ready, "probe", found, time.monotonic() - start)
+        yield _rung(ready, "untuned" if task.language else "probe", found, time.monotonic() - start)
 
 
 def _rung(ready: Ready, name: str, outputs: Outputs, seconds: float) -> Rung:
@@ -190,6 +190,15 @@ def _probe(ready: Ready, state: State) -> Outputs | None:
     return _both(*(solve.apply(task, solution, features(part)) for part in ("calibration", "test")))
 
 
+def _untuned(ready: Ready) -> Outputs:
+    """The model as it came, on calibration and test rows: a language model can do the task before it is tuned."""
+    untouched, task, data = _untouched(ready), ready.task, ready.data
+    return _both(
+        _outputs(task, untouched, data.calibration) if len(data.calibration) else {},
+        _outputs(task.set_for("judging"), untouched, data.test),
+    )
+
+
 def _both(first: Outputs, second: Outputs) -> Outputs:
     """Outputs of the rows of two tables; an empty table has none."""
     if not first or not second:
@@ -208,7 +217,7 @@ def _untouched(ready: Ready) -> State:
     """The model as it was before training, without adapters."""
     from .registry import STRATEGIES
 
-    plain = dataclasses.replace(ready, strategy=STRATEGIES.load("head-only")())
+    plain = dataclasses.replace(ready, strategy=STRATEGIES.load("full" if ready.task.language else "head-only")())
     return State.start(plain)
 
 

@@ -9,10 +9,14 @@ import sys
 def main() -> None:
     """Load the run's model as any user would, answer the rows on standard input."""
     from .data.arrays import as_json
+    from .data.table import Table
     from .predictor import Predictor
 
     predictor = Predictor.load(sys.argv[1])
-    outputs = predictor.outputs(predictor.table(json.load(sys.stdin)))
+    rows = json.load(sys.stdin)
+    # A language model says how likely the rows' own texts are: those are not questions, and are handed over as they stand.
+    table = Table.of(rows, name="the gate") if predictor.task.language else predictor.table(rows)
+    outputs = predictor.outputs(table, "training")
     print(json.dumps({name: as_json(value) for name, value in outputs.items()}))
 
 

@@ -195,6 +195,8 @@ def infer_parts(
 
     import torch
 
+    encoded = task.before(encoded)
+
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()

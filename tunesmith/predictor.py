@@ -11,7 +11,7 @@ from .errors import DataError, RunError, listing, nearest
 from .inference import MICRO_TOKENS, encode, infer, pad_id
 from .registry import TASKS
 from .run import Run
-from .task import Outputs, Task
+from .task import Outputs, Purpose, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,25 +54,26 @@ class Predictor:
 
         Raises DataError where a column is missing or a text is no text.
         """
-        return self.task.answers(self.outputs(self.table(rows)))
+        return self.task.answers(self.outputs(self.table(rows), "answering"))
 
-    def outputs(self, table: Table) -> Outputs:
+    def outputs(self, table: Table, purpose: Purpose = "judging") -> Outputs:
         """Raw outputs of the rows of a table."""
-        found = [part for _, part in self.parts(table)]
+        found = [part for _, part in self.parts(table, purpose)]
         import numpy as np
 
         return {name: np.concatenate([part[name] for part in found]) for name in found[0]} if found else {}
 
-    def parts(self, table: Table) -> Iterator[tuple[range, Outputs]]:
+    def parts(self, table: Table, purpose: Purpose) -> Iterator[tuple[range, Outputs]]:
         """The same, a few thousand rows at a time: memory does not grow with the table."""
-        table.require(self.task.columns(self.task.inputs))
+        task = self.task.set_for(purpose)
+        table.require(task.columns(task.inputs))
         for start in range(0, len(table), CHUNK):
             positions = range(start, min(start + CHUNK, len(table)))
             part = self._with_files(table.take(positions))
-            encoded = encode(self.task, self.processor, part)
+            encoded = encode(task, self.processor, part)
             yield (
                 positions,
-                infer(self.task, self.model, encoded, pad=pad_id(self.processor), micro_tokens=MICRO_TOKENS),
+                infer(task, self.model, encoded, pad=pad_id(self.processor), micro_tokens=MICRO_TOKENS),
             )
 
     def _with_files(self, part: Table) -> Table:
@@ -109,14 +110,15 @@ class Predictor:
         place = f"the request, row {index + 1}"
         row = os.fspath(row) if isinstance(row, os.PathLike) else row
         kinds = (str, bytes, dict) if self.task.files else (str,)  # a file: its path, its bytes, or an object with one of these
+        kinds = (str, list) if self.task.language else kinds  # a text, or a list of messages
         if isinstance(row, (str, bytes)) and isinstance(row, kinds) and len(columns) == 1:
             return {columns[0]: row}
         if not isinstance(row, Mapping):
             raise DataError(
                 place,
                 expected=f"{'a text' if len(columns) == 1 else 'a row'} with {listing(columns)}",
-                got=type(row).__name__,
-                fix="pass {" + ", ".join(f"{c!r}: ..." for c in columns) + "}",
+                got="one text alone" if isinstance(row, str) else type(row).__name__,
+                fix=_ask(columns),
                 code="bad-row",
             )
         for column in columns:
@@ -129,6 +131,13 @@ class Predictor:
                     code="bad-cell",
                 )
         return {column: row[column] for column in columns}
+
+
+def _ask(columns: Sequence[str]) -> str:
+    """How to give a row, in Python and on the command line."""
+    cells = ", ".join(f"{column!r}: ..." for column in columns)
+    words = " ".join(f"--row {column}=..." for column in columns)
+    return f"pass {{{cells}}} (`tunesmith predict RUN {words}`, or --file for a file with these columns)"
 
 
 def load_task(run: Run) -> Task:

@@ -66,7 +66,11 @@ def ready(
 
 
 def write_rows(rows: list[dict[str, Any]], path: Path) -> Path:
-    """Rows as a CSV file; lists as JSON."""
+    """Rows as a CSV file, lists as JSON; as JSON lines where a CSV file could be misread: one column, or objects in cells."""
+    if len(rows[0]) == 1 or any(isinstance(v, list) and v and isinstance(v[0], dict) for v in rows[0].values()):
+        path = path.with_suffix(".jsonl")
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        return path
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

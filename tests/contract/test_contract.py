@@ -11,23 +11,33 @@ MAIN = ("full", "probe-then-tune", "lora", "last-k", "prompt")
 """Strategies that every task meets; the first task meets all of them."""
 
 
+NEVER = {("prompt", "image")}
+"""Strategies that are refused for a modality (`tests/tasks/test_image_tasks.py`): learnt tokens need a text to stand in."""
+
 FEW = ["encoding is pure", "sums add up", "scores are those promised"]
 """Checks that do not depend on the strategy: once a task is enough."""
 
 
+@pytest.fixture
+def model_of(tiny_bert, tiny_llama, tiny_vit):
+    """Gives the tiny model that a task is for."""
+    by_modality = {"image": tiny_vit}
+    return lambda task: tiny_llama if TASKS.load(task).language else by_modality.get(TASKS.load(task).modality, tiny_bert)
+
+
 @pytest.mark.parametrize("check", FEW)
 @pytest.mark.parametrize("task", TASKS.names())
-def test_task(task, check, tmp_path, tiny_bert):
-    _run(check, task, "full", tiny_bert, tmp_path)
+def test_task(task, check, tmp_path, model_of):
+    _run(check, task, "full", model_of(task), tmp_path)
 
 
 @pytest.mark.parametrize("check", [name for name in testing.CHECKS if name not in FEW])
 @pytest.mark.parametrize(
     ("task", "strategy"),
-    [(t, s) for t in TASKS.names() for s in STRATEGIES.names() if t == "text-classification" or s in MAIN],
+    [(t, s) for t in TASKS.names() for s in STRATEGIES.names() if (t == "text-classification" or s in MAIN) and (s, TASKS.load(t).modality) not in NEVER],
 )
-def test_pair(task, strategy, check, tmp_path, tiny_bert):
-    _run(check, task, strategy, tiny_bert, tmp_path)
+def test_pair(task, strategy, check, tmp_path, model_of):
+    _run(check, task, strategy, model_of(task), tmp_path)
 
 
 def _run(check, task, strategy, model, folder):

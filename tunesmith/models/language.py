@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
 import torch
@@ -16,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import ModelError
 from .heads import Pooled, bare, evaluating, inputs
-from .source import Backbone
+from .source import Backbone, processor
 
 if TYPE_CHECKING:
     from .prefix import Cut
@@ -58,6 +59,11 @@ class Language(nn.Module):
     def whole(self) -> Any:
         """The architecture's own model with its head (`LlamaForCausalLM`), of the same weights."""
         return self._whole[0]
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The model's own, for turning what it writes into text."""
+        return processor(self.source)
 
     @property
     def tied(self) -> bool:

@@ -133,9 +133,9 @@ def _encodings(tokenizer: Any, inputs: list[Any], most: int | None) -> list[Any]
         try:
             found = backend.encode_batch_fast(inputs)
         except TypeError:  # a lone surrogate is no Unicode text; the library refuses it
-            found = backend.encode_batch_fast([_mended(item) for item in inputs])
+            found = backend.encode_batch_fast([mended(item) for item in inputs])
         for row in controlled(tokenizer, found, isinstance(inputs[0], tuple) if inputs else False):
-            found[row] = backend.encode(*_split(tokenizer, _mended(inputs[row])), is_pretokenized=True)
+            found[row] = backend.encode(*split(tokenizer, mended(inputs[row])), is_pretokenized=True)
     return list(found)
 
 
@@ -185,8 +185,8 @@ def controlled(tokenizer: Any, encodings: Sequence[Any], paired: bool) -> list[i
     return [int(row) for row in np.flatnonzero(found > usual)]
 
 
-def _split(tokenizer: Any, item: Any) -> tuple[Any, ...]:
-    """The text in words cut inside every control string, so that none can be put together again."""
+def split(tokenizer: Any, item: Any) -> tuple[Any, ...]:
+    """The text (or each of a pair) in words cut inside every control string, so that none can be put together again."""
     names = sorted((re.escape(name) for name in tokenizer.all_special_tokens if len(name) > 1), key=len, reverse=True)
     pattern = re.compile("|".join(names), re.IGNORECASE) if names else None
     parts = item if isinstance(item, tuple) else (item,)
@@ -205,9 +205,10 @@ def _compatible(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
 
-def _mended(item: Any) -> Any:
+def mended(item: Any) -> Any:
+    """The text (or each of a pair) without halves of characters, which no tokenizer takes."""
     if isinstance(item, tuple):
-        return tuple(_mended(part) for part in item)
+        return tuple(mended(part) for part in item)
     return item.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

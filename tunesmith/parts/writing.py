@@ -1,0 +1,340 @@
+"""What tasks that write text share: plain text as examples, likelihoods and written replies as outputs, their scores, a unigram model.
+
+Axes: N rows of a set, B rows of a batch, T tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ..data.finding import count, places
+from ..errors import DataError, ModelError, ResourceError, shorten
+from ..spec import Choice
+from ..task import Batch, Example, Graded, Outputs, Truth
+from . import options, tokens
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..data.table import Table
+    from ..inference import Encoded
+    from ..models.language import Language
+
+DIRECTIONS = {
+    "bits_per_byte": False, "perplexity": False, "byte_perplexity": False, "rouge_l": True, "exact_match": True, "stops": True,
+}  # fmt: skip
+SUGGESTS: dict[str, Choice[Any]] = {
+    "strategy": Choice("lora", "language models: adapters learn the task and forget less of the rest (arXiv 2405.09673)"),
+    "train.epochs": Choice(3.0, "language models learn rows by heart after a few passes (arXiv 2305.16264)"),
+    "train.dropout": Choice(0.0, "what decoders are pretrained with"),
+}
+"""What `auto` means where a language model is tuned."""
+SMOOTHING = 0.5
+"""Added to the count of every byte of the unigram model (Jeffreys' prior)."""
+SYMBOLS = 257
+"""256 bytes and the end of a text."""
+STOP_TOKENS = 64
+"""Newest tokens in which a text that ends the answer is looked for."""
+LOG2 = math.log(2.0)
+
+
+class Writer(Protocol):
+    """The settings by which a task writes."""
+
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    stop: tuple[str, ...]
+    seed: int
+    judged_replies: int
+    purpose: str
+
+
+def check(task: Writer) -> None:
+    """Raises SpecError for settings of writing that make no sense."""
+    options.number("max_new_tokens", task.max_new_tokens, low=1, high=100_000, unit="a whole number")
+    options.number("temperature", task.temperature, low=0, high=10)
+    options.number("top_p", task.top_p, low=0.01, high=1)
+    options.number("judged_replies", task.judged_replies, low=0, high=1_000_000, unit="a whole number")
+
+
+# -- examples ----------------------------------------------------------------------------------------------------------
+
+
+def ids_of(processor: Any, texts: Sequence[str]) -> list[np.ndarray]:
+    """(T,) int32 ids of each text alone: nothing added, and control strings in it are text."""
+    tokenizer = tokens.tokenizer_of(processor)
+    backend = tokens.backend_of(tokenizer)
+    control = np.array([i for i in tokenizer.all_special_ids if i != tokenizer.unk_token_id], np.int64)
+    with tokens.truncating(tokenizer, backend, None):
+        found = [np.array(e.ids, np.int32) for e in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+        for row in (row for row, ids_T in enumerate(found) if np.isin(ids_T, control).any()):
+            pieces = tokens.split(tokenizer, tokens.mended(texts[row]))
+            found[row] = np.array(backend.encode(*pieces, is_pretokenized=True, add_special_tokens=False).ids, np.int32)
+    return found
+
+
+def start_of(processor: Any) -> list[int]:
+    """The token before a text, given which the text's first token is told: that of its beginning, else that of an end."""
+    return [tokens.anchor(tokens.tokenizer_of(processor))]
+
+
+def end_of(processor: Any) -> int:
+    """The token after a text. Raises ModelError where there is none: the model could not learn to stop."""
+    tokenizer = tokens.tokenizer_of(processor)
+    if tokenizer.eos_token_id is None:
+        raise ModelError(
+            type(tokenizer).__name__, expected="a token that ends a text (`eos_token`)", got="none",
+            fix="name one in tokenizer_config.json", code="no-end-token",
+        )
+    return int(tokenizer.eos_token_id)
+
+
+def blocks(processor: Any, text: str, most: int) -> list[Example]:
+    """A text of any length as examples of at most `most` tokens, each token learned in one of them, its end as well."""
+    ids = [*start_of(processor), *ids_of(processor, [text])[0].tolist(), end_of(processor)]
+    found = []
+    for at in range(0, max(len(ids) - 1, 1), most - 1):
+        part_T = np.array(ids[at : at + most], np.int32)  # the first is the last of the block before: what the next is told given
+        learn_T = np.ones(len(part_T), np.uint8)
+        learn_T[0] = 0
+        found.append({"input_ids": part_T, "learn": learn_T, "bytes": 0})
+    found[0]["bytes"] = len(text.encode("utf-8", "replace"))
+    return found
+
+
+def continued(processor: Any, prompt: str, completion: str, most: int) -> Example:
+    """A prompt and what follows it, of which the latter is learned, its end as well."""
+    asked_T, said_T = ids_of(processor, [prompt, completion])
+    ids = [*start_of(processor), *asked_T.tolist(), *said_T.tolist(), end_of(processor)]
+    learn_T = np.zeros(len(ids), np.uint8)
+    learn_T[1 + len(asked_T) :] = 1
+    kept = max(0, min(most, len(ids) - 1) - 1 - len(asked_T))
+    words = completion if kept == len(said_T) else tokens.tokenizer_of(processor).decode(said_T[:kept].tolist())
+    return {"input_ids": np.array(ids[:most], np.int32), "learn": learn_T[:most], "bytes": len(words.encode("utf-8", "replace"))}
+
+
+def told(example: Example, prompted: bool) -> Example:
+    """The example with `start`: tokens before the last stretch that is learned; where there is a prompt that is one, else 0."""
+    learn_T = np.concatenate([[0], np.asarray(example["learn"], np.int8)])
+    begins = np.flatnonzero(np.diff(learn_T) == 1)
+    return example | {"start": int(begins[-1]) if prompted and len(begins) else 0, "asked": 0}
+
+
+def question(ids: Sequence[int], limit: int) -> Example:
+    """A prompt alone; of a long one its end."""
+    kept = np.array(ids[-limit:], np.int32)
+    return {"input_ids": kept, "learn": np.zeros(len(kept), np.uint8), "bytes": 0, "start": len(kept), "asked": 1}
+
+
+def select(encoded: Encoded, most: int) -> Encoded:
+    """At most so many of the rows with a prompt are asked, spread evenly."""
+    start_N = np.asarray(encoded.arrays["start"])
+    able = np.flatnonzero(start_N > 0)
+    asked_N = np.zeros(len(start_N), np.int64)
+    if len(able):
+        asked_N[able[np.unique(np.linspace(0, len(able) - 1, min(most, len(able))).astype(np.int64))]] = 1
+    return encoded.with_arrays(asked=asked_N)
+
+
+def room(limit: int, new: int) -> int:
+    """Tokens of a question that the model can read and still answer at length; at least half of what it reads."""
+    return max(limit - new, limit // 2, 1)
+
+
+def refuse_lost(rows: Table, examples: Sequence[Example], kept: int, most: int) -> None:
+    """Raises DataError (`answer-cut`) where all of what is learned of a row lies beyond the tokens that are read of it."""
+    bad = [i for i, example in enumerate(examples) if not np.asarray(example["learn"][1:kept]).any()]
+    if bad:
+        longest = max(len(examples[i]["input_ids"]) for i in bad)
+        raise DataError(
+            places(rows, bad[:1])[0],
+            expected=f"what is to be learned within the first {kept:,} tokens, as many as are read of a row",
+            got=f"{count(len(bad))} that would lose all of it ({', '.join(places(rows, bad[:5]))})",
+            fix=f"shorten their prompts, or say --set options.max_tokens={min(longest, most)}"
+            if kept < most else "shorten their prompts, or use a model that reads more",
+            code="answer-cut",
+        )
+
+
+def texts(values: Sequence[str]) -> np.ndarray:
+    """(N,) texts as they are."""
+    found = np.empty(len(values), object)
+    found[:] = values
+    return found
+
+
+# -- outputs -----------------------------------------------------------------------------------------------------------
+
+
+def outputs(model: Any, batch: Batch, task: Writer, ends: Sequence[int]) -> dict[str, Any]:
+    """Of each row: `nll` (nats of the learned tokens together), `tokens`, `bytes`, and where it was asked `reply` and `stopped`.
+
+    `ends`: tokens that end a reply beside the tokenizer's own.
+    """
+    rows = len(batch["input_ids"])
+    nll_B = model(batch).sum(1) if task.purpose != "answering" else batch["bytes"].new_zeros(rows)
+    replies, stopped = [""] * rows, [0] * rows
+    places = [int(i) for i in batch["asked"].nonzero()[:, 0]] if task.purpose != "training" else []
+    for place, (reply, by_itself) in zip(places, _written(model, batch, places, task, ends), strict=True):
+        replies[place], stopped[place] = reply, int(by_itself)
+    count_B = batch["learn"][:, 1:].sum(1)
+    return {
+        "nll": nll_B.double(), "tokens": count_B, "bytes": batch["bytes"], "asked": batch["asked"], "reply": replies,
+        "stopped": batch["asked"].new_tensor(stopped),
+    }  # fmt: skip
+
+
+def _written(model: Language, batch: Batch, places: Sequence[int], task: Writer, ends: Sequence[int]) -> list[tuple[str, bool]]:
+    from ..models.generation import How, write
+
+    if not places:
+        return []
+    prompts = [batch["input_ids"][i, : int(batch["start"][i])].tolist() for i in places]
+    decode, stop = model.tokenizer.decode, task.stop
+    known = frozenset({*ends, model.tokenizer.eos_token_id} - {None})
+    how = How(most=task.max_new_tokens, temperature=task.temperature, top_p=task.top_p, seed=task.seed, ends=known)
+    ended = (lambda ids: any(one in decode(ids[-STOP_TOKENS:]) for one in stop)) if stop else None
+    found = write(model, prompts, how, ended)
+    return [(_cut(decode(list(one.ids), skip_special_tokens=True), stop), one.stopped) for one in found]
+
+
+def _cut(text: str, stop: Sequence[str]) -> str:
+    """The text before the first of these."""
+    return text[: min([at for at in (text.find(one) for one in stop) if at >= 0], default=len(text))]
+
+
+def gather(found: Outputs, row_N: np.ndarray) -> Outputs:
+    """Sums over the examples of each row; a reply is that to its last."""
+    last = len(row_N) - 1 - np.unique(row_N[::-1], return_index=True)[1]
+    if len(last) == len(row_N):
+        return found
+    sums = {name: np.bincount(row_N, found[name]) for name in ("nll", "tokens", "bytes")}
+    return {name: sums[name].astype(value.dtype) if name in sums else value[last] for name, value in found.items()}
+
+
+# -- scores ------------------------------------------------------------------------------------------------------------
+
+
+def condense(found: Outputs, truth: Truth) -> Outputs:
+    """Numbers of each row that scores are sums of: replies compared with the truth."""
+    asked_N = np.asarray(found["asked"]).reshape(-1) > 0
+    exact_N, rouge_N = np.zeros(len(asked_N)), np.zeros(len(asked_N))
+    for row in np.flatnonzero(asked_N):
+        said, wanted = found["reply"][row].strip(), str(truth[row]).strip()
+        exact_N[row], rouge_N[row] = float(said == wanted), rouge_l(said, wanted)
+    kept = {name: np.asarray(value, np.float64).reshape(len(truth), -1)[:, 0] for name, value in found.items() if name != "reply"}
+    return kept | {"exact": exact_N, "rouge": rouge_N}
+
+
+def rouge_l(said: str, wanted: str) -> float:
+    """F-measure of the longest common subsequence of words (Lin 2004), by the rouge-score package; Chinese by characters."""
+    return float(_scorer().score(wanted, said)["rougeL"].fmeasure)
+
+
+def score(found: Outputs, truth: Truth) -> dict[str, float]:
+    """Corpus figures: sums over rows, then one division. Of replies: over the rows that were asked; NaN where none was."""
+    found = found if "exact" in found else condense(found, truth)
+    nll, count, size, asked = (float(np.sum(found[name], dtype=np.float64)) for name in ("nll", "tokens", "bytes", "asked"))
+    mean = lambda name: float((found[name] * found["asked"]).sum()) / asked if asked else math.nan  # noqa: E731
+    return {
+        "bits_per_byte": nll / LOG2 / size if size else math.nan,
+        "perplexity": _exp(nll / count) if count else math.nan,
+        "byte_perplexity": _exp(nll / size) if size else math.nan,
+        "rouge_l": mean("rouge"), "exact_match": mean("exact"), "stops": mean("stopped"),
+    }
+
+
+def _exp(value: float) -> float:
+    return math.exp(min(value, 700.0))
+
+
+def answers(found: Outputs) -> list[dict[str, Any]]:
+    """`text` and `stopped` of the rows that were asked; `bits_per_byte` and `tokens` of those that were told."""
+    made = []
+    for row in range(len(found["nll"])):
+        answer: dict[str, Any] = {}
+        if found["asked"][row]:
+            answer |= {"text": found["reply"][row], "stopped": bool(found["stopped"][row])}
+        if found["bytes"][row]:
+            bits = float(found["nll"][row]) / LOG2 / float(found["bytes"][row])
+            answer |= {"bits_per_byte": round(bits, 4), "tokens": int(found["tokens"][row])}
+        made.append(answer)
+    return made
+
+
+def grade(found: Outputs, truth: Truth) -> Graded | None:
+    """Rows for the report, hardest first: what was wanted, what was written."""
+    bits_N = found["nll"] / LOG2 / np.maximum(found["bytes"], 1)
+    said = [shorten(reply, 400) if asked else "(not asked)" for reply, asked in zip(found["reply"], found["asked"])]
+    right_N = np.array([bool(a) and r.strip() == str(t).strip() for a, r, t in zip(found["asked"], found["reply"], truth)], bool)
+    none_N = np.full(len(bits_N), np.nan)
+    return Graded([shorten(str(text), 400) for text in truth], said, right_N, bits_N, none_N, none_N)
+
+
+def unigrams(train: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> Outputs:
+    """Bytes and ends of texts, each as likely as it is among the training rows: what no model of language should be worse than."""
+    counts: Counter[int] = Counter()
+    for texts in train:
+        for text in texts:
+            counts.update(text.encode("utf-8", "replace"))
+            counts[256] += 1
+    count_S = np.array([counts[symbol] for symbol in range(SYMBOLS)], np.float64) + SMOOTHING
+    nats_S = -np.log(count_S / count_S.sum())
+    nll_N = np.array([sum(_nats(text, nats_S) for text in texts) for texts in rows])
+    size_N = np.array([sum(len(text.encode("utf-8", "replace")) for text in texts) for texts in rows], np.int64)
+    none_N = np.zeros(len(rows), np.int64)
+    reply_N = np.full(len(rows), "", object)
+    return {"nll": nll_N, "tokens": none_N, "bytes": size_N, "asked": none_N, "reply": reply_N, "stopped": none_N}
+
+
+def _nats(text: str, nats_S: np.ndarray) -> float:
+    symbols = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
+    return float(nats_S[symbols].sum() + nats_S[256])
+
+
+def _scorer() -> Any:
+    global _rouge
+    if _rouge is None:
+        try:
+            from rouge_score import rouge_scorer
+        except ImportError:
+            raise ResourceError(
+                "ROUGE", expected="the package rouge-score", got="none", fix="pip install 'tunesmith[text]'", code="missing-extra"
+            ) from None
+        _rouge = rouge_scorer.RougeScorer(["rougeL"], tokenizer=_Words())
+    return _rouge
+
+
+_rouge: Any = None
+
+
+class _Words:
+    """Final. Words in lower case; Chinese, Japanese and Thai, which put no space between words, by characters."""
+
+    def tokenize(self, text: str) -> list[str]:
+        """Words of a text."""
+        import re
+
+        return re.findall(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|[^\W_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+", text.lower())
+
+
+def weight_of(batch: Batch) -> float:
+    """Learned tokens."""
+    return float(batch["learn"][:, 1:].sum())
+
+
+def pads(pad: int) -> Mapping[str, int]:
+    """What fills short rows."""
+    return {"input_ids": pad, "learn": 0}
+
+
+def loss(model: Any, batch: Batch) -> torch.Tensor:
+    """Sum of the learned tokens' cross-entropies, in nats."""
+    found: torch.Tensor = model(batch).sum()
+    return found
