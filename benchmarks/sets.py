@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -122,6 +123,24 @@ def emobank() -> dict[str, Rows]:
     }
 
 
+def policyqa() -> dict[str, Rows]:
+    root = "extractive_qa/policyqa/data/"
+    return {"train": _questions(root + "dev.json.gz"), "test": _questions(root + "test.json.gz")}
+
+
+def cmrc2018() -> dict[str, Rows]:
+    root = "extractive_qa/cmrc2018_zh/squad-style-data/cmrc2018_"
+    return {"train": _questions(root + "trial.json.gz"), "test": _questions(root + "dev.json.gz")}
+
+
+def _questions(name: str) -> Rows:
+    with _open(name) as file:
+        paragraphs = [paragraph for article in json.load(file)["data"] for paragraph in article["paragraphs"]]
+    answers = lambda asked: json.dumps(asked["answers"], ensure_ascii=False)  # noqa: E731
+    return [[asked["question"], p["context"], answers(asked)] for p in paragraphs for asked in p["qas"]]
+
+
+READ = {"question": "question", "context": "context", "answer": "answers"}
 ONE = {"text": "text", "label": "label"}
 PAIR = {"text": "sentence1", "text_pair": "sentence2", "label": "label"}
 SETS = {
@@ -198,6 +217,26 @@ SETS = {
             "accuracy",
             0.929,
             "character TF-IDF + SVM",
+        ),
+        Set(
+            "policyqa",
+            "extractive-qa",
+            READ,
+            ("question", "context", "answers"),
+            policyqa,
+            "f1",
+            0.309,
+            "sentence that shares most words; published with 17,000 training rows: .553",
+        ),
+        Set(
+            "cmrc2018",
+            "extractive-qa",
+            READ,
+            ("question", "context", "answers"),
+            cmrc2018,
+            "f1",
+            0.255,
+            "sentence that shares most characters; published with 10,000 training rows and a Chinese BERT: .845",
         ),
     )
 }
