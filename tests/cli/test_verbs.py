@@ -146,7 +146,9 @@ def test_report_says_where_it_is(tunesmith, finished) -> None:
 def test_the_cache_is_listed_and_cleared(tunesmith) -> None:
     assert tunesmith("cache").out.startswith("0 B in 0 entries")
     assert tunesmith("cache", "clear").out == "freed 0 B\n"
+    assert tunesmith("cache", "clean", "--keep", "5GB").out == "freed 0 B\n"
     assert tunesmith("cache", "list", "--json").json[0]["entries"] == []
+    assert tunesmith("cache", "clean", "--keep", "many").code == 2
 
 
 @pytest.mark.parametrize(("command", "name"), [("tasks", "text-classification"), ("strategies", "lora")])

@@ -18,6 +18,7 @@ from typing import Any, final
 import pyarrow as pa
 
 from ..errors import ResourceError
+from . import caches
 from .cells import unify
 from .source import Loaded, Skip
 
@@ -31,8 +32,7 @@ VERSION = 1
 
 def cache_folder() -> Path:
     """The folder for converted data, made for its owner only. Raises ResourceError where it cannot be made."""
-    root = Path(os.environ.get("TUNESMITH_CACHE") or "~/.cache/tunesmith").expanduser()
-    folder = root / "tables"
+    folder = caches.root() / "tables"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -176,6 +176,7 @@ def remember(path: Path, loaded: Loaded) -> None:
     beside = path.with_suffix(f".{os.getpid()}.part")
     beside.write_text(json.dumps(about), "utf-8")
     os.replace(beside, path.with_suffix(".json"))
+    caches.prune(caches.limit())
 
 
 def recall(path: Path) -> Loaded | None:
@@ -184,6 +185,7 @@ def recall(path: Path) -> Loaded | None:
         kept = json.loads(path.with_suffix(".json").read_text("utf-8"))
         skipped = tuple(Skip(**skip) for skip in kept["skipped"])
         table = open_table(path)
+        os.utime(path)  # the least recently used go first
     except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError):
         return None
     return Loaded(table, kept["headed"], tuple(kept["notes"]), skipped)

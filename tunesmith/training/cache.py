@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..data import caches
+from ..disk import cannot_write
 from ..inference import Encoded, Ragged, collate, cut_by_tokens, order_by_length
 from ..task import Task
 
-LIMIT_BYTES = 20 * 2**30
-"""Most bytes kept in all; TUNESMITH_CACHE_BYTES overrides."""
 CHUNK_BYTES = 1 << 24
 META = "meta.json"
 
@@ -56,8 +56,7 @@ class Cut:
 
 def folder() -> Path:
     """Where activations are kept."""
-    root = os.environ.get("TUNESMITH_CACHE") or Path.home() / ".cache" / "tunesmith"
-    return Path(root) / "activations"
+    return caches.root() / "activations"
 
 
 def bytes_needed(encoded: Encoded, cut: Cut, width: int) -> int:
@@ -70,21 +69,19 @@ def fits(need: int) -> bool:
     """Whether a file of this size may be written: within the limit and half of the free disk."""
     place = folder()
     place.mkdir(parents=True, exist_ok=True)
-    return need <= min(limit(), shutil.disk_usage(place).free // 2)
-
-
-def limit() -> int:
-    """Most bytes kept in all."""
-    return int(os.environ.get("TUNESMITH_CACHE_BYTES", LIMIT_BYTES))
+    return need <= min(caches.limit(), shutil.disk_usage(place).free // 2)
 
 
 def attach(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: int, micro_tokens: int) -> Encoded:
-    """The rows with their activations at the cut, from the cache or computed now."""
+    """The rows with their activations at the cut, from the cache or computed now. Raises ResourceError when the disk is full."""
     place = folder() / _key(model, encoded, cut)
-    values = _open(place)
-    if values is None:
-        values = _compute(task, model, encoded, cut, place, pad, micro_tokens)
-    os.utime(place)
+    try:
+        values = _open(place)
+        if values is None:
+            values = _compute(task, model, encoded, cut, place, pad, micro_tokens)
+        os.utime(place)
+    except OSError as error:
+        raise cannot_write(error, place, bytes_needed(encoded, cut, model.source.hidden)) from None  # type: ignore[union-attr,arg-type]
     return _with(encoded, cut, values)
 
 
@@ -101,24 +98,6 @@ def compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: in
         return _with(encoded, cut, _fill(task, model, encoded, cut, None, pad, micro_tokens))
     finally:
         model.train(was_training)
-
-
-def entries() -> list[tuple[str, int, float]]:
-    """(key, bytes, last used) of every entry, least recently used first."""
-    found = [(p.name, _size(p), p.stat().st_mtime) for p in folder().glob("*") if p.is_dir()]
-    return sorted(found, key=lambda entry: entry[2])
-
-
-def prune(keep_bytes: int) -> int:
-    """Remove the least recently used entries until at most this many bytes are left; returns the bytes freed."""
-    kept = entries()
-    freed, total = 0, sum(size for _, size, _ in kept)
-    for key, size, _ in kept:
-        if total - freed <= keep_bytes:
-            break
-        shutil.rmtree(folder() / key, ignore_errors=True)
-        freed += size
-    return freed
 
 
 def _compute(
@@ -143,7 +122,7 @@ def _compute(
     finally:
         model.train(was_training)
         shutil.rmtree(beside, ignore_errors=True)
-    prune(limit())
+    caches.prune(caches.limit())
     return np.load(place / "values.npy", mmap_mode="r")
 
 
@@ -159,12 +138,20 @@ def _fill(
         assert not cut.per_token or found.shape[1] == encoded.lengths_N[positions].max(), "rows as long as they were said to be"
         if values is None:
             shape = (int(starts[-1]) if cut.per_token else len(encoded), found.shape[-1])
-            values = np.lib.format.open_memmap(path, "w+", np.float32, shape) if path else np.empty(shape, np.float32)
+            values = _on_disk(path, shape) if path else np.empty(shape, np.float32)
         for row, position in enumerate(positions):
             if cut.per_token:
                 values[starts[position] : starts[position + 1]] = found[row, : encoded.lengths_N[position]]
             else:
                 values[position] = found[row]
+    return values
+
+
+def _on_disk(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """A new array in a file, all of its room taken: writing to the memory map of a full disk would kill the process (SIGBUS)."""
+    values: np.ndarray = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    with open(path, "rb+") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return values
 
 

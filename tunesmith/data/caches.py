@@ -1,0 +1,97 @@
+"""All that is kept between runs, in one folder: converted tables and activations. Bounded together, least recently used first.
+
+An entry is a file or a folder whose name is a hash of what it was made from, so that removing one costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+ROOMS = ("activations", "tables")
+LIMIT_BYTES = 20 * 2**30
+"""Most bytes kept in all; TUNESMITH_CACHE_BYTES overrides."""
+UNFINISHED_SECONDS = 24 * 3600.0
+"""Age from which a half-written entry (its writer was killed) is swept away."""
+
+
+@final
+@dataclass(frozen=True)
+class Entry:
+    """One thing kept: its files, their bytes, and when it was last used (seconds since 1970)."""
+
+    room: str
+    name: str
+    bytes: int
+    used: float
+    paths: tuple[Path, ...]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether somebody is (or was) still writing it."""
+        return self.name.endswith(".tmp") or self.name.startswith((".", "reading-"))
+
+
+def root() -> Path:
+    """The folder of all caches: TUNESMITH_CACHE, else ~/.cache/tunesmith."""
+    return Path(os.environ.get("TUNESMITH_CACHE") or "~/.cache/tunesmith").expanduser()
+
+
+def limit() -> int:
+    """Most bytes kept in all."""
+    return int(os.environ.get("TUNESMITH_CACHE_BYTES", LIMIT_BYTES))
+
+
+def entries() -> list[Entry]:
+    """Everything kept, least recently used first."""
+    return sorted((entry for room in ROOMS for entry in _in(room)), key=lambda entry: entry.used)
+
+
+def prune(keep_bytes: int) -> int:
+    """Remove the least recently used entries until at most so many bytes are left; returns the bytes freed.
+
+    What is being written now is left alone, unless a day has passed since.
+    """
+    kept = entries()
+    freed, total, now = 0, sum(entry.bytes for entry in kept), time.time()
+    for entry in kept:
+        dead = entry.unfinished and now - entry.used > UNFINISHED_SECONDS
+        if dead or (total - freed > keep_bytes and not entry.unfinished):
+            _remove(entry)
+            freed += entry.bytes
+    return freed
+
+
+def _in(room: str) -> Iterator[Entry]:
+    """A table is two files of one name (`x.arrow`, `x.json`), activations are a folder."""
+    found: dict[str, list[Path]] = {}
+    for path in (root() / room).glob("*"):
+        whole = path.is_dir() or path.name.endswith(".tmp")
+        found.setdefault(path.name if whole else path.stem, []).append(path)
+    for name, paths in found.items():
+        files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
+        stats = [status for status in map(_status, [*files, *paths]) if status is not None]
+        if stats:
+            size = sum(status.st_size for status in map(_status, files) if status is not None)
+            yield Entry(room, name, size, max(status.st_mtime for status in stats), tuple(paths))
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """None where another process has just removed it."""
+    try:
+        return path.stat() if not path.is_symlink() else None
+    except OSError:
+        return None
+
+
+def _remove(entry: Entry) -> None:
+    for path in entry.paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
