@@ -21,6 +21,7 @@ from .models.source import Source, processor
 from .spec import Choice, Spec, Train
 from .strategy import Strategy
 from .task import Task
+from .trial import CLEARLY, Trial, trial
 
 LARGE = 1_000_000_000
 """Weights from which training all of them is out of reach of most machines."""
@@ -47,15 +48,12 @@ class Facts:
     """Measured rate of a plain float32 matrix product, per second."""
     unknown: float = 0.0
     """Share of tokens that the model's vocabulary does not have."""
-
-
-@final
-@dataclass(frozen=True)
-class Forecast:
-    """What a run will take: seconds of training and evaluation, bytes of memory at the peak."""
-
-    seconds: float
-    memory_bytes: int
+    longest: int = 0
+    """Most tokens of a row, of those sampled."""
+    encoding: float = 0.0
+    """Seconds to encode a row."""
+    trial: Trial | None = None
+    """What a token costs on the model at hand; None where that could not be tried."""
 
 
 # -- facts ------------------------------------------------------------------------------------------------------------
@@ -63,16 +61,22 @@ class Forecast:
 
 def measure(spec: Spec, task: Task, source: Source, data: Dataset) -> Facts:
     """Row lengths from a sample, and what this machine is."""
-    reader = processor(source)
-    encoded = encode(task, reader, data.train.take(np.arange(min(SAMPLE, len(data.train)))))
-    tokens = float(encoded.lengths_N.mean())
+    reader, rows = processor(source), min(SAMPLE, len(data.train))
+    start = time.perf_counter()
+    encoded = encode(task, reader, data.train.take(np.arange(rows)))
+    encoding = (time.perf_counter() - start) / rows
     cuda = _cuda() if spec.train.device != "cpu" else False
     if spec.train.device == "cuda" and not cuda:
         raise ResourceError(
             "train.device", expected="a CUDA device", got="none", fix="leave --set train.device out", code="no-cuda"
         )
     cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
-    return Facts(len(data.train), tokens, source, cuda, cores or 1, matrix_rate(), _unknown(encoded, reader))
+    threads, flops = (cores or 1) if spec.train.threads == "auto" else int(spec.train.threads), matrix_rate()
+    tried = trial(source, float(encoded.lengths_N.mean()), flops, threads, bf16=not cuda and spec.train.precision == "auto")
+    return Facts(
+        len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores or 1, flops, _unknown(encoded, reader),
+        int(encoded.lengths_N.max()), encoding, tried,
+    )  # fmt: skip
 
 
 def _unknown(encoded: Encoded, reader: Any) -> float:
@@ -214,10 +218,22 @@ def choose_device(train: Train, facts: Facts, strategy: Strategy) -> Choice[str]
 
 
 def choose_precision(train: Train, facts: Facts, strategy: Strategy) -> Choice[str]:
-    """bf16 on CUDA, float32 on the CPU."""
+    """bf16 on CUDA, and on a CPU where a trial showed it clearly faster; else float32."""
     if facts.cuda:
         return Choice("bf16", "CUDA matrix units are made for it")
-    return Choice("fp32", "repeatable to the bit, and CPUs without bf16 matrix tiles are slower in bf16")
+    faster = _faster_steps(facts)
+    if faster >= CLEARLY:
+        return Choice("bf16", f"tried on this model and machine: steps of {faster:.2f} times the speed of fp32")
+    tried = f"tried on this model and machine: bf16 steps have {faster:.2f} times the speed, {CLEARLY:g} is asked; " if faster else ""
+    return Choice("fp32", tried + "repeatable to the bit")
+
+
+def _faster_steps(facts: Facts) -> float:
+    """How many times faster whole steps are in bf16, the optimiser's part, which stays as it is, included; 0: not tried."""
+    if facts.trial is None or not facts.trial.bf16:
+        return 0.0
+    passes, update = facts.trial.both * facts.tokens * 32, facts.trial.update * facts.source.parameters
+    return (passes + update) / (passes / facts.trial.bf16 + update)
 
 
 def choose_threads(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:
@@ -232,25 +248,24 @@ def choose_micro_tokens(train: Train, facts: Facts, strategy: Strategy) -> Choic
     return Choice(65_536, "fills a GPU") if facts.cuda else Choice(4_096, "a CPU gains nothing from larger passes")
 
 
-# -- forecast ---------------------------------------------------------------------------------------------------------
+# -- time -------------------------------------------------------------------------------------------------------------
 
 EFFICIENCY = 0.6
-"""Share of the matrix rate that training a small encoder reaches, measured over `benchmarks/`."""
+"""Share of the matrix rate that training a small encoder reaches where it could not be tried."""
+
+
+def seconds_per_token(facts: Facts) -> float:
+    """Forward and backward of one token through all layers: as tried, else 6 operations a weight."""
+    if facts.trial is not None:
+        return facts.trial.both
+    body = max(1, facts.source.parameters * 0.5 if facts.source.parameters < 60e6 else facts.source.parameters * 0.8)
+    return 6 * body / (EFFICIENCY * facts.flops)
 
 
 def seconds_per_row(facts: Facts) -> float:
-    """Forward and backward of one row through all weights: 6 operations per weight and token."""
-    body = max(1, facts.source.parameters * 0.5 if facts.source.parameters < 60e6 else facts.source.parameters * 0.8)
-    return 6 * body * facts.tokens / (EFFICIENCY * facts.flops)
-
-
-def forecast(spec: Spec, facts: Facts, strategy: Strategy) -> Forecast:
-    """Time and memory of the whole run."""
-    train = spec.train
-    seconds = seconds_per_row(facts) * facts.rows * (float(train.epochs) + 0.6)
-    weights = facts.source.parameters * 4
-    activations = int(train.micro_tokens) * facts.source.hidden * 34 * facts.source.layers * 4
-    return Forecast(round(seconds, 1), int(weights * 4 + activations + 400e6))
+    """Forward and backward of one row through all weights, with its share of an optimiser step of 32 rows."""
+    update = facts.trial.update * facts.source.parameters / 32 if facts.trial else 0.0
+    return seconds_per_token(facts) * facts.tokens + update
 
 
 def seconds_of(text: str) -> float | None:

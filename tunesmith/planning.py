@@ -11,14 +11,15 @@ from typing import Any, final
 
 import numpy as np
 
-from .choices import Forecast, decide, forecast, measure, seconds_of, settle_training
+from .choices import decide, measure, seconds_of, settle_training
 from .data.dataset import Dataset, Sources, arrange, read_sources
 from .data.files import resolve
 from .data.finding import Finding, refuse
 from .data.labels import texts, twins
 from .data.profile import Profile
 from .data.split import PARTS
-from .errors import DataError, SpecError, listing, nearest
+from .errors import DataError, ModelError, SpecError, listing, nearest
+from .forecast import Forecast, forecast
 from .models.source import Source, find, processor
 from .parts.misfit import explain
 from .registry import STRATEGIES, TASKS
@@ -67,21 +68,24 @@ def prepare(spec: Spec) -> Ready:
     task_class = TASKS.load(name)
     source = find(spec.model, task_class.modality)
     chosen["model"] = Choice(source.name, _model_reason(spec, source))
+    _refuse_silent(task_class, source, name)
     task = _fit_task(task_class.build({**spec.options, **options}, name), data, source, spec)
     facts = measure(spec, task, source, data)
-    chosen |= decide(spec, facts)
+    suggested = _suggested(task, spec)
+    chosen |= decide(spec, facts) | {k: c for k, c in suggested.items() if k == "strategy"}
     strategy_name = chosen["strategy"].value
     strategy_class = STRATEGIES.load(strategy_name)
     strategy = strategy_class.build(spec.strategy_options, strategy_name)
     task = _beside_learnt_tokens(task, strategy, data, source, spec)
-    chosen |= settle_training(spec, facts, strategy)
+    chosen |= settle_training(spec, facts, strategy) | {k: c for k, c in suggested.items() if k != "strategy"}
     chosen["evaluate.metric"] = _metric(spec, task)
     data = data.with_findings([*_cut_findings(task, source), *_unknown_findings(facts.unknown, source)])
     if getattr(task, "tokens_kept", 0):
         chosen["options.max_tokens"] = Choice(task.tokens_kept, task.tokens_why)  # type: ignore[attr-defined]
     whole = spec.changed({path: choice.value for path, choice in chosen.items()})
     plan = Plan(
-        whole, {p: c.why for p, c in chosen.items()}, forecast(whole, facts, strategy), seconds_of(spec.train.budget)
+        whole, {p: c.why for p, c in chosen.items()}, forecast(whole, facts, strategy, data, _outputs(task)),
+        seconds_of(spec.train.budget),
     )
     return Ready(plan, task, strategy, source, data, _weights(task))
 
@@ -103,6 +107,18 @@ def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
         seed=spec.train.seed,
     )
     return chosen, data.with_findings([*bad, *(f for part in PARTS for f in task.check(data.part(part)))])
+
+
+def marked(spec: Spec, chosen: Mapping[str, Choice[Any]], data: Dataset) -> list[tuple[str, bool]]:
+    """The first training row as the model reads it, where the task learns parts of rows and a model was named."""
+    name = chosen["task"].value
+    if not TASKS.load(name).language or spec.model == "auto":
+        return []
+    options = {k.removeprefix("options."): c.value for k, c in chosen.items() if k.startswith("options.")}
+    source = find(spec.model)
+    _refuse_silent(TASKS.load(name), source, name)
+    task = _fit_task(TASKS.load(name).build({**spec.options, **options}, name), data, source, spec)
+    return task.marked(data.train.rows([0]), processor(source))
 
 
 def _with_files(task: Task, sources: Sources, spec: Spec) -> tuple[Sources, list[Finding]]:
@@ -247,6 +263,36 @@ def _unknown_findings(share: float, source: Source) -> list[Finding]:
         return []
     message = f"{share:.0%} of the tokens are unknown to {source.name}: it was made for another language or script"
     return [Finding("warning", "unknown-tokens", message, (), "use a model of the texts' language, or a multilingual one: --model NAME")]
+
+
+def _suggested(task: Task, spec: Spec) -> dict[str, Choice[Any]]:
+    """What the task knows better than the general rules, for settings that are still `auto`; a budget decides on epochs itself."""
+    found = {path: choice for path, choice in task.suggests.items() if _value(spec, path) == "auto"}
+    return {path: choice for path, choice in found.items() if not (spec.train.budget and path == "train.epochs")}
+
+
+def _value(spec: Spec, path: str) -> Any:
+    here: Any = spec
+    for key in path.split("."):
+        here = getattr(here, key)
+    return here
+
+
+def _refuse_silent(task: type[Task], source: Source, name: str) -> None:
+    """Raises ModelError where a task that writes text is given a model that only reads."""
+    if task.language and not source.decoder:
+        raise ModelError(
+            f"model {source.name!r}",
+            expected=f"a language model that writes from left to right, for {name}",
+            got=f"{source.model_type}, which only reads",
+            fix="name one: --model HuggingFaceTB/SmolLM2-135M-Instruct, or a Llama, Qwen, Gemma or GPT-2",
+            code="unsuitable-architecture",
+        )
+
+
+def _outputs(task: Task) -> int:
+    """Columns of the head, for the cost of solving and scoring it."""
+    return max(1, len(getattr(task, "labels", None) or ()))
 
 
 def _weights(task: Task) -> np.ndarray | None:

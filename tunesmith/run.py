@@ -219,7 +219,11 @@ def _plan_yaml(ready: Ready) -> str:
         "spec": plan.spec.model_dump(),
         "why": dict(plan.why),
         "strategy_options": plan.spec.strategy_options,
-        "forecast": {"seconds": plan.forecast.seconds, "memory_bytes": plan.forecast.memory_bytes},
+        "forecast": {
+            "seconds": plan.forecast.seconds,
+            "memory_bytes": plan.forecast.memory_bytes,
+            "parts": dict(plan.forecast.parts),
+        },
     }
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 

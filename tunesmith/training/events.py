@@ -78,6 +78,18 @@ class Adjusted(Event):
 
 @final
 @dataclass(frozen=True)
+class Forecasted(Event):
+    """What the whole run will take, in seconds, corrected by the first real steps of a stage; `planned` is what the plan said."""
+
+    kind: ClassVar[str] = "forecast"
+    step: int
+    seconds: float
+    planned: float
+    why: str
+
+
+@final
+@dataclass(frozen=True)
 class Saved(Event):
     """A checkpoint is whole on the disk."""
 

@@ -20,6 +20,7 @@ from .events import Adjusted, Evaluated, Event, Finished, Saved, Started, Step
 from .stages import Work, batches_from, frozen_cut, gradient_of, steps_in, this_epoch, validate, with_cache
 from .state import Best, State
 from .step import Gradient, average, bad_rows
+from .watch import Watch
 
 if TYPE_CHECKING:
     from ..spec import Train
@@ -113,7 +114,7 @@ def _descend(state: State, work: Work, folder: Path) -> Iterator[Event]:
     total, per_epoch = steps_in(state, work, state.current)
     work, notes = with_cache(state, work, total / per_epoch)
     yield from notes
-    settings, clock = state.ready.plan.spec.train, Clock(time.monotonic())
+    settings, clock, watch = state.ready.plan.spec.train, Clock(time.monotonic()), Watch()
     every = max(1, per_epoch // int(settings.evaluations))
     if settings.range_test and state.step == 0:
         yield range_test.find_rate(state, work, per_epoch)
@@ -122,6 +123,7 @@ def _descend(state: State, work: Work, folder: Path) -> Iterator[Event]:
             yield Adjusted(state.total, "stage ended early", f"{state.without_gain} validations without gain")
             return
         yield from _step(state, work, positions, total, per_epoch)
+        yield from watch.step(state, work, positions, total)
         over = _over_budget(state)
         if state.step == total or over or (state.step % every == 0 and total - state.step > every // 2):
             yield from _evaluate(state, work, folder, state.step / per_epoch)

@@ -1,0 +1,104 @@
+"""What a run will take: tried on the model at hand, added up, corrected by the first steps."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from tests.runs import make_ready
+from tunesmith import api, choices, forecast, trial
+from tunesmith.models.source import find
+from tunesmith.registry import STRATEGIES
+from tunesmith.run import Run
+from tunesmith.spec import Train
+from tunesmith.training.events import Forecasted
+from tunesmith.training.state import State
+
+TRIED = trial.Trial(forward=1e-5, both=3e-5, kept=1e5, update=1e-9, body=10_000_000, bf16=0.9)
+
+
+def facts(**changed: Any) -> choices.Facts:
+    source: Any = SimpleNamespace(parameters=22_000_000, layers=6, hidden=384)
+    base = choices.Facts(1_000, 20.0, source, False, 1, 1e11, longest=60, encoding=1e-4, trial=TRIED)
+    return dataclasses.replace(base, **changed)
+
+
+def planned(strategy: str, rows: int = 1_000, **train: Any) -> forecast.Forecast:
+    settings = {"epochs": 3.0, "batch": 32, "evaluations": 1, "micro_tokens": 4096} | train
+    spec = api.make_spec("x.csv", **{f"train.{name}": value for name, value in settings.items()})
+    data: Any = SimpleNamespace(part=lambda name: range(rows if name == "train" else rows // 10))
+    return forecast.forecast(spec, facts(), STRATEGIES.load(strategy)(), data, 2)
+
+
+def test_the_trial_leaves_no_trace(tiny_bert: Path) -> None:
+    threads, before = torch.get_num_threads(), torch.get_rng_state()
+    found = trial.trial(find(str(tiny_bert)), 11, 1e10, 1, bf16=True)
+    assert found is not None and min(found.forward, found.both, found.kept, found.update) > 0
+    assert found.forward < found.both, "a forward pass costs less than both"
+    assert torch.equal(before, torch.get_rng_state()) and torch.get_num_threads() == threads
+
+
+def test_what_is_kept_grows_with_the_layers_and_not_with_the_rows(tiny_bert: Path) -> None:
+    few, many = (trial._few_layers(tiny_bert, layers) for layers in (1, 2))
+    batch = lambda rows: {"input_ids": torch.ones(rows, 8, dtype=torch.long), "attention_mask": torch.ones(rows, 8)}  # noqa: E731
+    kept = {(model is many[0], rows): trial._kept(model, batch(rows)) / rows for model, _ in (few, many) for rows in (4, 8)}
+    assert kept[True, 8] > 1.5 * kept[False, 8]
+    assert kept[True, 8] == pytest.approx(kept[True, 4], rel=0.1)
+
+
+def test_a_model_that_cannot_be_tried_is_forecast_all_the_same(tmp_path: Path) -> None:
+    assert trial._trial(tmp_path, 2, 8, 1, 1, False) is None
+    assert choices.seconds_per_row(facts(trial=None)) > 0
+
+
+@pytest.mark.parametrize(("faster", "chosen"), [(0.0, "fp32"), (0.8, "fp32"), (1.6, "fp32"), (6.0, "bf16")])
+def test_bf16_is_chosen_where_whole_steps_are_clearly_faster(faster: float, chosen: str) -> None:
+    tried = dataclasses.replace(TRIED, bf16=faster)
+    found = choices.choose_precision(Train(), facts(trial=tried), STRATEGIES.load("full")())
+    assert found.value == chosen and ("tried" in found.why) == bool(faster)
+
+
+def test_a_tiny_model_is_never_left_to_noise(tiny_bert: Path) -> None:
+    found = trial.trial(find(str(tiny_bert)), 9, 1e10, 1, bf16=True)
+    assert found is not None and found.bf16 == 0.0
+
+
+def test_parts_add_up_and_grow_with_what_causes_them() -> None:
+    full = planned("full")
+    assert full.seconds == pytest.approx(sum(full.parts.values()), abs=0.1)
+    assert planned("full", epochs=6.0).parts["training"] == pytest.approx(2 * full.parts["training"], rel=1e-3)
+    assert planned("full", rows=2_000).parts["training"] == pytest.approx(2 * full.parts["training"], rel=1e-3)
+    assert planned("full", rows=2_000).memory_bytes == full.memory_bytes, "memory does not grow with the rows"
+
+
+def test_what_is_frozen_is_paid_once() -> None:
+    full, last, head = planned("full"), planned("last-k"), planned("head-only")
+    assert 0.2 * full.parts["training"] < last.parts["training"] < 0.5 * full.parts["training"]
+    assert head.parts["training"] == 0 < head.parts["solving"]
+    assert planned("head-only", epochs=10.0).seconds == head.seconds
+    assert planned("last-k", cache="off").parts["training"] > last.parts["training"]
+    assert head.memory_bytes < last.memory_bytes < full.memory_bytes
+
+
+def test_the_correction_is_exact_at_both_ends() -> None:
+    found = planned("full")
+    at_the_end = 7 + 5 * found.parts["judging passes"] + found.parts["judging"]
+    assert forecast.corrected(found, 7.0, 1.0, 5.0) == pytest.approx(at_the_end, abs=0.1)
+    as_planned = forecast.corrected(found, 0.0, 0.0, 1.0)
+    before = sum(found.parts[name] for name in ("reading", "frozen layers", "solving"))
+    assert as_planned == pytest.approx(found.seconds - before, abs=0.1), "what is behind us is in the time that has passed"
+
+
+def test_a_run_corrects_its_forecast_once_a_stage(tiny_bert: Path, tmp_path: Path) -> None:
+    from tunesmith.training.loop import train
+
+    ready = make_ready(tmp_path, tiny_bert)
+    run = Run.create(ready)
+    told = [event for event in train(State.start(ready), run.checkpoints) if isinstance(event, Forecasted)]
+    assert [event.step for event in told] == [4] and told[0].planned == ready.plan.forecast.seconds
+    assert told[0].seconds > 0 and "real steps" in told[0].why

@@ -1,0 +1,182 @@
+"""What a run will take, added up before it starts, and corrected by its first real steps.
+
+Seconds: rows encoded, frozen layers run once, each stage's passes and steps, validations, and what follows the last step. Bytes: what
+this process holds already, the weights with their gradients and moments, and what the largest pass keeps for its way back.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from .choices import Facts, seconds_per_token
+from .data.dataset import Dataset
+from .spec import Spec
+from .strategy import Outline, Stage, Strategy
+
+PADDING = 1.06
+"""Tokens computed over tokens read, in batches of like length (`benchmarks/speed.md`)."""
+COLD_START = 6.0
+"""Seconds in which a fresh process loads and answers a few rows (the reload gate), and this one imports what trains."""
+LATER_BYTES = 330_000_000
+"""What imports after planning (Accelerate, PyTorch's compiler, scikit-learn) and one data set's worth of odds and ends add."""
+FROZEN_SHARE = 0.7
+"""Cost of forward and backward where weights get no gradient but layers below have adapters: two of three products."""
+SOLVER_STEPS = 300
+"""Passes over the features that all L2 strengths of a solved head take together."""
+SCORE_SECONDS = 2e-7
+"""Seconds a row and class to score once, beside a millisecond; bootstraps repeat it, for the model and three others."""
+JUDGING_SECONDS = 30.0
+"""Most seconds that the resampling of the test rows takes (`judging.judge.How.seconds`); validation rows get a third."""
+SIMPLE_SECONDS = 1e-3
+"""Seconds a row to fit and ask the simple models, beside those in which their library is imported."""
+
+
+@final
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will take from its first event to its report, and the share of it that runs the model."""
+
+    seconds: float
+    memory_bytes: int
+    parts: Mapping[str, float]
+    """Seconds by what they are spent on."""
+
+    @property
+    def model_seconds(self) -> float:
+        """Seconds that scale with the model's own pace."""
+        return sum(self.parts.get(name, 0.0) for name in ("frozen layers", "training", "validation", "judging passes"))
+
+
+@final
+@dataclass(frozen=True)
+class Pace:
+    """Expected seconds of one optimiser step: what a first real step is compared with."""
+
+    token: float
+    step: float
+
+
+def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classes: int) -> Forecast:
+    """Time and memory of the whole run. `classes`: outputs of the head."""
+    stages = strategy.stages(sketch(facts.source.layers, strategy.adapter))
+    rows = {part: len(data.part(part)) for part in ("train", "validation", "calibration", "test")}
+    parts = {
+        "reading": sum(rows.values()) * facts.encoding,
+        "frozen layers": _frozen(spec, facts, stages, rows),
+        "solving": sum(_solving(facts, rows, classes) for stage in stages if stage.solve),
+        "training": sum(_training(spec, facts, stage, strategy, rows["train"]) for stage in stages if not stage.solve),
+        "validation": sum(_validating(spec, facts, stage, rows) for stage in stages if not stage.solve),
+        "judging passes": _forward(facts) * (rows["validation"] + 2 * rows["calibration"] + 2 * rows["test"]),
+        "judging": COLD_START + _judging(spec, rows, classes),
+    }
+    rounded = {name: round(seconds, 2) for name, seconds in parts.items()}
+    return Forecast(round(sum(rounded.values()), 1), _memory(spec, facts, stages, strategy), rounded)
+
+
+def sketch(layers: int, adapter: bool) -> Outline:
+    """A model of one weight a layer: enough to ask a strategy how deep its stages learn."""
+    depths = {"backbone.embeddings.weight": 0, **{f"backbone.layer.{i}.weight": i for i in range(1, layers + 1)}}
+    added = {f"backbone.layer.{i}.lora_A.weight": i for i in range(1, layers + 1)} if adapter else {}
+    head = {"head.weight": layers + 2, "head.bias": layers + 2}
+    return Outline({**depths, **added, **head}, layers, frozenset(added))
+
+
+def pace(facts: Facts, spec: Spec, strategy: Strategy, stage: Stage) -> Pace:
+    """What a step of a stage should cost, a token and at all."""
+    upper = _upper(stage, facts)
+    token = seconds_per_token(facts) * upper * (FROZEN_SHARE if strategy.adapter else 1.0)
+    below = 0.0 if _cached(spec, stage, facts) else (facts.trial.forward if facts.trial else token / 3) * (1 - upper)
+    return Pace((token + below) * PADDING, _learning(facts, stage, strategy) * (facts.trial.update if facts.trial else 1e-8))
+
+
+def corrected(planned: Forecast, elapsed: float, done: float, ratio: float) -> float:
+    """Seconds of the whole run, known that steps take `ratio` times what was planned.
+
+    `elapsed`: seconds so far; `done`: share of the planned training that is behind us (0 to 1).
+    """
+    parts = planned.parts
+    ahead = ratio * (parts["training"] * (1 - done) + parts["validation"] * (1 - done) + parts["judging passes"])
+    return round(elapsed + ahead + parts["judging"], 1)
+
+
+# -- seconds ----------------------------------------------------------------------------------------------------------
+
+
+def _forward(facts: Facts) -> float:
+    """Seconds a row that the whole model reads."""
+    return (facts.trial.forward if facts.trial else seconds_per_token(facts) / 3) * facts.tokens * PADDING
+
+
+def _lowest(stage: Stage, layers: int) -> int:
+    depths = sketch(layers, True).depths
+    return min((depths[name] for name in stage.rates if name in depths), default=0 if not stage.solve else layers + 2)
+
+
+def _upper(stage: Stage, facts: Facts) -> float:
+    """Share of the layers through which gradients go."""
+    layers = facts.source.layers
+    return min(1.0, max(0.0, (layers + 1 - max(1, _lowest(stage, layers))) / layers))
+
+
+def _cached(spec: Spec, stage: Stage, facts: Facts) -> bool:
+    return spec.train.cache != "off" and _lowest(stage, facts.source.layers) >= 2
+
+
+def _frozen(spec: Spec, facts: Facts, stages: Sequence[Stage], rows: Mapping[str, int]) -> float:
+    """Each depth of cut is computed once for training and validation rows; the probe beside a tuned model needs the deepest, too."""
+    shares = {1 - _upper(stage, facts) for stage in stages if stage.solve or _cached(spec, stage, facts)}
+    shares |= {1.0} if spec.evaluate.baselines else set()
+    return _forward(facts) * sum(shares) * (rows["train"] + rows["validation"])
+
+
+def _solving(facts: Facts, rows: Mapping[str, int], classes: int) -> float:
+    return SOLVER_STEPS * 4 * rows["train"] * facts.source.hidden * classes / (0.5 * facts.flops)
+
+
+def _training(spec: Spec, facts: Facts, stage: Stage, strategy: Strategy, rows: int) -> float:
+    cost = pace(facts, spec, strategy, stage)
+    steps = float(spec.train.epochs) * stage.share * rows / int(spec.train.batch)
+    return steps * (cost.step + cost.token * facts.tokens * int(spec.train.batch))
+
+
+def _validating(spec: Spec, facts: Facts, stage: Stage, rows: Mapping[str, int]) -> float:
+    times = float(spec.train.epochs) * stage.share * int(spec.train.evaluations)
+    upper = _upper(stage, facts) if _cached(spec, stage, facts) else 1.0
+    return times * rows["validation"] * _forward(facts) * upper
+
+
+def _judging(spec: Spec, rows: Mapping[str, int], classes: int) -> float:
+    """Intervals, by bootstrap, of every score on validation and test rows, and the simple models."""
+    each = {part: 1e-3 + SCORE_SECONDS * rows[part] * classes for part in ("test", "validation")}
+    scored = min(JUDGING_SECONDS, 4 * spec.evaluate.resamples * each["test"]) + min(JUDGING_SECONDS / 3, spec.evaluate.resamples * each["validation"])
+    return scored + (3.0 + SIMPLE_SECONDS * sum(rows.values()) if spec.evaluate.baselines else 0.0)
+
+
+# -- bytes ------------------------------------------------------------------------------------------------------------
+
+
+def _learning(facts: Facts, stage: Stage, strategy: Strategy) -> float:
+    """Number of weights that a stage changes."""
+    if strategy.adapter:
+        return 0.01 * facts.source.parameters
+    body = facts.trial.body if facts.trial else facts.source.parameters
+    return body * _upper(stage, facts) + (facts.source.parameters - body if _lowest(stage, facts.source.layers) == 0 else 0)
+
+
+def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strategy) -> int:
+    """Bytes at the peak: weights, gradients, moments and a copy to save; or, after training, the untouched model beside the tuned."""
+    upper = max((_upper(stage, facts) for stage in stages if not stage.solve), default=0.0)
+    learning = max((_learning(facts, stage, strategy) for stage in stages if not stage.solve), default=0.0)
+    kept = facts.trial.kept if facts.trial else 34 * 4 * facts.source.hidden * facts.source.layers
+    tokens = min(int(spec.train.micro_tokens), int(spec.train.batch) * facts.longest)
+    training = 4 * 4 * learning + kept * tokens * max(upper, 1 / facts.source.layers)
+    judging = 4 * facts.source.parameters
+    return int(held() + LATER_BYTES + 4 * facts.source.parameters + max(training, judging))
+
+
+def held() -> int:
+    """Most bytes that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

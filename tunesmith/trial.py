@@ -1,0 +1,164 @@
+"""A second of the model at hand, on this machine: what a token costs forward and backward, what it keeps, and whether bf16 pays.
+
+A few layers are made from the model's config with weights of no meaning: time and memory are those of the real ones, nothing has to
+be read, and nothing that is learnt depends on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, final
+
+from .models.source import Source
+
+PASS_SECONDS = 0.25
+"""Most time of one pass: long enough to be told from noise, short enough that a plan stays a matter of seconds."""
+WORDS = 1024
+"""Vocabulary of the trial's model: looking a word up costs nothing beside the layers."""
+CLEARLY = 1.5
+"""How many times faster a step must be in bf16 to be trained so on a CPU. Below, results that repeat to the bit, and do not depend on
+which machine happened to make them, are worth more."""
+SMALL_SECONDS = 0.02
+"""CPU seconds of a pass below which precision is not tried: such a model trains in no time, and noise would decide."""
+
+
+@final
+@dataclass(frozen=True)
+class Trial:
+    """Costs of a token through all layers; the embeddings and the head are left out."""
+
+    forward: float
+    """Seconds a token, in evaluation mode."""
+    both: float
+    """Seconds a token, forward and backward, in training mode."""
+    kept: float
+    """Bytes a token that the forward pass keeps for the backward pass."""
+    update: float
+    """Seconds a learning weight that one optimiser step takes, the gradient's norm included."""
+    body: int
+    """Weights of all layers."""
+    bf16: float = 0.0
+    """How many times faster bf16 is forward and backward; 0: not tried."""
+
+
+def trial(source: Source, tokens: float, flops: float, threads: int, *, bf16: bool) -> Trial | None:
+    """Measured on rows of this many tokens; None for a model whose layers cannot be made alone.
+
+    `flops`: rate of a plain matrix product, from which the size of a pass is chosen. `bf16`: whether to try that too.
+    """
+    if getattr(source, "modality", "text") != "text":
+        return None
+    return _trial(source.folder, source.layers, max(8, round(tokens)), round(flops / 1e10), threads, bf16)
+
+
+@lru_cache(maxsize=32)
+def _trial(folder: Path, layers: int, tokens: int, speed: int, threads: int, bf16: bool) -> Trial | None:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model, some = _few_layers(folder, layers)
+            return _measured(model, layers / some, tokens, speed * 1e10, bf16)
+    except Exception:  # a config that cannot be cut or asks for more than ids: the forecast does without
+        return None
+    finally:
+        torch.set_num_threads(before)
+
+
+def _few_layers(folder: Path, layers: int) -> tuple[Any, int]:
+    """The bare model with at most three layers and a small vocabulary, and how many layers it has."""
+    from .models.loading import load_config, model_class
+
+    config = load_config(folder)
+    some = min(layers, 3)
+    config.num_hidden_layers, config.vocab_size, config.pad_token_id = some, WORDS, 0
+    return model_class(config, folder)(config), some
+
+
+def _measured(model: Any, scale: float, tokens: int, flops: float, bf16: bool) -> Trial:
+    """`scale`: how many times the layers of the trial the model has."""
+    import torch
+
+    body = sum(p.numel() for n, p in model.named_parameters() if "embed" not in n)
+    rows = max(1, min(4096 // tokens, 32, int(PASS_SECONDS * 0.5 * flops / (6 * body * tokens))))
+    ids_BT = torch.randint(5, WORDS, (rows, tokens))
+    batch = {"input_ids": ids_BT, "attention_mask": torch.ones_like(ids_BT)}
+    batch["attention_mask"][0, -1] = 0  # padding as in real batches: without it a faster kernel may be chosen
+    kept = _kept(model, batch)
+    count = rows * tokens / scale
+    both, cpu = _seconds(lambda: _pass(model, batch))
+    # CPU time: what else the machine does at this moment must not decide in which precision a model is trained.
+    faster = cpu / _seconds(lambda: _pass(model, batch, half=True), enough=cpu)[1] if bf16 and cpu > SMALL_SECONDS else 0.0
+    model.eval()
+    with torch.inference_mode():
+        forward, _ = _seconds(lambda: model(**batch))
+    return Trial(forward / count, both / count, kept / count, _update(), int(body * scale), faster)
+
+
+def _pass(model: Any, batch: Any, half: bool = False) -> None:
+    import torch
+
+    with torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext():
+        loss = model(**batch)[0].float().square().mean()
+    loss.backward()
+    model.zero_grad()
+
+
+def _kept(model: Any, batch: Any) -> int:
+    """Bytes that one forward pass keeps, weights not counted. It warms the machine up, too."""
+    import torch
+
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    found: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            found[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    model.train()
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        _pass(model, batch)
+    return sum(found.values())
+
+
+def _update(size: int = 2_000_000) -> float:
+    """Seconds a weight of AdamW's step with the gradient's norm."""
+    import torch
+
+    weight = torch.nn.Parameter(torch.ones(size))
+    optimizer = torch.optim.AdamW([weight], fused=True)
+
+    def step() -> None:
+        weight.grad = torch.ones(size)
+        torch.nn.utils.clip_grad_norm_([weight], 1.0)
+        optimizer.step()
+
+    return _seconds(step)[0] / size
+
+
+def _seconds(work: Callable[[], Any], enough: float = 0.0) -> tuple[float, float]:
+    """Wall and CPU seconds: medians of three laps after one to warm up; of fewer where one alone takes three times `enough`."""
+    laps = list(_laps(work, enough))
+    return statistics.median(lap[0] for lap in laps), statistics.median(lap[1] for lap in laps)
+
+
+def _laps(work: Callable[[], Any], enough: float) -> Iterator[tuple[float, float]]:
+    for lap in range(4):
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        taken = time.perf_counter() - wall, time.process_time() - cpu
+        hopeless = bool(enough) and taken[1] > 3 * enough
+        if lap or hopeless:
+            yield taken
+        if hopeless:
+            return
