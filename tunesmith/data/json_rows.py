@@ -142,9 +142,24 @@ def _column(
         found = next(((n, v) for n, v in zip(numbers, values) if v is not None), None)
         if found:
             first[name] = found
+        values = _as_json(values) if _are_stretches(values) else values
         return column_of(name, values, place, numbers)
     number, value = first[name]
+    if _are_stretches([value, *values]):
+        return column_of(name, _as_json(values), place, numbers)
     return column_of(name, [value, *values], place, [number, *numbers])[1:]
+
+
+def _are_stretches(values: list[Any]) -> bool:
+    """Whether a column holds lists such as [[0, 5, "LOC"]], as tools that mark texts write them: Arrow has no list of numbers and texts."""
+    cells = [value for value in values if value is not None]
+    if not all(isinstance(cell, list) and all(isinstance(one, list) and len(one) > 2 for one in cell) for cell in cells):
+        return False
+    return any({int, str} <= set(map(type, one)) for cell in cells for one in cell)
+
+
+def _as_json(values: list[Any]) -> list[Any]:
+    return [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
 
 
 def _no_object(where: str, value: Any) -> DataError:

@@ -62,7 +62,7 @@ def _entities(train: Strings, spans: Sequence[Sequence[Found]]) -> dict[tuple[st
     for key in sorted(counts, key=len, reverse=True):
         firsts[key[0]].append(key)
     seen = Counter(words for row in train for _, words in _found(row, firsts))
-    return {words: kinds.most_common(1)[0][0] for words, kinds in counts.items() if 2 * kinds.total() >= seen[words]}
+    return {words: kinds.most_common(1)[0][0] for words, kinds in counts.items() if 2 * kinds.total() > seen[words]}
 
 
 def _found(row: Sequence[str], firsts: dict[str, list[tuple[str, ...]]]) -> list[tuple[int, tuple[str, ...]]]:

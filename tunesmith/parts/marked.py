@@ -208,10 +208,10 @@ def _tags(profile: Profile, named: Mapping[str, Any]) -> tuple[dict[str, Choice[
     if tagged is None:
         return None
     rest = [column for column in profile.columns.values() if column.name != tagged.name]
-    spaced = [column for column in rest if column.kind in ("text", "category") and column.mean_words >= 2]
+    spaced = [c for c in rest if _is_tags(tagged) and c.kind in ("text", "category") and c.mean_words >= 2]
     token = (
         _chosen(profile, named, "tokens", [], ()) or _called(rest, TOKEN_NAMES, _is_strings)
-        or next((column for column in rest if column.kind == "list" and _is_strings(column)), None) or next(iter(spaced), None)
+        or next((c for c in rest if _is_tags(tagged) and c.kind == "list" and _is_strings(c)), None) or next(iter(spaced), None)
     )
     if token is None:
         return None

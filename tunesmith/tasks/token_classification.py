@@ -160,7 +160,7 @@ class TokenClassification(Task):
         word's label, where the rows have tags; the row's `characters` and the `span` of each word, in its first window."""
         if not rows:
             return []
-        said = [self._words(row) for row in rows]
+        said = [self._asked(row, at) for at, row in enumerate(rows, 1)]
         most = self.tokens_kept or tokens.limit(processor)
         found = windows.cut(processor, [one.pieces() for one in said], most=most, stride=most // SHARED)
         labels = [self._row_labels(row) for row in rows] if self._target in rows[0] else None
@@ -288,6 +288,11 @@ class TokenClassification(Task):
     # -- rows ---------------------------------------------------------------------------------------------------------
 
     @property
+    def lists(self) -> bool:  # type: ignore[override]
+        """Whether tokens may be given as a list."""
+        return bool(self.tokens)
+
+    @property
     def _target(self) -> str:
         return self.spans or self.tags
 
@@ -340,6 +345,13 @@ class TokenClassification(Task):
         if isinstance(cell, str) and cell.lstrip()[:1] != "[" and not (tagged or self.spaced):
             return words.of_text(cell, fine=False)
         return words.of_tokens(marked.tokens(cell) if cell is not None else [])
+
+    def _asked(self, row: Row, number: int) -> words.Words:
+        try:
+            return self._words(row)
+        except marked.Misfit as misfit:
+            where = f"row {number}, column {self.tokens!r}"
+            raise DataError(where, expected=misfit.expected, got=misfit.got, fix=misfit.fix, code=misfit.code) from None
 
     def _labels(self, spans: Sequence[Sequence[Any]], size: int) -> np.ndarray:
         return entities.encode(spans, size, self.types, self._plain)
