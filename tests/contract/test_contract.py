@@ -34,7 +34,10 @@ def test_task(task, check, tmp_path, model_of):
 @pytest.mark.parametrize("check", [name for name in testing.CHECKS if name not in FEW])
 @pytest.mark.parametrize(
     ("task", "strategy"),
-    [(t, s) for t in TASKS.names() for s in STRATEGIES.names() if (t == "text-classification" or s in MAIN) and (s, TASKS.load(t).modality) not in NEVER],
+    [
+        (t, s) for t in TASKS.names() for s in STRATEGIES.names()
+        if (t == "text-classification" or s in MAIN) and (s, TASKS.load(t).modality) not in NEVER
+    ],
 )
 def test_pair(task, strategy, check, tmp_path, model_of):
     _run(check, task, strategy, model_of(task), tmp_path)

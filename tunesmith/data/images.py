@@ -74,10 +74,15 @@ def name_of(cell: Any) -> str:
     return "an image in the cell" if isinstance(cell, bytes) or cell.startswith(URI) else shorten(cell, 200)
 
 
-def rgb(cell: Any) -> Image:
-    """The image of a cell, upright, in RGB. Raises DataError where it cannot be read whole."""
+def rgb(cell: Any, least: int = 0) -> Image:
+    """The image of a cell, upright, in RGB. Raises DataError where it cannot be read whole.
+
+    `least`: sides that are enough; above 0 a JPEG may come smaller than it is, which is quicker.
+    """
     name, data = name_of(cell), payload(cell)
     image = _opened(data, name)
+    if least:
+        image.draft(image.mode, (least, least))
     return upright(_loaded(image, name), name)[0]
 
 
@@ -110,7 +115,7 @@ def upright(image: Image, name: str = "an image") -> tuple[Image, tuple[str, ...
 def thumbnail(cell: Any, side: int = 112) -> str:
     """The image as a small `data:` address (JPEG, a few kilobytes), nothing where it cannot be read."""
     try:
-        small = rgb(cell)
+        small = rgb(cell, least=side)
     except DataError:
         return ""
     small.thumbnail((side, side))

@@ -123,6 +123,14 @@ def prompt_sizes(model: nn.Module, tokens: int, *, inside: bool = False) -> dict
     `inside`: the learnt vectors stand in the layers, not beside the embeddings. Raises SpecError for a senseless number of tokens.
     """
     module, most = bare(model.backbone), model.source.positions
+    if model.source.modality != "text":
+        raise ModelError(
+            f"model {model.source.name!r}",
+            expected="a model that reads texts, in which learnt tokens can stand",
+            got=f"one that reads {model.source.modality}s",
+            fix="use `lora`, `last-k`, `adapters` or `full`",
+            code="method-does-not-fit",
+        )
     if tokens < 1 or (most and tokens > most // 2):
         raise SpecError(
             "option 'tokens'",
