@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from .data import arrays
 from .data.table import Table
-from .errors import ModelError, shorten
+from .errors import ModelError, ResourceError, shorten
 from .inference import Encoded, encode, infer, pad_id
 from .judging.judge import How, Judged, judge
 from .judging.looks import look
@@ -225,7 +225,10 @@ def _features(task: Task, untouched: State, encoded: Encoded, cut: cache.Cut, st
     if not len(encoded):
         return encoded
     pad = pad_id(state.processor)
-    return cache.attach(task, untouched.model, encoded, cut, pad=pad, micro_tokens=untouched.micro_tokens)
+    try:
+        return cache.attach(task, untouched.model, encoded, cut, pad=pad, micro_tokens=untouched.micro_tokens)
+    except ResourceError:  # a full disk: the report needs no cache
+        return cache.compute(task, untouched.model, encoded, cut, pad=pad, micro_tokens=untouched.micro_tokens)
 
 
 def _report(

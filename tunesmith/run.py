@@ -83,8 +83,8 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the report is written, the last thing that `fit` does."""
-        return (self.path / "report.json").is_file()
+        """Whether the report and the model card are written, the last thing that `fit` does."""
+        return all((self.path / name).is_file() for name in ("report.json", "README.md"))
 
     def read(self, name: str) -> Any:
         """A JSON file of the folder. Raises RunError where it is missing or damaged."""

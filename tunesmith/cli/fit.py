@@ -7,7 +7,11 @@ Example: tunesmith fit reviews.csv --label stars --budget 10m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, final
 
 from ._flags import Json, Quiet, takes_spec
 
@@ -31,11 +35,15 @@ def learn(events: Any, *, quiet: bool, json: bool) -> int:
 
     story = _progress.Story()
     try:
-        _progress.follow(events, story, quiet=quiet, as_json=json)
-    except KeyboardInterrupt:
-        if not story.run:
+        with _terminations():
+            _progress.follow(events, story, quiet=quiet, as_json=json)
+    except KeyboardInterrupt as stop:
+        if not story.run and not isinstance(stop, Terminated):
             raise
         story.reason = "stopped"
+    if story.reason == "stopped" and not story.run:
+        _result.complain("stopped before the first step; nothing was begun: the same command starts it again")
+        return STOPPED_RESUMABLE
     if story.reason == "stopped":
         if json:
             print_json({"event": "stopped", "run": story.run, "resume": ["tunesmith", "resume", story.run]})
@@ -44,6 +52,28 @@ def learn(events: Any, *, quiet: bool, json: bool) -> int:
         return STOPPED_RESUMABLE
     _result.show(story.run, quiet=quiet, as_json=json)
     return 0
+
+
+@final
+class Terminated(KeyboardInterrupt):
+    """SIGTERM while nothing waits for it: before the first step, and after the last."""
+
+
+@contextmanager
+def _terminations() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, so that what was begun is left in order; training has its own, gentler way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _with_data(spec: Spec) -> Spec:

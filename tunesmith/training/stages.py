@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from ..errors import ResourceError
 from ..inference import Encoded, collate, encode, infer, pad_id
 from ..models.prefix import cut as cut_model
 from ..strategy import Outline, Stage
@@ -99,7 +100,10 @@ def with_cache(state: State, work: Work, epochs: float) -> tuple[Work, list[Adju
         state.ready.task, state.model, encoded, cut, pad=work.pad, micro_tokens=state.micro_tokens
     )
     why = f"activations {cut.where} do not change: computed once ({need / 2**20:,.0f} MiB), dropout off below"
-    return work.map(attach), [_note(state, "activation cache", why)]
+    try:
+        return work.map(attach), [_note(state, "activation cache", why)]
+    except ResourceError as error:
+        return work, [_note(state, "no activation cache", f"it could not be written: {error.got}; training goes on without")]
 
 
 NOISE_DRAWS = 40
