@@ -143,6 +143,8 @@ class Task(ABC):
     targets: ClassVar[tuple[str, ...]] = ()
     """Names of the options that name target columns (needed to train and evaluate)."""
 
+    lists: ClassVar[bool] = False
+    """Whether a cell of an input column may be a list (tokens)."""
     language: ClassVar[bool] = False
     """Whether the model is a decoder that keeps its language-model head (`models.language.Language`)."""
     suggests: ClassVar[Mapping[str, Choice[Any]]] = {}
