@@ -17,7 +17,7 @@ from .spec import Spec
 from .strategy import Outline, Stage, Strategy
 
 PADDING = 1.06
-"""Tokens computed over tokens read, in batches of like length (`benchmarks/speed.md`)."""
+"""Tokens computed over tokens read, in batches of like length (`docs/performance.md`)."""
 COLD_START = 6.0
 """Seconds in which a fresh process loads and answers a few rows (the reload gate), and this one imports what trains."""
 LATER_BYTES = 330_000_000

@@ -87,7 +87,7 @@ def _measured(model: Any, scale: float, tokens: int, flops: float, bf16: bool) -
     """`scale`: how many times the layers of the trial the model has."""
     import torch
 
-    body = sum(p.numel() for n, p in model.named_parameters() if "embed" not in n)
+    body = sum(p.numel() for n, p in model.named_parameters() if "embed" not in n and "pooler" not in n)
     rows = max(1, min(4096 // tokens, 32, int(PASS_SECONDS * 0.5 * flops / (6 * body * tokens))))
     ids_BT = torch.randint(5, WORDS, (rows, tokens))
     batch = {"input_ids": ids_BT, "attention_mask": torch.ones_like(ids_BT)}

