@@ -17,6 +17,7 @@ def complain(sentence: str) -> None:
 def show(path: str, *, quiet: bool = False, as_json: bool = False) -> None:
     """The summary of the finished run in this folder."""
     from ..api import load
+    from ..report.show import asked
 
     run = load(path)
     if as_json:
@@ -32,7 +33,7 @@ def show(path: str, *, quiet: bool = False, as_json: bool = False) -> None:
         show_report(run.report)
         out = console()
         out.print(f"report   {safe(run.report_path)}", soft_wrap=True)
-        out.print(f'ask it   tunesmith predict {quoted(path)} "your text"', soft_wrap=True)
+        out.print(f"ask it   tunesmith predict {quoted(path)} {asked(run.report.get('inputs', []))}", soft_wrap=True)
 
 
 def show_report(report: Mapping[str, Any]) -> None:

@@ -92,7 +92,7 @@ def judge(
         "sentence": words.headline(metric, scored["test"]["scores"][metric], len(test.truth), verdict["sentence"]),
         "leaked": len(leaked_L), "ladder": ladder, "power": _power(draws, strongest, metric), "looks": how.looks,
     }
-    return cast(Report, report | _details(task, here, test, how))
+    return cast(Report, report | _details(task, here, test, how) | {"inputs": task.columns(task.inputs)})
 
 
 def _untested(task: Task, parts: Mapping[str, Judged], how: How) -> Report:
@@ -109,7 +109,7 @@ def _untested(task: Task, parts: Mapping[str, Judged], how: How) -> Report:
         "directions": dict(task.directions), "level": how.level, "verdict": verdict, "names": [], "parts": found | {"test": empty},
         "sentence": sentence, "leaked": 0, "ladder": [rung], "power": None, "looks": how.looks,
     }
-    return cast(Report, report | _details(task, None, parts["test"], how))
+    return cast(Report, report | _details(task, None, parts["test"], how) | {"inputs": task.columns(task.inputs)})
 
 
 def scores(task: Task, judged: Judged, how: How | None = None) -> Part:

@@ -60,6 +60,8 @@ class Example(TypedDict):
     inputs: dict[str, str]
     marks: dict[str, list[list[Any]]]
     """Column -> [start, end, `truth` or `answer`, label] of what is pointed out in it."""
+    pictures: dict[str, str]
+    """Column -> a small copy of its image, as a `data:` address."""
     truth: str
     answer: str
     confidence: float | None
@@ -82,6 +84,8 @@ class Report(TypedDict):
     verdict: Verdict
     names: list[str]
     """Labels or targets."""
+    inputs: list[str]
+    """Columns that are read: what `predict` has to be given."""
     parts: dict[str, Part]
     """`validation`, `test`, and `test without leaked rows` where the user's own split leaks."""
     leaked: int

@@ -37,7 +37,7 @@ def card(told: Mapping[str, Any]) -> str:
     report = told["report"]
     sections = {
         "What it is": _what(told), "Data": _data(told["data"], report), "Scores": _scores(report), "Beside it": _ladder(report),
-        "Limits": _limits(report), "How to use it": _use(told["path"]), "How it was trained": _training(told),
+        "Limits": _limits(report), "How to use it": _use(told["path"], told["data"]["inputs"]), "How it was trained": _training(told),
         "Licence": _licence(told["model"]), "Environment": _environment(told["env"]),
     }
     body = "\n\n".join(f"## {title}\n\n{words_}" for title, words_ in sections.items())
@@ -101,9 +101,9 @@ def _limits(report: Mapping[str, Any]) -> str:
     return "\n".join(f"- {sentence}" for sentence in found)
 
 
-def _use(path: str) -> str:
-    return (f"```\ntunesmith predict {shlex.quote(show.visible(path))} \"your text\"\n```\n\n"
-            f"```python\nimport tunesmith\n\ntunesmith.load({show.visible(path)!r}).predict([\"your text\"])\n```")
+def _use(path: str, inputs: Sequence[str]) -> str:
+    return (f"```\ntunesmith predict {shlex.quote(show.visible(path))} {show.asked(inputs)}\n```\n\n"
+            f"```python\nimport tunesmith\n\ntunesmith.load({show.visible(path)!r}).predict([{show.asked(inputs, python=True)}])\n```")
 
 
 def _training(told: Mapping[str, Any]) -> str:

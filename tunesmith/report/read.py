@@ -67,7 +67,7 @@ def data(found: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
         "duplicates": {key: _count(duplicates[key]) for key in ("exact", "near") if key in duplicates},
         "findings": [FINDING | one for one in found.get("findings") or []],
         "ledger": [ENTRY | one for one in found.get("ledger") or []], "columns": _columns(found),
-        "name": _file_name(plan), "digest": found.get("digest") or "",
+        "inputs": [str(name) for name in found.get("inputs") or []], "name": _file_name(plan), "digest": found.get("digest") or "",
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
@@ -50,9 +51,19 @@ def _stretch(text: str, start: int, end: int, marks: Sequence[Sequence[Any]]) ->
     if not over:
         return html(text[start:end])
     kinds = [kind for kind in ("truth", "answer") if any(mark[2] == kind for mark in over)]
-    labels = Markup("").join(Markup('<sub>{}</sub>').format(html(mark[3])) for mark in over if mark[3] and mark[1] == end)
+    ending = dict.fromkeys(str(mark[3]) for mark in over if mark[3] and mark[1] == end)
+    labels = Markup("").join(Markup('<sub>{}</sub>').format(html(label)) for label in ending)
     said = "true and found" if len(kinds) == 2 else "true" if kinds == ["truth"] else "found"
     return Markup('<mark class="{}" title="{}">{}</mark>{}').format(" ".join(kinds), said, html(text[start:end]), labels)
+
+
+def asked(inputs: Sequence[str], python: bool = False) -> str:
+    """How one row is given to `predict`: a text, or cell by cell where the task reads several columns."""
+    if len(inputs) < 2:
+        return '"your text"'
+    if python:
+        return "{" + ", ".join(f"{visible(name)!r}: ..." for name in inputs) + "}"
+    return " ".join(f"--row {shlex.quote(visible(name) + '=...')}" for name in inputs)
 
 
 def markdown(value: Any) -> str:
