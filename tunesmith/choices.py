@@ -29,6 +29,8 @@ REFERENCE = 22_700_000
 """Weights of the encoders for which `Strategy.lr` is meant."""
 SAMPLE = 512
 """Rows tokenised to learn how long rows are."""
+FEW = 5_000
+"""Training rows below which batches are small."""
 STEPS = 1_600
 """Optimiser steps after which small encoders stop gaining on the sets in `benchmarks/`."""
 
@@ -188,8 +190,8 @@ def choose_lr(train: Train, facts: Facts, strategy: Strategy) -> Choice[float]:
 def choose_batch(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:
     """32; 16 where there are few rows, so that there are steps enough."""
     return (
-        Choice(16, "few rows: smaller batches make more steps")
-        if facts.rows < 1_000
+        Choice(16, f"fewer than {FEW:,} rows: smaller batches make more steps")
+        if facts.rows < FEW
         else Choice(32, "the usual size for fine-tuning encoders")
     )
 
