@@ -35,6 +35,8 @@ class Checked:
     """What `check` found out about the data."""
 
     data: Dataset
+    marked: tuple[tuple[str, bool], ...] = ()
+    """One training row as the model reads it, in stretches, each with whether it is learned: for tasks that learn parts of rows."""
 
 
 @final
@@ -177,9 +179,16 @@ def plan(spec: Spec) -> Ready:
 
 def check(spec: Spec) -> Checked:
     """Findings about the data only."""
-    from .planning import read
+    from .data.finding import refuse
+    from .errors import DataError
+    from .planning import marked, read
 
-    return Checked(read(spec)[1])
+    chosen, data = read(spec)
+    try:
+        refuse(data.findings)
+    except DataError:
+        return Checked(data)
+    return Checked(data, tuple(marked(spec, chosen, data)))
 
 
 def fit_events(spec: Spec) -> Iterator[Event]:

@@ -48,6 +48,21 @@ def show_ledger(ledger: Any) -> None:
         out.print(f"ledger: {safe(entry.action)}{count}: {safe(entry.why)}{where}", soft_wrap=True)
 
 
+def show_marked(marked: Sequence[tuple[str, bool]]) -> None:
+    """A row as the model reads it: what is learned in green, or between double square brackets where there are no colours."""
+    from rich.text import Text
+
+    if not marked:
+        return
+    out, shown = console(), Text()
+    coloured = out.is_terminal and not out.no_color
+    for text, learned in marked:
+        words = "\n".join(safe(line) for line in text.split("\n"))
+        shown.append(f"[[{words}]]" if learned and not coloured else words, "bold green" if learned else "dim")
+    out.print(f"\nthe first row as the model reads it; {'green' if coloured else 'what stands in [[ ]]'} is learned:\n")
+    out.print(shown, soft_wrap=True)
+
+
 def show_said(found: Mapping[str, Any]) -> None:
     """Findings and ledger of a result, where there is anything to say."""
     if found.get("findings"):

@@ -6,7 +6,7 @@ Axes: B rows of a batch, T tokens, M tokens whose likelihood is asked, D feature
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
@@ -43,8 +43,11 @@ class Language(nn.Module):
     per_token = True
     pooling = POOLING
 
-    def __init__(self, backbone: Backbone, dropout: float = 0.0) -> None:
-        """`backbone`: loaded with its language model. Raises ModelError (`unsuitable-head`) where the head cannot be told apart."""
+    def __init__(self, backbone: Backbone, dropout: float = 0.0, ends: Sequence[int] = ()) -> None:
+        """`backbone`: loaded with its language model; `ends`: tokens that end what it writes, saved for programs that let it write.
+
+        Raises ModelError (`unsuitable-head`) where the head cannot be told apart.
+        """
         super().__init__()
         assert backbone.whole is not None, "load(source, language=True)"
         self.backbone: Any = backbone.module
@@ -54,6 +57,7 @@ class Language(nn.Module):
         self.cut: Cut | None = None
         self._whole = (backbone.whole,)  # in a tuple: no second name for the same weights
         self._logits = _sound(self)
+        _settle_ends(self.whole.generation_config, ends)
 
     @property
     def whole(self) -> Any:
@@ -103,6 +107,13 @@ class Language(nn.Module):
 
     def reset_head(self, seed: int) -> None:
         """Nothing: the head is pretrained."""
+
+
+def _settle_ends(settings: Any, ends: Sequence[int]) -> None:
+    known = settings.eos_token_id
+    every = sorted({*ends, *(known if isinstance(known, list) else [known])} - {None})
+    if ends:
+        settings.eos_token_id = every if len(every) > 1 else every[0]
 
 
 def _by_head(model: Language, hidden_MD: torch.Tensor) -> torch.Tensor:

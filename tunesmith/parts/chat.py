@@ -133,6 +133,13 @@ def template_of(tokenizer: Any) -> str:
     return found or PLAIN
 
 
+def dress(tokenizer: Any) -> None:
+    """Give a tokenizer without a chat template the plain one, so that it is saved with the model that learned it."""
+    inner = tokens.tokenizer_of(tokenizer)
+    if not getattr(inner, "chat_template", None):
+        inner.chat_template = PLAIN
+
+
 def turns(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[Turn]:
     """The conversation with all its replies; one text for each reply where the template writes history otherwise (thoughts left out).
 

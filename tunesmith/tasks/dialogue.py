@@ -171,6 +171,7 @@ class Dialogue(Task):
 
         To answer: the conversation up to the assistant's next message; a last message of the assistant is left out and written anew.
         """
+        chat.dress(processor)
         if self.purpose == "answering":
             return [self._question(row, processor) for row in rows]
         most, found = self.tokens_kept or tokens.limit(processor), []
@@ -210,7 +211,7 @@ class Dialogue(Task):
         """The decoder with its own head."""
         from ..models.language import Language
 
-        return Language(backbone, dropout)
+        return Language(backbone, dropout, self.ends)
 
     def weight(self, batch: Batch) -> float:
         """Learned tokens."""
