@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from ..errors import DataError, listing, nearest, shorten
+from . import caches
 from .images import SUFFIXES as IMAGES
 from .source import READABLE, Source, refuse_code
-from .spool import cache_folder, content_key, disk_error
+from .spool import content_key, disk_error
 
 MAX_ENTRIES = 200_000
 MAX_BYTES = 10 << 30
@@ -67,8 +68,10 @@ def holds_files(source: Source) -> bool:
 def unpack_all(source: Source) -> Path:
     """The whole archive as a folder of the data cache, named by its content: unpacked once, and read again when rows are encoded."""
     infos = [info for info in check_members(source) if not _hidden(PurePosixPath(info.filename))]
-    home = cache_folder() / "files" / f"zip-{content_key(source.path)}"
-    if not home.is_dir():
+    home = caches.root() / caches.FILES / f"zip-{content_key(source.path)}"
+    if home.is_dir():
+        os.utime(home)
+    else:
         beside = home.with_name(f"{home.name}.{os.getpid()}.tmp")
         with zipfile.ZipFile(source.path) as archive:
             for info in infos:

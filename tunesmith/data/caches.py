@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-ROOMS = ("activations", "tables")
+FILES = "files"
+"""The room of images out of archives and cells: runs read them as long as they train."""
+ROOMS = ("activations", "tables", FILES)
 LIMIT_BYTES = 20 * 2**30
 """Most bytes kept in all; TUNESMITH_CACHE_BYTES overrides."""
+RECENT_SECONDS = 7 * 24 * 3600.0
+"""Files used within that time are not removed to make room, since a run may be reading them; only when all is to go."""
 UNFINISHED_SECONDS = 24 * 3600.0
 """Age from which a half-written entry (its writer was killed) is swept away."""
 
@@ -61,6 +65,8 @@ def prune(keep_bytes: int) -> int:
     freed, total, now = 0, sum(entry.bytes for entry in kept), time.time()
     for entry in kept:
         dead = entry.unfinished and now - entry.used > UNFINISHED_SECONDS
+        if entry.room == FILES and keep_bytes and now - entry.used < RECENT_SECONDS:
+            continue
         if dead or (total - freed > keep_bytes and not entry.unfinished):
             _remove(entry)
             freed += entry.bytes

@@ -24,10 +24,10 @@ import pyarrow as pa
 
 from .. import spec
 from ..errors import DataError, listing
-from . import images
+from . import caches, images
 from .finding import LISTED, Finding, count
 from .ledger import Ledger
-from .spool import cache_folder, disk_error
+from .spool import disk_error
 from .table import Table
 
 CHUNK = 512
@@ -145,8 +145,10 @@ class _Roots:
 
 def _kept(data: bytes, seen: images.Seen) -> str:
     """Bytes of a cell as a file of the data cache, named by its content: tables stay small, and every cell is read alike."""
-    path = cache_folder() / "files" / seen.content[:2] / f"{seen.content}.{seen.format.lower()}"
-    if not path.is_file():
+    path = caches.root() / caches.FILES / seen.content[:2] / f"{seen.content}.{seen.format.lower()}"
+    if path.is_file():
+        os.utime(path)
+    else:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
         try:

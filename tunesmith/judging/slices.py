@@ -69,7 +69,13 @@ def _groups(of: View, table: Rows, inputs: Sequence[str], targets: Sequence[str]
 
 def _lengths(table: Rows, inputs: Sequence[str]) -> np.ndarray:
     columns = [table.column(name) for name in inputs if name in table.names]
-    return np.array([sum(len(str(cell or "")) for cell in cells) for cells in zip(*columns)], dtype=np.int64)
+    columns = [cells for cells in columns if not any(isinstance(cell, dict) for cell in cells[:1])]  # files have no length in characters
+    return np.array([sum(map(_size, cells)) for cells in zip(*columns)], dtype=np.int64)
+
+
+def _size(cell: Any) -> int:
+    """Characters of a cell; of a list, those of its items with a space between."""
+    return len(" ".join(map(str, cell)) if isinstance(cell, list) else str(cell or ""))
 
 
 def _by_length(length_N: np.ndarray) -> Iterator[Group]:

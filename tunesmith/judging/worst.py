@@ -7,10 +7,12 @@ Axes: N rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..data import images
 from ..parts.words import of_tokens
 from ..task import Mark
 from .slices import Rows
@@ -35,22 +37,30 @@ def right(of: View, table: Rows, inputs: Sequence[str], count: int = 8, seed: in
 
 
 def example(of: View, table: Rows, inputs: Sequence[str], row: int) -> dict[str, Any]:
-    """One row: `place`, `inputs` (column -> text), `marks` (column -> [start, end, truth or answer, label]), `truth`, `answer`,
-    `confidence`, `loss`, `right`."""
+    """One row: `place`, `inputs` (column -> text), `pictures` (column -> small image), `marks` (column -> [start, end, truth or
+    answer, label]), `truth`, `answer`, `confidence`, `loss`, `right`."""
     cells, marks = table.rows([row])[0], of.marks[row] if of.marks else ()
+    seen = {name: images.thumbnail(cells[name]) for name in inputs if is_file(cells.get(name))}
     shown = {name: _shown(cells.get(name), [mark for mark in marks if mark.column == name]) for name in inputs}
     return {
         "place": table.place(row),
         "inputs": {name: text for name, (text, _) in shown.items()},
         "marks": {name: found for name, (_, found) in shown.items() if found},
+        "pictures": {name: picture for name, picture in seen.items() if picture},
         "truth": words(of, row, of.truth), "answer": words(of, row, of.chosen),
         "confidence": None if np.isnan(of.sure_N[row]) else float(of.sure_N[row]),
         "loss": float(of.loss_N[row]), "right": bool(of.right_N[row]),
     }
 
 
+def is_file(cell: Any) -> bool:
+    """Whether a cell stands for a file (`data.files`)."""
+    return isinstance(cell, dict) and "content" in cell
+
+
 def _shown(cell: Any, marks: Sequence[Mark]) -> tuple[str, list[list[Any]]]:
-    """The cell, of a long one the part with the first mark, and the marks in that part."""
+    """The cell, of a file its name, of a long one the part with the first mark, and the marks in that part."""
+    cell = Path(images.name_of(cell)).name if is_file(cell) else cell
     text = of_tokens(list(map(str, cell))).text if isinstance(cell, list) else "" if cell is None else str(cell)
     start = 0
     if len(text) > LONGEST and marks:
