@@ -62,7 +62,8 @@ def _environment() -> Any:
     from ..judging import words
 
     environment.filters |= {
-        "foreign": show.html, "marked": show.marked, "asked": show.asked, "number": show.number, "amount": show.amount, "span": show.span, "gap": show.gap,
+        "foreign": show.html, "marked": show.marked, "asked": show.asked,
+        "number": show.number, "amount": show.amount, "span": show.span, "gap": show.gap,
         "percent": show.percent, "seconds": show.seconds, "size": show.size, "title_of": words.title, "short": plots.short,
         "setting": setting, "places": show.places, "moment": show.moment, "unbroken": show.unbroken, "shell": shlex.quote,
         "python": repr,
