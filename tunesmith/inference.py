@@ -78,7 +78,7 @@ class Later:
 
         rows = self.rows.rows(positions)
         workers = min(torch.get_num_threads(), len(rows))
-        if workers < 2:
+        if workers < 2 or self.task.modality == "text":  # tokenisers have threads of their own
             return self.task.encode(rows, self.processor, draws=draws)
         one = lambda i: self.task.encode([rows[i]], self.processor, draws=draws and [draws[i]])[0]  # noqa: E731
         with ThreadPoolExecutor(workers) as pool:
@@ -105,7 +105,9 @@ class Encoded:
         """These rows, as `Task.collate` takes them."""
         chosen = [int(position) for position in positions]
         held = [{name: array[row] for name, array in self.arrays.items()} for row in chosen]
-        return held if self.later is None else [a | b for a, b in zip(held, self.later.examples(chosen), strict=True)]
+        if self.later is None or self._held_suffices:
+            return held
+        return [a | b for a, b in zip(held, self.later.examples(chosen), strict=True)]
 
     def at(self, seed: int, epoch: int) -> Encoded:
         """The rows as this epoch sees them: the same, unless they are encoded late by a task that augments."""
@@ -117,6 +119,17 @@ class Encoded:
     def augmented(self) -> bool:
         """Whether rows look otherwise in each epoch."""
         return self.later is not None and self.later.task.augments
+
+    @property
+    def _held_suffices(self) -> bool:
+        """Whether the rows are held as they are asked for: texts, while none is changed."""
+        return self.later is not None and self.later.drawn is None and "input_ids" in self.arrays
+
+    def changing(self, task: Task, processor: Any, rows: Table) -> Encoded:
+        """The same training rows; where the task changes texts in each epoch, with the rows to encode them anew from."""
+        if self.later is not None or not task.augments:
+            return self
+        return replace(self, later=Later(task, processor, rows))
 
     def cached(self, **arrays: Ragged | np.ndarray) -> Encoded:
         """The same rows with activations that stand for their inputs."""

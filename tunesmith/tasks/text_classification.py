@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 import numpy as np
 
 from ..errors import SpecError, nearest
+from ..parts import augment as augmenting
 from ..parts import batch, classes, columns, linear, options, tokens
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Outputs, Row, Solution, Task, Truth, fitted
@@ -58,6 +59,14 @@ class TextClassification(Task):
     """For two labels: the one that is looked for; else guessed from the names and the counts."""
     cost_miss: float = 0.0
     """For two labels: what a miss costs, in false alarms; above 0 the threshold is fitted to it. 0: the likelier label."""
+    augment: tuple[augmenting.Way, ...] = ()
+    """Ways in which training texts are changed anew in each epoch: swap, drop, synonym. Rows that are judged stay as they are."""
+    augment_rows: float | Literal["rare"] = 0.5
+    """Share of the training rows that are changed in an epoch; `rare`: the more of a class, the rarer it is."""
+    augment_words: float = 0.1
+    """Share of a text's words that are changed."""
+    synonyms: str = ""
+    """File for `synonym`: on each line words that may stand for each other, with commas between."""
     labels: tuple[str, ...] = fitted(())
     sought: str = fitted("")
     tokens_kept: int = fitted(0)
@@ -66,6 +75,8 @@ class TextClassification(Task):
     class_weights: tuple[float, ...] = fitted(())
     temperature: float = fitted(1.0)
     threshold: float | None = fitted(None)
+    synonym_sets: tuple[tuple[str, ...], ...] = fitted(())
+    rare_shares: tuple[float, ...] = fitted(())
 
     def __post_init__(self) -> None:
         options.column("text", self.text)
@@ -76,6 +87,9 @@ class TextClassification(Task):
         options.number("smoothing", self.smoothing, low=0, high=0.9)
         options.number("cost_miss", self.cost_miss, low=0, high=1e6)
         options.max_tokens(self.max_tokens)
+        options.number("augment_rows", 0 if self.augment_rows == "rare" else self.augment_rows, low=0, high=1)
+        options.number("augment_words", self.augment_words, low=0, high=0.9)
+        augmenting.check(self.augment, self.synonyms)
 
     # -- data ---------------------------------------------------------------------------------------------------------
 
@@ -121,6 +135,8 @@ class TextClassification(Task):
             )
         fallback = classes.ideal_threshold(self.cost_miss) if self.cost_miss else None
         return self.settle(
+            synonym_sets=augmenting.read_sets(self.synonyms) if self.synonyms else (),
+            rare_shares=augmenting.rare_shares(list(tally.values())),
             labels=labels, sought=classes.positive(labels, np.array(list(tally.values())), self.positive), threshold=fallback
         )
 
@@ -138,8 +154,8 @@ class TextClassification(Task):
 
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
         """Token ids, and where the rows have labels the class and the row's weight (0 for an unknown label)."""
-        pairs = [row[self.text_pair] for row in rows] if self.text_pair else None
-        examples = tokens.encode(processor, [row[self.text] for row in rows], pairs, most=self.tokens_kept or tokens.limit(processor))
+        pairs = self._texts(rows, self.text_pair, draws) if self.text_pair else None
+        examples = tokens.encode(processor, self._texts(rows, self.text, draws), pairs, most=self.tokens_kept or tokens.limit(processor))
         if not rows or self.label not in rows[0]:
             return examples
         class_N = classes.encode([row[self.label] for row in rows], self.labels)
@@ -148,6 +164,20 @@ class TextClassification(Task):
             example | {"target": target, "row_weight": weight}
             for example, target, weight in zip(examples, class_N.tolist(), weight_N.tolist(), strict=True)
         ]
+
+    @property
+    def augments(self) -> bool:
+        """Whether training texts are changed."""
+        return bool(self.augment)
+
+    def _texts(self, rows: Sequence[Row], column: str, draws: Sequence[Draw] | None) -> list[Any]:
+        change = augmenting.Change(self.augment, self.augment_words, augmenting.by_word(self.synonym_sets)) if draws else None
+        return augmenting.texts(change, [row[column] for row in rows], self._shares(rows), draws)
+
+    def _shares(self, rows: Sequence[Row]) -> list[float]:
+        if self.augment_rows != "rare":
+            return [float(self.augment_rows)] * len(rows)
+        return [self.rare_shares[c] if c >= 0 else 0.0 for c in classes.encode([row.get(self.label) for row in rows], self.labels)]
 
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
         """Padded to the longest."""

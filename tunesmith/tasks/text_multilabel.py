@@ -17,6 +17,7 @@ import numpy as np
 
 from ..data.finding import Finding, places
 from ..errors import DataError, SpecError, listing
+from ..parts import augment as augmenting
 from ..parts import batch, columns, flags, linear, options, tokens
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Outputs, Row, Solution, Task, Truth, fitted
@@ -56,6 +57,14 @@ class TextMultilabel(Task):
     """How much less, for `asymmetric`."""
     max_tokens: int | str = "auto"
     """Most tokens of a row that are read; `auto`: enough for 99 % of the training rows, within the model's limit."""
+    augment: tuple[augmenting.Way, ...] = ()
+    """Ways in which training texts are changed anew in each epoch: swap, drop, synonym. Rows that are judged stay as they are."""
+    augment_rows: float = 0.5
+    """Share of the training rows that are changed in an epoch."""
+    augment_words: float = 0.1
+    """Share of a text's words that are changed."""
+    synonyms: str = ""
+    """File for `synonym`: on each line words that may stand for each other, with commas between."""
     vocabulary: tuple[str, ...] = fitted(())
     names: tuple[str, ...] = fitted(())
     separator: str = fitted("")
@@ -65,6 +74,7 @@ class TextMultilabel(Task):
     class_weights: tuple[float, ...] = fitted(())
     temperature: float = fitted(1.0)
     thresholds: tuple[float, ...] = fitted(())
+    synonym_sets: tuple[tuple[str, ...], ...] = fitted(())
 
     def __post_init__(self) -> None:
         options.column("text", self.text)
@@ -73,6 +83,9 @@ class TextMultilabel(Task):
         options.one_of("loss_kind", self.loss_kind, ("bce", "asymmetric"))
         options.number("asymmetry", self.asymmetry, low=0, high=10)
         options.max_tokens(self.max_tokens)
+        options.number("augment_rows", self.augment_rows, low=0, high=1)
+        options.number("augment_words", self.augment_words, low=0, high=0.9)
+        augmenting.check(self.augment, self.synonyms)
 
     # -- data ---------------------------------------------------------------------------------------------------------
 
@@ -108,6 +121,8 @@ class TextMultilabel(Task):
         """Learn the labels and how they are written. Raises SpecError or DataError where `label_names` cannot be used."""
         separator = flags.find_separator(train.column(self.labels)) if isinstance(self.labels, str) else ""
         known = self.settle(separator=separator, names=_read_names(self.label_names))
+        sets = augmenting.read_sets(self.synonyms) if self.synonyms else ()
+        known = known.settle(synonym_sets=sets)
         return known.settle(vocabulary=flags.vocabulary(known._tags(train)) if isinstance(self.labels, str) else self.labels)
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
@@ -124,8 +139,8 @@ class TextMultilabel(Task):
 
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
         """Token ids, and where the rows have labels the flags (C,)."""
-        pairs = [row[self.text_pair] for row in rows] if self.text_pair else None
-        examples = tokens.encode(processor, [row[self.text] for row in rows], pairs, most=self.tokens_kept or tokens.limit(processor))
+        pairs = self._texts(rows, self.text_pair, draws) if self.text_pair else None
+        examples = tokens.encode(processor, self._texts(rows, self.text, draws), pairs, most=self.tokens_kept or tokens.limit(processor))
         if not rows or not rows[0].keys() >= set(self.columns(self.targets)):
             return examples
         flags_NC = flags.known(flags.encode([self._row_tags(row) for row in rows], self.vocabulary), len(self.vocabulary))
@@ -133,6 +148,15 @@ class TextMultilabel(Task):
             example | {"target": flags_C, "row_weight": 1.0}
             for example, flags_C in zip(examples, flags_NC.astype(np.float32), strict=True)
         ]
+
+    @property
+    def augments(self) -> bool:
+        """Whether training texts are changed."""
+        return bool(self.augment)
+
+    def _texts(self, rows: Sequence[Row], column: str, draws: Sequence[Draw] | None) -> list[Any]:
+        change = augmenting.Change(self.augment, self.augment_words, augmenting.by_word(self.synonym_sets)) if draws else None
+        return augmenting.texts(change, [row[column] for row in rows], [float(self.augment_rows)] * len(rows), draws)
 
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
         """Padded to the longest."""

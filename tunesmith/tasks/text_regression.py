@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 import numpy as np
 
 from ..errors import listing
+from ..parts import augment as augmenting
 from ..parts import batch, columns, linear, numbers, options, tokens
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Outputs, Row, Solution, Task, Truth, fitted
@@ -51,12 +52,21 @@ class TextRegression(Task):
     """Most tokens of a row that are read; `auto`: enough for 99 % of the training rows, within the model's limit."""
     interval: float = 0.9
     """Share of new rows whose number the answers' interval holds (split conformal prediction); 0: no interval."""
+    augment: tuple[augmenting.Way, ...] = ()
+    """Ways in which training texts are changed anew in each epoch: swap, drop, synonym. Rows that are judged stay as they are."""
+    augment_rows: float = 0.5
+    """Share of the training rows that are changed in an epoch."""
+    augment_words: float = 0.1
+    """Share of a text's words that are changed."""
+    synonyms: str = ""
+    """File for `synonym`: on each line words that may stand for each other, with commas between."""
     means: tuple[float, ...] = fitted(())
     deviations: tuple[float, ...] = fitted(())
     tokens_kept: int = fitted(0)
     tokens_why: str = fitted("")
     cut_share: float = fitted(0.0)
     half_widths: tuple[float, ...] = fitted(())
+    synonym_sets: tuple[tuple[str, ...], ...] = fitted(())
 
     def __post_init__(self) -> None:
         options.column("text", self.text)
@@ -65,6 +75,9 @@ class TextRegression(Task):
         options.one_of("loss_kind", self.loss_kind, ("mse", "mae", "huber"))
         options.number("interval", self.interval, low=0, high=0.999)
         options.max_tokens(self.max_tokens)
+        options.number("augment_rows", self.augment_rows, low=0, high=1)
+        options.number("augment_words", self.augment_words, low=0, high=0.9)
+        augmenting.check(self.augment, self.synonyms)
 
     # -- data ---------------------------------------------------------------------------------------------------------
 
@@ -97,7 +110,8 @@ class TextRegression(Task):
     def fit(self, train: Table) -> Self:
         """Learn the targets' means and standard deviations."""
         means, deviations = numbers.scale(self.truth(train))
-        return self.settle(means=means, deviations=deviations)
+        sets = augmenting.read_sets(self.synonyms) if self.synonyms else ()
+        return self.settle(means=means, deviations=deviations, synonym_sets=sets)
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle how many tokens are read. Numbers have no classes to balance."""
@@ -110,8 +124,8 @@ class TextRegression(Task):
 
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
         """Token ids, and where the rows have targets these, standardised (C,)."""
-        pairs = [row[self.text_pair] for row in rows] if self.text_pair else None
-        examples = tokens.encode(processor, [row[self.text] for row in rows], pairs, most=self.tokens_kept or tokens.limit(processor))
+        pairs = self._texts(rows, self.text_pair, draws) if self.text_pair else None
+        examples = tokens.encode(processor, self._texts(rows, self.text, draws), pairs, most=self.tokens_kept or tokens.limit(processor))
         names = self.columns(self.targets)
         if not rows or not rows[0].keys() >= set(names):
             return examples
@@ -121,6 +135,15 @@ class TextRegression(Task):
             example | {"target": target_C, "row_weight": float(there)}
             for example, target_C, there in zip(examples, target_NC.astype(np.float32), there_N, strict=True)
         ]
+
+    @property
+    def augments(self) -> bool:
+        """Whether training texts are changed."""
+        return bool(self.augment)
+
+    def _texts(self, rows: Sequence[Row], column: str, draws: Sequence[Draw] | None) -> list[Any]:
+        change = augmenting.Change(self.augment, self.augment_words, augmenting.by_word(self.synonym_sets)) if draws else None
+        return augmenting.texts(change, [row[column] for row in rows], [float(self.augment_rows)] * len(rows), draws)
 
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
         """Padded to the longest."""

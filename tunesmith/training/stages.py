@@ -41,10 +41,12 @@ class Work:
 
     @classmethod
     def of(cls, state: State) -> Work:
-        """Encode the training and the validation rows, once."""
+        """Encode the training and the validation rows, once; where texts are changed in each epoch, the training rows anew then."""
         data, task = state.ready.data, state.ready.task
         make = lambda table: Rows(encode(task, state.processor, table), task.truth(table))  # noqa: E731
-        return cls(make(data.train), make(data.validation), pad_id(state.processor))
+        train = make(data.train)
+        changing = Rows(train.encoded.changing(task, state.processor, data.train), train.truth)
+        return cls(changing, make(data.validation), pad_id(state.processor))
 
     def map(self, function: Any) -> Work:
         """The same rows, encoded otherwise."""
@@ -84,7 +86,7 @@ def with_cache(state: State, work: Work, epochs: float) -> tuple[Work, list[Adju
     if cut is None:
         return work, []
     if work.train.encoded.augmented and not state.current.solve:
-        return work, [_note(state, "no activation cache", "each epoch sees the images otherwise (`augment`)")]
+        return work, [_note(state, "no activation cache", "each epoch sees the rows otherwise (`augment`)")]
     need = cache.bytes_needed(work.train.encoded, cut, state.ready.source.hidden)
     if setting == "auto" and cut.layer is not None and epochs <= 1:
         return work, [_note(state, "no activation cache", f"one epoch reads each activation {cut.where} once")]

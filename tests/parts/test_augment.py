@@ -1,0 +1,140 @@
+"""Changed texts: a function of the row's own random numbers, on training rows only, to the same bits after a stop."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.runs import events_until, fingerprint, make_ready
+from tunesmith.errors import SpecError
+from tunesmith.inference import encode
+from tunesmith.parts import augment
+from tunesmith.registry import TASKS
+from tunesmith.training.loop import train
+from tunesmith.training.stages import Work, this_epoch
+from tunesmith.training.state import State
+
+TEXT = "A quiet, exact film that we saw again."
+SETS = augment.by_word([("film", "movie", "picture"), ("quiet", "calm")])
+
+
+def change(*ways: str, words: float = 0.3) -> augment.Change:
+    return augment.Change(ways, words, SETS)
+
+
+def draws(n: int, seed: int = 0) -> list[np.random.Generator]:
+    return [np.random.default_rng([seed, i]) for i in range(n)]
+
+
+def test_swapped_words_are_the_same_words_in_the_same_spaces() -> None:
+    for draw in draws(50):
+        found = change("swap").text(f"  {TEXT}\n", draw)
+        assert Counter(found.split()) == Counter(TEXT.split()) and found.startswith("  ") and found.endswith("\n")
+
+
+def test_dropped_words_leave_some_and_their_order() -> None:
+    for draw in draws(50):
+        kept = change("drop", words=0.9).text(TEXT, draw).split()
+        rest = iter(TEXT.split())
+        assert 1 <= len(kept) < len(TEXT.split()) and all(word in rest for word in kept)
+
+
+def test_synonyms_come_from_the_file_and_keep_marks_and_capitals() -> None:
+    found = {change("synonym", words=0.9).text("Quiet, exact film.", draw) for draw in draws(50)}
+    assert found == {"Calm, exact movie.", "Calm, exact picture."}
+    assert change("synonym").text("nothing known here", draws(1)[0]) == "nothing known here"
+
+
+def test_chinese_has_words_too() -> None:
+    assert {change("swap").text("电影很好", draw) for draw in draws(30)} > {"影电很好"}
+
+
+@pytest.mark.parametrize("cell", ["", "word", None, " "])
+def test_what_has_no_two_words_stays(cell: str | None) -> None:
+    assert change(*augment.WAYS).text(cell, draws(1)[0]) == cell
+
+
+def test_the_share_of_changed_rows_is_the_one_asked_for_and_order_does_not_matter() -> None:
+    cells, share = [TEXT] * 2000, [0.3] * 2000
+    found = augment.texts(change("swap"), cells, share, draws(2000))
+    assert 0.25 < sum(text != TEXT for text in found) / 2000 < 0.35
+    assert augment.texts(change("swap"), cells, share, draws(2000)[::-1]) == found[::-1]
+    assert augment.texts(change("swap"), cells, share, draws(2000, seed=1)) != found
+    assert augment.texts(change("swap"), cells, share, None) == cells
+
+
+def test_rare_classes_are_changed_more() -> None:
+    assert augment.rare_shares([80, 20, 40]) == (0, 0.75, 0.5)
+
+
+def test_files_of_synonyms_are_read_or_refused_with_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("\ufeffgood, fine ,great\n\nbad,poor\n", "utf-8")
+    assert augment.read_sets(str(path)) == (("good", "fine", "great"), ("bad", "poor"))
+    path.write_text("good, fine\nalone\n")
+    with pytest.raises(SpecError, match=r"words.txt, line 2: expected words that may stand for each other, with commas between, got alone"):
+        augment.read_sets(str(path))
+    with pytest.raises(SpecError, match="No such file"):
+        augment.read_sets(str(tmp_path / "none.txt"))
+
+
+BAD = [{"augment": ["synonym"]}, {"synonyms": "a.txt"}, {"augment": ["shout"]}, {"augment_rows": 2.0}, {"augment_words": 1.0}]
+
+
+@pytest.mark.parametrize("options", BAD)
+@pytest.mark.parametrize("name", ["text-classification", "text-multilabel", "text-regression"])
+def test_options_that_cannot_be_used_are_refused(name: str, options: dict[str, object]) -> None:
+    with pytest.raises(SpecError):
+        TASKS.load(name).build(options, name)
+
+
+# -- in training ------------------------------------------------------------------------------------------------------
+
+SETTINGS = {"strategy": "full", "epochs": 2, "augment": ["swap", "drop"], "augment_rows": 0.9}
+
+
+def ready(folder: Path, model: Path, **settings: object):
+    folder.mkdir(exist_ok=True)
+    return make_ready(folder, model, **(SETTINGS | settings))
+
+
+def test_training_rows_change_with_the_epoch_and_judged_rows_never(tmp_path: Path, tiny_bert: Path) -> None:
+    plan = ready(tmp_path, tiny_bert)
+    state = State.start(plan)
+    work = Work.of(state)
+    state.enter_stage()
+    rows = range(len(plan.data.train))
+    plain = encode(plan.task, state.processor, plan.data.train)
+    ids = lambda encoded: [e["input_ids"].tolist() for e in encoded.examples(rows)]  # noqa: E731
+    first = ids(this_epoch(state, work))
+    assert ids(this_epoch(state, work)) == first != ids(plain)
+    assert [e["input_ids"].tolist() for e in this_epoch(state, work).examples(reversed(rows))] == first[::-1]
+    state.step = 1000
+    assert ids(this_epoch(state, work)) != first
+    for part in ("validation", "calibration", "test"):
+        table = plan.data.part(part)
+        assert not encode(plan.task, state.processor, table).augmented
+    assert not work.validation.encoded.augmented
+    assert [e["target"] for e in work.train.encoded.examples(rows)] == [e["target"] for e in plain.examples(rows)]
+
+
+def test_a_stopped_run_ends_in_the_same_bits(tmp_path: Path, tiny_bert: Path) -> None:
+    from tunesmith.training.events import Step
+
+    plan = ready(tmp_path, tiny_bert, train={"save_every": 3})
+    whole = State.start(plan)
+    list(train(whole, tmp_path / "whole"))
+    events_until(train(State.start(plan), tmp_path / "cut"), Step, 8)
+    again, _ = State.resume(plan, tmp_path / "cut")
+    assert 0 < again.total < 8
+    list(train(again, tmp_path / "cut"))
+    assert fingerprint(again, tmp_path / "cut") == fingerprint(whole, tmp_path / "whole")
+
+
+def test_the_cache_is_left_out_and_that_is_said(tmp_path: Path, tiny_bert: Path) -> None:
+    plan = ready(tmp_path, tiny_bert, strategy="last-k", strategy_options={"k": 1}, epochs=1)
+    told = [event for event in train(State.start(plan), tmp_path / "c") if getattr(event, "what", "") == "no activation cache"]
+    assert told and told[0].why == "each epoch sees the rows otherwise (`augment`)"
