@@ -43,8 +43,8 @@ def test_it_claims_answers_that_stand_in_a_text_and_nothing_else():
     found = ExtractiveQa.claim(Profile.of(sample), {})
     assert found and {role: choice.value for role, choice in found.columns.items()} == {
         "question": "question", "context": "context", "answer": "answers"}
-    flat = Table.of({"Query": ["who?", "where?"] * 9, "Passage": [f"{n}. Anna lives in the old town of Rome, by the sea" for n in range(18)],
-                     "answer_text": ["Anna", "Rome"] * 9, "answer_start": [3, 33] * 9})
+    passages = [f"{n}. Anna lives in the old town of Rome, by the sea" for n in range(18)]
+    flat = Table.of({"Query": ["who?", "where?"] * 9, "Passage": passages, "answer_text": ["Anna", "Rome"] * 9, "answer_start": [3, 33] * 9})
     found = ExtractiveQa.claim(Profile.of(flat), {})
     assert found and found.columns["answer_start"].value == "answer_start" and found.columns["context"].value == "Passage"
 
@@ -177,6 +177,21 @@ def test_rows_are_graded_with_both_spans_marked(tokenizer):
     graded = task.grade(ideal(task, rows, tokenizer), task.truth(table([at("good")], [at("cold")])))
     assert graded.right_N.tolist() == [True, False] and graded.answer == ["good", "bad"] and graded.truth == ["good", "cold"]
     assert {(m.of, CONTEXT[m.start : m.end]) for m in graded.marks[1]} == {("truth", "cold"), ("answer", "bad")}
+
+
+def test_two_dropout_draws_are_compared_token_by_token(tiny_bert, tmp_path):
+    from tunesmith import testing
+    from tunesmith.training.stages import Work, gradient_of
+    from tunesmith.training.state import State
+
+    def norm(**train) -> float:
+        state = State.start(testing.ready("extractive-qa", "full", tiny_bert, tmp_path, dropout=0.1, **train))
+        state.enter_stage()
+        state.model.train()
+        return gradient_of(state, Work.of(state), np.arange(8)).norm
+
+    plain, drawn = norm(), norm(r_drop=2.0)
+    assert np.isfinite(drawn) and drawn != pytest.approx(plain)
 
 
 # -- real data --------------------------------------------------------------------------------------------------------

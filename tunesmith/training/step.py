@@ -84,11 +84,16 @@ def _loss(task: Task, model: nn.Module, batch: Batch, settings: Train) -> torch.
 
 def _disagreement(task: Task, model: nn.Module, batch: Batch) -> torch.Tensor:
     """Symmetric KL (or squared distance) between two dropout draws, summed over rows (arXiv 2106.14448, eq. 3)."""
-    first, second = (next(iter(task.outputs(model, batch).values())) for _ in range(2))
+    first, second = (_together(next(iter(task.outputs(model, batch).values()))) for _ in range(2))
     if first.ndim == 1 or first.shape[-1] == 1:
         return ((first - second) ** 2).sum()
     p, q = first.log_softmax(-1), second.log_softmax(-1)
     return 0.5 * ((p.exp() - q.exp()) * (p - q)).sum()
+
+
+def _together(value: Any) -> torch.Tensor:
+    """Outputs of rows of unlike length end to end: every token is compared with itself."""
+    return torch.cat(value) if isinstance(value, list) else value
 
 
 def _finish(learning: Iterable[nn.Parameter], settings: Train) -> float:
