@@ -229,7 +229,7 @@ def condense(found: Outputs, truth: Truth) -> Outputs:
         said, wanted = found["reply"][row].strip(), str(truth[row]).strip()
         exact_N[row], rouge_N[row] = float(said == wanted), rouge_l(said, wanted)
     kept = {name: np.asarray(value, np.float64).reshape(len(truth), -1)[:, 0] for name, value in found.items() if name != "reply"}
-    return kept | {"exact": exact_N, "rouge": rouge_N}
+    return kept | {"exact": exact_N, "rouge": rouge_N, "reply": found["reply"]}
 
 
 def rouge_l(said: str, wanted: str) -> float:
