@@ -123,6 +123,42 @@ def emobank() -> dict[str, Rows]:
     }
 
 
+def _sentences(name: str) -> Rows:
+    """Tagged tokens as lists in JSON."""
+    from tunesmith.data.ledger import Ledger
+    from tunesmith.data.read import read
+    from tunesmith.spec import Data
+
+    rows = read(SHARED / name, Data(), Ledger()).rows()
+    return [[json.dumps(row["tokens"], ensure_ascii=False), json.dumps(row["tags"])] for row in rows]
+
+
+def wnut17() -> dict[str, Rows]:
+    files = {"train": "wnut17train.conll", "validation": "emerging.dev.conll", "test": "emerging.test.annotated"}
+    return {part: _sentences(f"ner/wnut17/{name}") for part, name in files.items()}
+
+
+def weibo_ner() -> dict[str, Rows]:
+    names = {"train": "train", "validation": "dev", "test": "test"}
+    return {part: _sentences(f"ner/weibo_ner_zh/data/weiboNER_2nd_conll.{name}") for part, name in names.items()}
+
+
+def _slots(name: str) -> dict[str, Rows]:
+    """Words and slots between spaces, a file each."""
+    root = f"multitask/atis_snips_joint/data/{name}"
+    folders = {"train": "train", "validation": "valid", "test": "test"}
+    lines = lambda part, kind: [line.strip() for line in _open(f"{root}/{part}/seq.{kind}")]  # noqa: E731
+    return {part: list(zip(lines(folder, "in"), lines(folder, "out"), strict=True)) for part, folder in folders.items()}
+
+
+def snips_slots() -> dict[str, Rows]:
+    return _slots("snips")
+
+
+def atis_slots() -> dict[str, Rows]:
+    return _slots("atis")
+
+
 def policyqa() -> dict[str, Rows]:
     root = "extractive_qa/policyqa/data/"
     return {"train": _questions(root + "dev.json.gz"), "test": _questions(root + "test.json.gz")}
@@ -188,6 +224,10 @@ SETS = {
             0.705,
             "TF-IDF cosine",
         ),
+        Set("wnut17", "token-classification", {}, ("tokens", "tags"), wnut17, "entity_f1", 0.268, "frozen MiniLM + linear, one run"),
+        Set("weibo_ner", "token-classification", {"broken": "mend"}, ("tokens", "tags"), weibo_ner, "entity_f1", None, ""),
+        Set("snips_slots", "token-classification", {}, ("tokens", "tags"), snips_slots, "entity_f1", None, ""),
+        Set("atis_slots", "token-classification", {}, ("tokens", "tags"), atis_slots, "entity_f1", None, ""),
         Set(
             "emobank",
             "text-regression",

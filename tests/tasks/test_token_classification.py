@@ -214,12 +214,12 @@ def test_new_rows_may_be_texts_lists_or_json(tokenizer: Any) -> None:
 
 def test_baselines_remember_words_and_entities() -> None:
     train = _tagged(("Anna Bell saw New York", "B-PER I-PER O B-LOC I-LOC"), ("Anna ate in May", "B-PER O O B-X"), ("you may go", "O O O"))
-    rows = _tagged(("anna bell likes new york", "B-PER I-PER O B-LOC I-LOC"), ("Bell may go", "O O O"))
+    rows = _tagged(("anna bell likes new york", "B-PER I-PER O B-LOC I-LOC"), ("new may go", "O O O"))
     task = TokenClassification().fit(train)
     found = task.baselines(train, rows)
     scores = {name: task.score(outputs, task.truth(rows)) for name, outputs in found.items()}
     assert scores["gazetteer"]["entity_f1"] == 1.0
-    assert scores["usual tag of a word"]["entity_f1"] < 1.0, "Bell alone is no name, but its usual tag says so"
+    assert scores["usual tag of a word"]["entity_f1"] < 1.0, "new alone is no place, but its usual tag says so"
 
 
 def test_balanced_weights_add_up(tokenizer: Any) -> None:
