@@ -43,7 +43,7 @@ def ours(data: Set, seed: int, **asked: Any) -> dict[str, Any]:
         start = time.monotonic()
         run = tunesmith.fit(
             files["train"],
-            model=MODEL,
+            model=data.model or MODEL,
             task=data.task,
             seed=seed,
             runs=f"{folder}/runs",

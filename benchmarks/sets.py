@@ -9,6 +9,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ class Set:
     floor: float | None
     floor_of: str
     settings: dict[str, Any] = field(default_factory=dict)
+    model: str = ""
+    """Pretrained model; empty: the benchmark's own for texts."""
 
     def prepare(self, folder: Path) -> dict[str, str]:
         """Write each part as CSV; returns part -> path."""
@@ -131,6 +134,28 @@ def _sentences(name: str) -> Rows:
 
     rows = read(SHARED / name, Data(), Ledger()).rows()
     return [[json.dumps(row["tokens"], ensure_ascii=False), json.dumps(row["tags"])] for row in rows]
+
+
+IMAGE_MODEL = os.environ.get("TUNESMITH_IMAGE_MODEL", "auto")
+"""Folder of the image encoder: `python ../shared/models/get.py image FOLDER` makes one (EfficientNet-Lite0)."""
+CIFAR10 = SHARED / "image_classification" / "cifar10_jpg_subset"
+CELLS = SHARED / "image_regression" / "vgg_cells" / "cells"
+
+
+def cifar10() -> dict[str, Rows]:
+    paths = lambda part: sorted(p.relative_to(CIFAR10) for p in (CIFAR10 / part).glob("*/*.*"))  # noqa: E731
+    return {part: [[path.as_posix(), path.parent.name] for path in paths(part)] for part in ("train", "test")}
+
+
+def vgg_cells() -> dict[str, Rows]:
+    """The usual halves; a cell is a dot of the mask."""
+    from PIL import Image
+
+    rows: Rows = []
+    for path in sorted(CELLS.glob("*cell.png")):
+        with Image.open(path.with_name(path.name.replace("cell", "dots"))) as dots:
+            rows.append([path.name, sum(dots.convert("L").histogram()[1:])])
+    return {"train": rows[:100], "test": rows[100:]}
 
 
 def wnut17() -> dict[str, Rows]:
@@ -257,6 +282,30 @@ SETS = {
             "accuracy",
             0.929,
             "character TF-IDF + SVM",
+        ),
+        Set(
+            "cifar10",
+            "image-classification",
+            {"image": "image", "label": "label"},
+            ("image", "label"),
+            cifar10,
+            "accuracy",
+            0.512,
+            "HOG and colours + SVM; published with all 50,000 training rows: ResNet about .95",
+            {"data.files": str(CIFAR10)},
+            IMAGE_MODEL,
+        ),
+        Set(
+            "vgg_cells",
+            "image-regression",
+            {"image": "image", "target": "cells"},
+            ("image", "cells"),
+            vgg_cells,
+            "mae",
+            4.33,
+            "a line through the mean intensity; published: FCRN 2.9, Count-ception 2.3, both trained on the dots themselves",
+            {"data.files": str(CELLS)},
+            IMAGE_MODEL,
         ),
         Set(
             "policyqa",
