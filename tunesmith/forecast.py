@@ -151,7 +151,8 @@ def _validating(spec: Spec, facts: Facts, stage: Stage, rows: Mapping[str, int])
 def _judging(spec: Spec, rows: Mapping[str, int], classes: int) -> float:
     """Intervals, by bootstrap, of every score on validation and test rows, and the simple models."""
     each = {part: 1e-3 + SCORE_SECONDS * rows[part] * classes for part in ("test", "validation")}
-    scored = min(JUDGING_SECONDS, 4 * spec.evaluate.resamples * each["test"]) + min(JUDGING_SECONDS / 3, spec.evaluate.resamples * each["validation"])
+    draws = spec.evaluate.resamples
+    scored = min(JUDGING_SECONDS, 4 * draws * each["test"]) + min(JUDGING_SECONDS / 3, draws * each["validation"])
     return scored + (3.0 + SIMPLE_SECONDS * sum(rows.values()) if spec.evaluate.baselines else 0.0)
 
 

@@ -10,8 +10,10 @@ def main() -> None:
     """Load the run's model as any user would, answer the rows on standard input."""
     from .data.arrays import as_json
     from .data.table import Table
+    from .models.light import answer_only
     from .predictor import Predictor
 
+    answer_only(sys.argv[1])
     predictor = Predictor.load(sys.argv[1])
     rows = json.load(sys.stdin)
     # A language model says how likely the rows' own texts are: those are not questions, and are handed over as they stand.
