@@ -157,3 +157,31 @@ def test_scores_of_another_file(classes, rows, logits):
     part = scores(task, parts["test"], How(resamples=100))
     assert part["rows"] == 300
     assert list(part["scores"]) == ["macro_f1", "accuracy", "log_loss"]
+
+
+def test_rows_that_the_task_grades_are_compared_and_shown(classes, rows):
+    """Condensed outputs are for scores alone: views are made from what the models said."""
+    from tunesmith.task import Graded, Mark
+
+    class Spans(classes):
+        directions = {"exact": True}
+
+        def condense(self, outputs, truth):
+            return {"exact": np.array([a == b for a, b in zip(outputs["words"], truth)], float)}
+
+        def score(self, outputs, truth):
+            return {"exact": float((outputs if "exact" in outputs else self.condense(outputs, truth))["exact"].mean())}
+
+        def grade(self, outputs, truth):
+            right_N = np.array([a == b for a, b in zip(outputs["words"], truth)])
+            sure_N = np.where(right_N, 0.9, 0.2)
+            marks = [[Mark("text", 0, 2, "truth")] for _ in truth]
+            return Graded(list(truth), list(outputs["words"]), right_N, 1 - sure_N, sure_N, sure_N, marks)
+
+    truth = np.array(["one", "two", "two"] * 20, object)
+    good, bad = ({"words": np.array(words * 20, object)} for words in (["one", "two", "one"], ["two", "one", "two"]))
+    found = judge(Spans(), {"test": Judged(rows(60), good, truth)}, {"other": bad})
+    assert found["kind"] == "texts" and found["ladder"][0]["comparison"]["mcnemar"] is not None
+    assert found["overall"] == pytest.approx(2 / 3) and found["calibration"] is not None
+    assert found["worst"][0]["truth"] == "two" and found["worst"][0]["marks"] == {"text": [[0, 2, "truth", ""]]}
+    assert json.dumps(found)

@@ -44,8 +44,8 @@ def test_it_claims_answers_that_stand_in_a_text_and_nothing_else():
     assert found and {role: choice.value for role, choice in found.columns.items()} == {
         "question": "question", "context": "context", "answer": "answers"}
     passages = [f"{n}. Anna lives in the old town of Rome, by the sea" for n in range(18)]
-    flat = Table.of({"Query": ["who?", "where?"] * 9, "Passage": passages, "answer_text": ["Anna", "Rome"] * 9, "answer_start": [3, 33] * 9})
-    found = ExtractiveQa.claim(Profile.of(flat), {})
+    flat = {"Query": ["who?", "where?"] * 9, "Passage": passages, "answer_text": ["Anna", "Rome"] * 9, "answer_start": [3, 33] * 9}
+    found = ExtractiveQa.claim(Profile.of(Table.of(flat)), {})
     assert found and found.columns["answer_start"].value == "answer_start" and found.columns["context"].value == "Passage"
 
 

@@ -78,13 +78,15 @@ def judge(
     if not len(test.truth):
         return _untested(task, parts, how)
     leaked_L = np.asarray([] if leaked is None else leaked, dtype=np.int64)
-    candidates = _candidates(task, test, baselines or {}, probe, how)
+    said = _said(test, baselines or {}, probe)
+    candidates = {name: Candidate.of(how.tasks.get(name, task), outputs, test.truth) for name, outputs in said.items()}
+    seen = {name: view(candidates[name].task, outputs, test.truth) for name, outputs in said.items()}
     draws = _resample(candidates, test, how)
     metric = how.metric or next(iter(draws.values[TUNED]))
-    ladder = _ladder(draws, candidates, test, metric, task, how)
+    ladder = _ladder(draws, candidates, seen, test, metric, task, how)
     scored = _all_parts(task, parts, draws, leaked_L, how)
     verdict, strongest = _verdict(ladder, metric, task.directions.get(metric, True))
-    here = view(task, test.outputs, test.truth)
+    here = seen[TUNED]
     report: dict[str, Any] = {
         "version": VERSION, "kind": here.kind if here else "other", "task": how.name or type(task).__name__,
         "metric": metric, "directions": {name: task.directions.get(name, True) for name in draws.values[TUNED]},
@@ -118,13 +120,9 @@ def scores(task: Task, judged: Judged, how: How | None = None) -> Part:
     return _part(_resample({TUNED: Candidate.of(task, judged.outputs, judged.truth)}, judged, how), TUNED)
 
 
-def _candidates(
-    task: Task, test: Judged, baselines: Mapping[str, Outputs], probe: Outputs | None, how: How
-) -> dict[str, Candidate]:
-    others = dict(baselines) | ({PROBE: probe} if probe is not None else {})
-    return {TUNED: Candidate.of(task, test.outputs, test.truth)} | {
-        name: Candidate.of(how.tasks.get(name, task), outputs, test.truth) for name, outputs in others.items()
-    }
+def _said(test: Judged, baselines: Mapping[str, Outputs], probe: Outputs | None) -> dict[str, Outputs]:
+    """What each model said of the test rows, the tuned one first."""
+    return {TUNED: test.outputs} | dict(baselines) | ({PROBE: probe} if probe is not None else {})
 
 
 def _resample(candidates: Mapping[str, Candidate], judged: Judged, how: How) -> Draws:
@@ -161,7 +159,7 @@ def _all_parts(
 
 
 def _ladder(
-    draws: Draws, candidates: Mapping[str, Candidate], test: Judged, metric: str, task: Task, how: How
+    draws: Draws, candidates: Mapping[str, Candidate], seen: Mapping[str, View | None], test: Judged, metric: str, task: Task, how: How
 ) -> list[Rung]:
     """Weakest first, the tuned model last."""
     higher = task.directions.get(metric, True)
@@ -169,7 +167,7 @@ def _ladder(
         (name for name in candidates if name != TUNED),
         key=lambda name: compare.rank(draws.values[name].get(metric, np.nan), higher),
     )
-    rungs = [_rung(name, draws, candidates, test, metric, higher, how) for name in ordered]
+    rungs = [_rung(name, draws, candidates, seen, test, metric, higher, how) for name in ordered]
     tuned = Rung(
         name=TUNED, title=words.rung(TUNED), tuned=True, scores=_scores(draws, TUNED), seconds=how.costs.get(TUNED),
         comparison=None,
@@ -178,13 +176,14 @@ def _ladder(
 
 
 def _rung(
-    name: str, draws: Draws, candidates: Mapping[str, Candidate], test: Judged, metric: str, higher: bool, how: How
+    name: str, draws: Draws, candidates: Mapping[str, Candidate], seen: Mapping[str, View | None], test: Judged, metric: str,
+    higher: bool, how: How,
 ) -> Rung:
     compared = compare.judged(
         draws, (TUNED, candidates[TUNED]), (name, candidates[name]), test.truth, score=metric, higher=higher,
         seed=how.seed, seconds=how.seconds / 6,
     ).as_json()
-    ours, theirs = (view(candidates[who].task, candidates[who].outputs, test.truth) for who in (TUNED, name))
+    ours, theirs = seen[TUNED], seen[name]
     if ours and theirs and ours.kind in ("classes", "flags", "texts"):
         compared["mcnemar"] = compare.mcnemar(ours.right_N, theirs.right_N).as_json()
     return Rung(
