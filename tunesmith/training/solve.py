@@ -55,7 +55,7 @@ def path(
             return
         value = task.score(apply(task, solution, validation[0]), validation[1])[metric]
         yield Probe(solution, strength, value)
-        worse = 0 if better * value > best else worse + 1
+        worse = 0 if better * value >= best else worse + 1  # where rare labels count, the strongest all score nothing alike
         best = max(best, better * value)
         if worse == 2:
             return
