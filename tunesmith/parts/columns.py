@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from ..data.profile import ColumnProfile, Profile
+from ..errors import listing
 from ..spec import Choice
 
 Nature = Literal["classes", "numbers", "tags", "none"]
@@ -116,6 +117,19 @@ def flag_columns(profile: Profile, taken: Iterable[Any]) -> tuple[str, ...]:
     taken = set(taken)
     found = tuple(c.name for c in profile.columns.values() if c.name not in taken and (c.kind == "boolean" or _zero_one(c)))
     return found if len(found) >= 3 else ()
+
+
+def tag_columns(profile: Profile, named: Mapping[str, Any], taken: Sequence[Any]) -> tuple[Choice[Any], float] | None:
+    """The column (or columns) of `labels`, named or guessed, and how sure that is."""
+    if named.get("labels"):
+        return Choice(named["labels"], "named by you"), 0.9
+    found = target_column(profile, taken, ("tags",), TAG_NAMES)
+    if found:
+        column, called = found
+        return Choice(column.name, f"column {column.name!r} holds {describe(column)}"), 0.9 if called else 0.7
+    several = flag_columns(profile, taken)
+    why = f"columns {listing(several, 4)} hold 0 and 1 each"
+    return (Choice(several, why), 0.7) if several else None
 
 
 def _zero_one(column: ColumnProfile) -> bool:

@@ -59,7 +59,8 @@ def _what(told: Mapping[str, Any]) -> str:
     more = f" and {len(report['names']) - MOST_NAMES:,} more" if len(report["names"]) > MOST_NAMES else ""
     noun = "Targets" if report["kind"] == "numbers" else "Labels"
     listed = f"\n\n{noun} ({len(report['names']):,}): {', '.join(names)}{more}." if names else ""
-    return f"A model that {USES[report['kind']]} (task `{report['task']}`), fine-tuned from {base}.{listed}"
+    does = USES[report["kind"]].replace("a text", "an image" if report["task"].startswith("image-") else "a text")
+    return f"A model that {does} (task `{report['task']}`), fine-tuned from {base}.{listed}"
 
 
 def _data(data: Mapping[str, Any], report: Mapping[str, Any]) -> str:

@@ -19,7 +19,6 @@ from ..data.finding import Finding, places
 from ..errors import DataError, SpecError, listing
 from ..parts import augment as augmenting
 from ..parts import batch, columns, flags, linear, options, tokens
-from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Outputs, Row, Solution, Task, Truth, fitted
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ class TextMultilabel(Task):
         if columns.missing(profile, named, ("text", "text_pair", "labels")):
             return None
         taken = [named[k] for k in ("text", "text_pair") if named.get(k)]
-        found = _labels(profile, named, taken)
+        found = columns.tag_columns(profile, named, taken)
         if found is None:
             return None
         chosen, sure = found
@@ -250,18 +249,6 @@ class TextMultilabel(Task):
     def _cell_tags(self, cell: Any) -> list[str]:
         found = flags.tags(cell, self.separator)
         return [_named(tag, self.names, self.labels) for tag in found] if self.names else found
-
-
-def _labels(profile: Profile, named: Mapping[str, Any], taken: Sequence[Any]) -> tuple[Choice[Any], float] | None:
-    if named.get("labels"):
-        return Choice(named["labels"], "named by you"), 0.9
-    found = columns.target_column(profile, taken, ("tags",), columns.TAG_NAMES)
-    if found:
-        column, called = found
-        return Choice(column.name, f"column {column.name!r} holds {columns.describe(column)}"), 0.9 if called else 0.7
-    several = columns.flag_columns(profile, taken)
-    why = f"columns {listing(several, 4)} hold 0 and 1 each"
-    return (Choice(several, why), 0.7) if several else None
 
 
 def _read_names(given: str | tuple[str, ...]) -> tuple[str, ...]:
