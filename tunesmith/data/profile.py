@@ -112,7 +112,7 @@ def _sample(column: pa.ChunkedArray) -> pa.Array:
 
 def _distinct(column: pa.ChunkedArray) -> int:
     if _is_bytes(column.type):
-        return len(column) - column.null_count  # not worth reading all of them
+        return int(len(column) - column.null_count)  # not worth reading all of them
     if pa.types.is_nested(column.type):
         return len({json.dumps(v, sort_keys=True, default=str) for v in column.to_pylist() if v is not None})
     return int(pc.count_distinct(column, mode="only_valid").as_py())

@@ -48,7 +48,7 @@ def _questions(article: Mapping[str, Any], paragraph: Mapping[str, Any], place: 
         here = f"{place}, question {at}"
         if not isinstance(asked, dict):
             raise _error(here, "an object with a question", asked)
-        row = {"id": _id(asked), "question": _text(asked, QUESTION, here), "context": context}
+        row: dict[str, Any] = {"id": _id(asked), "question": _text(asked, QUESTION, here), "context": context}
         if "answers" in asked or "is_impossible" in asked:
             row["answers"] = _answers(asked, here)
         kept = {key: asked.get(key, article.get(key)) for key in KEPT}
