@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from tunesmith import api
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.profile import Profile
 from tunesmith.data.read import read
@@ -192,6 +193,45 @@ def test_two_dropout_draws_are_compared_token_by_token(tiny_bert, tmp_path):
 
     plain, drawn = norm(), norm(r_drop=2.0)
     assert np.isfinite(drawn) and drawn != pytest.approx(plain)
+
+
+# -- from a file to answers ------------------------------------------------------------------------------------------------
+
+
+def squad_file(path: Path, rows: list[dict]) -> Path:
+    """The rows as a SQuAD file, one paragraph each."""
+    paragraphs = [{"context": r["context"], "qas": [{"question": r["question"], "answers": r["answers"]}]} for r in rows]
+    path.write_text(json.dumps({"version": "v2.0", "data": [{"title": "toy", "paragraphs": paragraphs}]}))
+    return path
+
+
+def fit_spec(path: Path, model: Path, **settings):
+    asked = {"train.epochs": 1, "train.batch": 8, "train.threads": 1, "evaluate.resamples": 100, "data.near_duplicates": 0.0} | settings
+    return api.make_spec(str(path), model=str(model), runs=str(path.parent / "runs"), **asked)
+
+
+@pytest.mark.parametrize("row", [3, 41])
+def test_an_answer_not_in_its_context_is_refused_whichever_part_it_falls_into(row, tiny_bert, tmp_path):
+    rows = ExtractiveQa.sample(60, 0)
+    rows[row]["answers"] = [{"text": "London", "answer_start": 4}]
+    with pytest.raises(DataError) as error:
+        api.plan(fit_spec(squad_file(tmp_path / "qa.json", rows), tiny_bert))
+    assert error.value.code == "answer-not-in-context" and f"qa.json, row {row + 1}: 'London'" in str(error.value)
+
+
+def test_a_squad_file_is_fitted_reported_and_asked(tiny_bert, tmp_path):
+    run = api.fit(spec=fit_spec(squad_file(tmp_path / "qa.json", ExtractiveQa.sample(60, 0)), tiny_bert))
+    report = run.report
+    assert report["task"] == "extractive-qa" and report["kind"] == "texts" and report["metric"] == "f1"
+    assert {rung["name"] for rung in report["ladder"]} >= {"tuned", "first sentence", "never an answer"}
+    assert report["worst"] and all(set(one["marks"]) <= {"context"} for one in report["worst"])
+    page = run.report_path.read_text("utf-8")
+    assert '<mark class="truth' in page and "--row question=" in page
+    row = {"question": "the film", "context": "the film was good and the book was bad"}
+    (answer,) = run.predict([row])
+    assert set(answer) == {"answer", "start", "end", "confidence", "alternatives"} and 0 <= answer["confidence"] <= 1
+    with pytest.raises(DataError, match=r"expected a row with question, context, got one text alone; .*--row question=\.\.\."):
+        run.predict(["the film"])
 
 
 # -- real data --------------------------------------------------------------------------------------------------------
