@@ -247,11 +247,11 @@ def _woven(tree: Any) -> Any:
     @final
     class Weaver(NodeTransformer):
         def visit_Concat(self, node: Any) -> Any:
-            made = self.generic_visit(node)
+            made: Any = self.generic_visit(node)
             return through(nodes.List(made.nodes, lineno=node.lineno), "_joined")
 
         def visit_Output(self, node: Any) -> Any:
-            made = self.generic_visit(node)
+            made: Any = self.generic_visit(node)
             made.nodes = [n if isinstance(n, nodes.TemplateData) else through(n, "_emitted") for n in made.nodes]
             return made
 
@@ -263,7 +263,7 @@ def _woven(tree: Any) -> Any:
 
         def _counted(self, node: Any) -> Any:
             said = sum(len(data.data) for data in node.find_all(nodes.TemplateData))
-            made = self.generic_visit(node)
+            made: Any = self.generic_visit(node)
             count = through(nodes.Const(said + 1, lineno=node.lineno), "_spent")
             made.body = [nodes.Output([count], lineno=node.lineno), *made.body]
             return made

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import numpy as np
 
@@ -241,12 +242,12 @@ def score(found: Outputs, truth: Truth) -> dict[str, float]:
     """Corpus figures: sums over rows, then one division. Of replies: over the rows that were asked; NaN where none was."""
     found = found if "exact" in found else condense(found, truth)
     nll, count, size, asked = (float(np.sum(found[name], dtype=np.float64)) for name in ("nll", "tokens", "bytes", "asked"))
-    mean = lambda name: float((found[name] * found["asked"]).sum()) / asked if asked else math.nan  # noqa: E731
+    replies = {name: float((found[name] * found["asked"]).sum()) / asked if asked else math.nan for name in ("rouge", "exact", "stopped")}
     return {
         "bits_per_byte": nll / LOG2 / size if size else math.nan,
         "perplexity": _exp(nll / count) if count else math.nan,
         "byte_perplexity": _exp(nll / size) if size else math.nan,
-        "rouge_l": mean("rouge"), "exact_match": mean("exact"), "stops": mean("stopped"),
+        "rouge_l": replies["rouge"], "exact_match": replies["exact"], "stops": replies["stopped"],
     }
 
 
@@ -298,24 +299,21 @@ def _nats(text: str, nats_S: np.ndarray) -> float:
     return float(nats_S[symbols].sum() + nats_S[256])
 
 
+@lru_cache(maxsize=1)
 def _scorer() -> Any:
-    global _rouge
-    if _rouge is None:
-        try:
-            from rouge_score import rouge_scorer
-        except ImportError:
-            raise ResourceError(
-                "ROUGE", expected="the package rouge-score", got="none", fix="pip install 'tunesmith[text]'", code="missing-extra"
-            ) from None
-        _rouge = rouge_scorer.RougeScorer(["rougeL"], tokenizer=_Words())
-    return _rouge
+    try:
+        from rouge_score import rouge_scorer
+    except ImportError:
+        raise ResourceError(
+            "ROUGE", expected="the package rouge-score", got="none", fix="pip install 'tunesmith[text]'", code="missing-extra"
+        ) from None
+    made: Any = rouge_scorer.RougeScorer
+    return made(["rougeL"], tokenizer=_Words())
 
 
-_rouge: Any = None
-
-
+@final
 class _Words:
-    """Final. Words in lower case; Chinese, Japanese and Thai, which put no space between words, by characters."""
+    """Words in lower case; Chinese, Japanese and Thai, which put no space between words, by characters."""
 
     def tokenize(self, text: str) -> list[str]:
         """Words of a text."""

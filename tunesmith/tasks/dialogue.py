@@ -245,7 +245,7 @@ class Dialogue(Task):
 
     def answers(self, outputs: Outputs) -> list[dict[str, Any]]:
         """`text` and `stopped` of a reply; `bits_per_byte` and `tokens` of replies that were there."""
-        return writing.answers(outputs)
+        return [answer | ({"text": answer["text"].strip()} if "text" in answer else {}) for answer in writing.answers(outputs)]
 
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """Sums over all rows, divided once."""
