@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, final
 
@@ -78,7 +79,7 @@ class Predictor:
 
     def _with_files(self, part: Table) -> Table:
         """Rows whose files are found and read whole. Raises DataError that names the first bad one, and how many there are."""
-        from .data.files import resolve
+        from .data.files import SKIP, resolve
         from .data.finding import refuse
         from .data.ledger import Ledger
 
@@ -86,7 +87,7 @@ class Predictor:
         if not names:
             return part
         found, findings = resolve(part, names, self.run.spec.data.model_copy(update={"bad_rows": "refuse"}), Ledger())
-        refuse(findings)
+        refuse(replace(finding, fix=finding.fix.removesuffix(SKIP)) for finding in findings)  # nothing is skipped here
         return found
 
     def read(self, file: str | Path) -> Table:

@@ -33,7 +33,8 @@ def show(path: str, *, quiet: bool = False, as_json: bool = False) -> None:
         show_report(run.report)
         out = console()
         out.print(f"report   {safe(run.report_path)}", soft_wrap=True)
-        out.print(f"ask it   tunesmith predict {quoted(path)} {asked(run.report.get('inputs', []))}", soft_wrap=True)
+        example = asked(run.report.get("inputs", []), task=run.report["task"])
+        out.print(f"ask it   tunesmith predict {quoted(path)} {example}", soft_wrap=True)
 
 
 def show_report(report: Mapping[str, Any]) -> None:

@@ -32,6 +32,7 @@ from .table import Table
 
 CHUNK = 512
 """Cells looked at together: bytes in cells are held only so long."""
+SKIP = ", or say --bad-rows skip to leave such rows out"
 TINY = 4
 """Pixels of the shorter side below which an image shows hardly anything."""
 
@@ -62,6 +63,7 @@ def resolve(table: Table, names: Sequence[str], options: spec.Data, ledger: Ledg
 
 def _column(table: Table, name: str, options: spec.Data, ledger: Ledger) -> tuple[Table, list[Finding]]:
     found = _looked_at(table, name, options)
+    ledger.note(f"images of column {name!r}: equal files stay on one side of the split; near-duplicates are not looked for")
     for what, rows in found.changed.items():
         ledger.add("cast", f"images of column {name!r}: {what}", [table.place(i) for i in rows])
     cells = [None if p is None else {"path": p, "content": c or ""} for p, c in zip(found.paths, found.contents)]
@@ -194,7 +196,7 @@ def _finding(table: Table, code: str, rows: Sequence[tuple[int, DataError]]) -> 
     got = kinds[0] if len(rows) == 1 else f"{count(len(rows), 'row')} with {listing(kinds, 3)}"
     return Finding(
         "error", code, f"expected {first.expected}, got {got}", tuple(_line(table, row, error) for row, error in rows[:LISTED]),
-        f"{first.fix}, or say --bad-rows skip to leave such rows out",
+        first.fix + SKIP,
     )
 
 

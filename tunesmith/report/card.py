@@ -37,7 +37,8 @@ def card(told: Mapping[str, Any]) -> str:
     report = told["report"]
     sections = {
         "What it is": _what(told), "Data": _data(told["data"], report), "Scores": _scores(report), "Beside it": _ladder(report),
-        "Limits": _limits(report), "How to use it": _use(told["path"], told["data"]["inputs"]), "How it was trained": _training(told),
+        "Limits": _limits(report),
+        "How to use it": _use(told["path"], told["data"]["inputs"], report["task"]), "How it was trained": _training(told),
         "Licence": _licence(told["model"]), "Environment": _environment(told["env"]),
     }
     body = "\n\n".join(f"## {title}\n\n{words_}" for title, words_ in sections.items())
@@ -102,9 +103,9 @@ def _limits(report: Mapping[str, Any]) -> str:
     return "\n".join(f"- {sentence}" for sentence in found)
 
 
-def _use(path: str, inputs: Sequence[str]) -> str:
-    return (f"```\ntunesmith predict {shlex.quote(show.visible(path))} {show.asked(inputs)}\n```\n\n"
-            f"```python\nimport tunesmith\n\ntunesmith.load({show.visible(path)!r}).predict([{show.asked(inputs, python=True)}])\n```")
+def _use(path: str, inputs: Sequence[str], task: str) -> str:
+    return (f"```\ntunesmith predict {shlex.quote(show.visible(path))} {show.asked(inputs, task=task)}\n```\n\n"
+            f"```python\nimport tunesmith\n\ntunesmith.load({show.visible(path)!r}).predict([{show.asked(inputs, True, task)}])\n```")
 
 
 def _training(told: Mapping[str, Any]) -> str:

@@ -57,10 +57,10 @@ def _stretch(text: str, start: int, end: int, marks: Sequence[Sequence[Any]]) ->
     return Markup('<mark class="{}" title="{}">{}</mark>{}').format(" ".join(kinds), said, html(text[start:end]), labels)
 
 
-def asked(inputs: Sequence[str], python: bool = False) -> str:
-    """How one row is given to `predict`: a text, or cell by cell where the task reads several columns."""
+def asked(inputs: Sequence[str], python: bool = False, task: str = "") -> str:
+    """How one row is given to `predict`: a text or an image, or cell by cell where the task reads several columns."""
     if len(inputs) < 2:
-        return '"your text"'
+        return '"photo.jpg"' if task.startswith("image-") else '"your text"'
     if python:
         return "{" + ", ".join(f"{visible(name)!r}: ..." for name in inputs) + "}"
     return " ".join(f"--row {shlex.quote(visible(name) + '=...')}" for name in inputs)
