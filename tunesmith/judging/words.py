@@ -15,6 +15,8 @@ TITLES = {
     "micro_precision": "micro-precision", "micro_recall": "micro-recall", "mcc": "MCC", "brier": "Brier score",
     "ece": "ECE",
     "map": "mAP", "log_loss": "log loss", "nll": "log loss", "r2": "R²", "mse": "MSE", "rmse": "RMSE", "mae": "MAE",
+    "bits_per_byte": "bits per byte", "perplexity": "perplexity per token", "byte_perplexity": "perplexity per byte",
+    "rouge_l": "ROUGE-L", "stops": "stops by itself",
     "pearson": "Pearson r", "spearman": "Spearman ρ", "hamming": "Hamming loss",
     "entity_f1": "entity F1", "partial_f1": "F1 with partial matches", "token_accuracy": "token accuracy",
     "exact_match": "exact match", "answerable_f1": "F1 of answerable questions",
@@ -22,6 +24,7 @@ TITLES = {
 }
 RUNGS = {
     "majority": "Majority label", "prior": "Label prior", "mean": "Mean of the training rows", "tuned": "Tuned model",
+    "untuned": "The model untuned", "byte unigrams": "Bytes by their frequency",
     "probe": "Frozen encoder + linear", "frozen": "Frozen encoder + linear", "tfidf": "TF-IDF + linear",
     "tf-idf": "TF-IDF + linear", "tfidf-linear": "TF-IDF + linear", "tfidf_linear": "TF-IDF + linear", "tf-idf + linear": "TF-IDF + linear",
 }
