@@ -219,6 +219,27 @@ def test_an_answer_not_in_its_context_is_refused_whichever_part_it_falls_into(ro
     assert error.value.code == "answer-not-in-context" and f"qa.json, row {row + 1}: 'London'" in str(error.value)
 
 
+def test_toy_answers_are_learned_to_the_letter(tiny_bert, tmp_path):
+    import torch
+
+    from tunesmith import testing
+    from tunesmith.inference import collate, infer
+    from tunesmith.training.stages import Work
+    from tunesmith.training.state import State
+
+    state = State.start(testing.ready("extractive-qa", "full", tiny_bert, tmp_path, dropout=0.0))
+    work, task = Work.of(state), state.ready.task
+    state.enter_stage()
+    batch = collate(task, work.train.encoded, range(len(work.train.encoded)), work.pad)
+    optimizer = torch.optim.AdamW(state.model.parameters(), lr=3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        (task.loss(state.model, batch) / task.weight(batch)).backward()
+        optimizer.step()
+    scores = task.score(infer(task, state.model, work.validation.encoded, pad=work.pad), work.validation.truth)
+    assert scores["answerable_f1"] == 1
+
+
 def test_a_squad_file_is_fitted_reported_and_asked(tiny_bert, tmp_path):
     run = api.fit(spec=fit_spec(squad_file(tmp_path / "qa.json", ExtractiveQa.sample(60, 0)), tiny_bert))
     report = run.report

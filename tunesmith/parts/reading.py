@@ -214,7 +214,7 @@ def gather(logits: np.ndarray, encoded: Any) -> Outputs:
 
 def _inside(window: Window) -> np.ndarray:
     """Tokens of the context; the window's first token stands for no answer whatever it is."""
-    inside_T = window.part_T == 1
+    inside_T: np.ndarray = window.part_T == 1
     inside_T[0] = False
     return inside_T
 

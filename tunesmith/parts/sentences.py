@@ -31,7 +31,7 @@ def split(text: str) -> list[Span]:
 
 def first(texts: Sequence[str]) -> list[Guess]:
     """Each text's first sentence."""
-    return [((split(text) or [None])[0], 0.0) for text in texts]
+    return [(next(iter(split(text)), None), 0.0) for text in texts]
 
 
 def most_shared(questions: Sequence[str], texts: Sequence[str], by_character: bool) -> list[Guess]:
