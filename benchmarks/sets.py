@@ -168,6 +168,24 @@ def weibo_ner() -> dict[str, Rows]:
     return {part: _sentences(f"ner/weibo_ner_zh/data/weiboNER_2nd_conll.{name}") for part, name in names.items()}
 
 
+def sgd() -> dict[str, Rows]:
+    """The first four turns of each dialogue; the system is the assistant. Services differ between the parts."""
+    root, files = "dialogue/sgd_subset", {"train": ("001", "002", "003", "004"), "validation": ("001",), "test": ("001", "010")}
+    folders = {"train": "train", "validation": "dev", "test": "test"}
+    return {
+        part: [row for number in names for row in _turns(f"{root}/{folders[part]}/dialogues_{number}.json.gz")]
+        for part, names in files.items()
+    }
+
+
+def _turns(name: str) -> Rows:
+    with _open(name) as file:
+        dialogues = json.load(file)
+    roles = {"USER": "user", "SYSTEM": "assistant"}
+    said = lambda d: [{"role": roles[t["speaker"]], "content": t["utterance"]} for t in d["turns"][:4]]  # noqa: E731
+    return [[d["dialogue_id"], json.dumps(said(d), ensure_ascii=False)] for d in dialogues]
+
+
 def _slots(name: str) -> dict[str, Rows]:
     """Words and slots between spaces, a file each."""
     root = f"multitask/atis_snips_joint/data/{name}"
@@ -326,6 +344,18 @@ SETS = {
             "f1",
             0.255,
             "sentence that shares most characters; published with 10,000 training rows and a Chinese BERT: .845",
+        ),
+        Set(
+            "sgd",
+            "dialogue",
+            {"messages": "messages"},
+            ("dialogue", "messages"),
+            sgd,
+            "bits_per_byte",
+            None,
+            "the untuned model, in the report",
+            {"limit": 300, "epochs": 2},
+            os.environ.get("TUNESMITH_LM", "HuggingFaceTB/SmolLM2-135M-Instruct"),
         ),
     )
 }
