@@ -364,7 +364,7 @@ class TokenClassification(Task):
 def _refusals(table: Table, wrong: Mapping[str, tuple[marked.Misfit, list[int]]]) -> list[Finding]:
     found = []
     for code, (first, rows) in wrong.items():
-        message = f"expected {first.expected}, got {first.got} in the first of {count(len(rows))}"
+        message = f"expected {first.expected}, got {first.got}" + (f" in the first of {count(len(rows))}" if len(rows) > 1 else "")
         found.append(Finding("error", code, message, places(table, rows), first.fix))
     return found
 
