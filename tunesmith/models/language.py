@@ -102,6 +102,12 @@ class Language(nn.Module):
         """(M, V) float32, soft caps and scales of the architecture included."""
         return self._logits(self, hidden_MD).float()
 
+    def write(self, prompts: Sequence[Sequence[int]], how: Mapping[str, Any], ended: Any = None) -> list[Any]:
+        """What the model writes after each prompt: `generation.write`, with the fields of its `How`."""
+        from .generation import How, write
+
+        return list(write(self, prompts, How(**how), ended))
+
     def _nll(self, hidden_MD: torch.Tensor, target_M: torch.Tensor) -> torch.Tensor:
         return cross_entropy(self.logits(hidden_MD), target_M, reduction="none")
 

@@ -246,6 +246,8 @@ def _woven(tree: Any) -> Any:
 
     @final
     class Weaver(NodeTransformer):
+        """Puts the meter into loops, macros, the operator `~` and what is put out."""
+
         def visit_Concat(self, node: Any) -> Any:
             made: Any = self.generic_visit(node)
             return through(nodes.List(made.nodes, lineno=node.lineno), "_joined")

@@ -192,16 +192,14 @@ def outputs(model: Any, batch: Batch, task: Writer, ends: Sequence[int]) -> dict
 
 
 def _written(model: Language, batch: Batch, places: Sequence[int], task: Writer, ends: Sequence[int]) -> list[tuple[str, bool]]:
-    from ..models.generation import How, write
-
     if not places:
         return []
     prompts = [batch["input_ids"][i, : int(batch["start"][i])].tolist() for i in places]
     decode, stop = model.tokenizer.decode, task.stop
     known = frozenset({*ends, model.tokenizer.eos_token_id} - {None})
-    how = How(most=task.max_new_tokens, temperature=task.temperature, top_p=task.top_p, seed=task.seed, ends=known)
+    how = {"most": task.max_new_tokens, "temperature": task.temperature, "top_p": task.top_p, "seed": task.seed, "ends": known}
     ended = (lambda ids: any(one in decode(ids[-STOP_TOKENS:]) for one in stop)) if stop else None
-    found = write(model, prompts, how, ended)
+    found = model.write(prompts, how, ended)
     return [(_cut(decode(list(one.ids), skip_special_tokens=True), stop), one.stopped) for one in found]
 
 
