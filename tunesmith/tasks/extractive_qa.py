@@ -17,6 +17,7 @@ import numpy as np
 from ..data.finding import Finding
 from ..errors import DataError, shorten
 from ..parts import answers, batch, confidence, options, pointing, reading, sentences, tokens, windows
+from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Graded, Mark, Outputs, Row, Task, Truth, fitted
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ class ExtractiveQa(Task):
     inputs: ClassVar[tuple[str, ...]] = ("question", "context")
     targets: ClassVar[tuple[str, ...]] = ("answer", "answer_start")
     target_kind: ClassVar[str] = "other"
+    suggests: ClassVar[Mapping[str, Choice[Any]]] = {
+        "strategy": Choice("layer-wise", "this head has no optimum to solve for; lower layers learn slower (arXiv 2006.05987)")
+    }
 
     question: str = "question"
     """Column with the question."""
