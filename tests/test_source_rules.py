@@ -36,6 +36,12 @@ PRINTERS = ("cli/", "gate.py")
 """Where `print` is a way to talk; elsewhere events and errors are."""
 
 
+def _asks_for_grey(node: ast.Assign | ast.AnnAssign) -> bool:
+    """Whether Pillow is told to fill what is missing of an image; forbidding it is welcome."""
+    forbids = isinstance(node.value, ast.Constant) and node.value.value is False
+    return "LOAD_TRUNCATED_IMAGES" in ast.unparse(node) and not forbids
+
+
 def broken(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """(line, rule) of everything forbidden in a tree."""
     yield from ((line, "load_state_dict(strict=False)") for line in partial_loads(tree))
@@ -52,7 +58,7 @@ def broken(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, rule) for rule in broken_call(node))
         if isinstance(node, ast.ExceptHandler) and node.type is None:
             yield node.lineno, "bare except"
-        if isinstance(node, (ast.Assign, ast.AnnAssign)) and "LOAD_TRUNCATED_IMAGES" in ast.unparse(node):
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and _asks_for_grey(node):
             yield node.lineno, "LOAD_TRUNCATED_IMAGES"
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and "MAX_IMAGE_PIXELS = None" in ast.unparse(node):
             yield node.lineno, "MAX_IMAGE_PIXELS"
