@@ -272,6 +272,10 @@ class Task(ABC):
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """All scores over these rows, headline first, keyed as in `directions`."""
 
+    def rests_on(self, outputs: Outputs) -> Mapping[str, int]:
+        """Scores that rest on a part of the rows alone (those that were asked for a reply): name -> how many. Others rest on all."""
+        return {}
+
     def grade(self, outputs: Outputs, truth: Truth) -> Graded | None:
         """Rows as the report shows them, where answers are neither labels nor numbers (those it knows by their shapes)."""
         return None

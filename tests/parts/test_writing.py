@@ -72,7 +72,19 @@ def test_replies_count_where_they_were_asked_and_condensing_changes_nothing():
     assert writing.score(half, truth[:1])["exact_match"] == 1.0
 
 
-@pytest.mark.parametrize(("said", "wanted", "value"), [("the cat", "the cat sat on", 2 / 3), ("我喜欢猫", "我喜欢狗", 0.75), ("", "a", 0.0)])
+def test_a_perfect_share_of_few_replies_is_no_surer_than_few_replies_are():
+    from tunesmith.judging.intervals import Candidate, resample, wilson
+    from tunesmith.registry import TASKS
+
+    truth = objects(["yes"] * 100)
+    asked = [1, 0, 0, 0, 0] * 20
+    found = _outputs([1] * 100, [1] * 100, [3] * 100, asked, ["yes"] * 100, asked)
+    draws = resample({"tuned": Candidate.of(TASKS.load("dialogue")(), found, truth)}, truth, resamples=100)
+    interval = draws.interval("tuned", "stops")
+    assert (interval.low, interval.high) == wilson(20, 20, 0.95)
+
+
+@pytest.mark.parametrize(("said", "wanted", "value"), [("the cat", "the cat sat on", 2 / 3), ("我喜欢猫", "我喜欢狗", 0.75), ("", "a", 0)])
 def test_rouge_l_knows_words_and_characters(said, wanted, value):
     assert writing.rouge_l(said, wanted) == pytest.approx(value)
 

@@ -42,6 +42,9 @@ class Labelled:
     def grade(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> None:
         return None
 
+    def rests_on(self, outputs: dict[str, np.ndarray]) -> dict[str, int]:
+        return {}
+
     def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
         return outputs
 
@@ -76,6 +79,9 @@ class Numbered:
 
     def grade(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> None:
         return None
+
+    def rests_on(self, outputs: dict[str, np.ndarray]) -> dict[str, int]:
+        return {}
 
     def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
         return outputs

@@ -15,7 +15,7 @@ import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
@@ -90,6 +90,8 @@ class Draws:
     resamples: int
     asked: int
     level: float = 0.95
+    counted: Mapping[str, int] = field(default_factory=dict)
+    """Scores that rest on fewer rows: `Task.rests_on`."""
 
     @property
     def capped(self) -> bool:
@@ -106,7 +108,7 @@ class Draws:
             return Interval(value, low, high, "wilson")
         draws_R = self.draws_R[candidate][score]
         if _still(draws_R, value):
-            return self._unmoved(value)
+            return self._unmoved(value, self.counted.get(score, self.rows))
         low, high = bca(value, draws_R, self.left_out_J[candidate][score], self.level, self.rows)
         return Interval(value, low, high, "bootstrap")
 
@@ -126,11 +128,11 @@ class Draws:
         with np.errstate(invalid="ignore"):
             return float(np.nanstd(self.draws_R[ours][score] - self.draws_R[theirs][score], ddof=1))
 
-    def _unmoved(self, value: float) -> Interval:
+    def _unmoved(self, value: float, rows: int) -> Interval:
         """A perfect score on few rows says no more than that the rows were right: Wilson's end for them. Else fixed by
         nature."""
         if value == 1.0:
-            return Interval(value, *wilson(self.rows, self.rows, self.level), "wilson")
+            return Interval(value, *wilson(rows, rows, self.level), "wilson")
         return Interval(value, value, value, "fixed")
 
     def _design(self, candidate: str, score: str) -> float:
@@ -165,7 +167,8 @@ def resample(
     blocks = members.leave_out(np.random.default_rng([seed, rows, 1]))
     left_out = [_scores(candidates, truth, index_N) for index_N in blocks]
     return Draws(
-        rows, values, _columns(draws, values), _columns(left_out, values), whole, groups_N, count, resamples, level
+        rows, values, _columns(draws, values), _columns(left_out, values), whole, groups_N, count, resamples, level,
+        first.task.rests_on(first.outputs) if first else {},
     )
 
 

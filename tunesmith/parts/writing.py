@@ -253,6 +253,11 @@ def _exp(value: float) -> float:
     return math.exp(min(value, 700.0))
 
 
+def rests_on(found: Outputs) -> dict[str, int]:
+    """Scores of replies rest on the rows that were asked."""
+    return dict.fromkeys(("rouge_l", "exact_match", "stops"), int(np.sum(found["asked"])))
+
+
 def answers(found: Outputs) -> list[dict[str, Any]]:
     """`text` and `stopped` of the rows that were asked; `bits_per_byte` and `tokens` of those that were told."""
     made = []

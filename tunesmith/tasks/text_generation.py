@@ -220,6 +220,10 @@ class TextGeneration(Task):
         """Sums over all rows, divided once."""
         return writing.score(outputs, truth)
 
+    def rests_on(self, outputs: Outputs) -> Mapping[str, int]:
+        """Scores of replies rest on the rows that were asked."""
+        return writing.rests_on(outputs)
+
     def grade(self, outputs: Outputs, truth: Truth) -> Graded | None:
         """Rows for the report, the most surprising first."""
         return writing.grade(outputs, truth)
