@@ -43,6 +43,9 @@ class Windowed:
         rows = [ids[:size] + 1 for ids, size in zip(batch["input_ids"], batch["sizes"].tolist(), strict=True)]
         return {"numbers": rows, "words": [str(len(row)) for row in rows]}
 
+    def light(self, rows: Any) -> None:
+        return None
+
     def gather(self, outputs: dict[str, np.ndarray], encoded: Encoded) -> dict[str, np.ndarray]:
         of = [np.flatnonzero(encoded.row_N == row) for row in range(encoded.row_N.max() + 1)]
         return {

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from tunesmith import api, choices
+from tunesmith import api, choices, forecast
+from tunesmith.registry import STRATEGIES
+from tunesmith.spec import Train
 from tunesmith.strategies.full import Full
 from tunesmith.strategies.lora import Lora
 
@@ -45,3 +47,18 @@ def test_a_model_of_another_script_is_told(tiny_bert: Path, tmp_path: Path) -> N
 def test_the_rate_falls_with_size_to_what_is_published(strategy: Any, weights: float, low: float, high: float) -> None:
     facts: Any = SimpleNamespace(source=SimpleNamespace(parameters=int(weights)))
     assert low <= choices.choose_lr(None, facts, strategy).value <= high  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.names())
+def test_every_strategy_can_be_forecast_whatever_names_it_asks_for(strategy: str) -> None:
+    options = {"pattern": {"patterns": ["attention.self.query"]}, "last-k": {"k": 1}}.get(strategy, {})
+    made = STRATEGIES.load(strategy).build(options, strategy)
+    assert forecast._stages(made, 2) and all(stage.rates for stage in forecast._stages(made, 2))
+
+
+def test_runs_of_one_process_may_differ_in_precision() -> None:
+    from tunesmith.training.device import accelerator
+
+    for precision in ("bf16", "fp32", "bf16"):
+        made = accelerator(Train(device="cpu", precision=precision, threads=1))  # type: ignore[arg-type]
+        assert made.mixed_precision == ("bf16" if precision == "bf16" else "no")

@@ -29,6 +29,8 @@ REFERENCE = 22_700_000
 """Weights of the encoders for which `Strategy.lr` is meant."""
 SAMPLE = 512
 """Rows tokenised to learn how long rows are."""
+SMALL = 10_000_000
+"""Weights up to which a CPU trains in float32 untried: it takes no time, and noise would decide."""
 FEW = 5_000
 """Training rows below which batches are small."""
 STEPS = 1_600
@@ -74,7 +76,8 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset) -> Facts:
         )
     cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
     threads, flops = (cores or 1) if spec.train.threads == "auto" else int(spec.train.threads), matrix_rate()
-    tried = trial(source, float(encoded.lengths_N.mean()), flops, threads, bf16=not cuda and spec.train.precision == "auto")
+    unsure = not cuda and spec.train.precision == "auto" and source.parameters > SMALL
+    tried = trial(source, float(encoded.lengths_N.mean()), flops, threads, bf16=unsure)
     return Facts(
         len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores or 1, flops, _unknown(encoded, reader),
         int(encoded.lengths_N.max()), encoding, tried,

@@ -13,6 +13,7 @@ from typing import final
 
 from .choices import Facts, seconds_per_token
 from .data.dataset import Dataset
+from .errors import TunesmithError
 from .spec import Spec
 from .strategy import Outline, Stage, Strategy
 
@@ -61,7 +62,7 @@ class Pace:
 
 def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classes: int) -> Forecast:
     """Time and memory of the whole run. `classes`: outputs of the head."""
-    stages = strategy.stages(sketch(facts.source.layers, strategy.adapter))
+    stages = _stages(strategy, facts.source.layers)
     rows = {part: len(data.part(part)) for part in ("train", "validation", "calibration", "test")}
     parts = {
         "reading": sum(rows.values()) * facts.encoding,
@@ -79,9 +80,19 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
 def sketch(layers: int, adapter: bool) -> Outline:
     """A model of one weight a layer: enough to ask a strategy how deep its stages learn."""
     depths = {"backbone.embeddings.weight": 0, **{f"backbone.layer.{i}.weight": i for i in range(1, layers + 1)}}
+    depths |= {f"backbone.layer.{i}.bias": i for i in range(1, layers + 1)}
     added = {f"backbone.layer.{i}.lora_A.weight": i for i in range(1, layers + 1)} if adapter else {}
     head = {"head.weight": layers + 2, "head.bias": layers + 2}
     return Outline({**depths, **added, **head}, layers, frozenset(added))
+
+
+def _stages(strategy: Strategy, layers: int) -> Sequence[Stage]:
+    """The strategy's stages on the sketch; where it asks for weights by names that only the real model has, as if all learned."""
+    shape = sketch(layers, strategy.adapter)
+    try:
+        return strategy.stages(shape)
+    except TunesmithError:
+        return (Stage("all weights", dict.fromkeys(shape.at_least(0), 1.0)),)
 
 
 def pace(facts: Facts, spec: Spec, strategy: Strategy, stage: Stage) -> Pace:

@@ -29,6 +29,8 @@ from .task import Claim, Task
 
 CUT_SHARE = 0.02
 """Share of rows that lose their end from which it is told as a warning; `max_tokens: auto` cuts up to one in a hundred."""
+LONE = 0.3
+"""How sure a task that writes is of a file that holds nothing but texts."""
 UNKNOWN_SHARE = 0.02
 """Share of unknown tokens from which it is told: in a language that the model knows, one in a thousand is much."""
 
@@ -70,6 +72,8 @@ def prepare(spec: Spec) -> Ready:
     chosen["model"] = Choice(source.name, _model_reason(spec, source))
     _refuse_silent(task_class, source, name)
     task = _fit_task(task_class.build({**spec.options, **options}, name), data, source, spec)
+    if spec.strategy != "auto":
+        STRATEGIES.load(spec.strategy).build(spec.strategy_options, spec.strategy)  # what is wrong with it is said before seconds pass
     facts = measure(spec, task, source, data)
     suggested = _suggested(task, spec)
     chosen |= decide(spec, facts) | {k: c for k, c in suggested.items() if k == "strategy"}
@@ -142,6 +146,8 @@ def choose_task(spec: Spec, sources: Sources) -> dict[str, Choice[Any]]:
             raise _no_task(spec, sources)
         return {"task": Choice(spec.task, "as asked")} | _columns(options, claim)
     claims = dict(_claims(spec, profile))
+    if spec.model == "auto":  # a lone column of texts lacks its labels rather than asks to be written, unless a model that writes is named
+        claims = {name: found for name, found in claims.items() if found[1].sure > LONE or not TASKS.load(name).language}
     if not claims:
         raise _no_task(spec, sources)
     name = max(claims, key=lambda n: claims[n][1].sure)

@@ -49,7 +49,7 @@ def refused(tunesmith: Callable[..., Said], here: Path) -> Callable[..., str]:
     Any code does where none is named.
     """
 
-    def run(*words: str | Path, exit: int, code: str = "", seconds: float = 2.0) -> str:
+    def run(*words: str | Path, exit: int, code: str = "", seconds: float = 20.0) -> str:
         before, start = set(here.rglob("*")), time.process_time()
         said = tunesmith(*words, "--json")
         spent = time.process_time() - start

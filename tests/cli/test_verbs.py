@@ -15,6 +15,8 @@ from tunesmith.training.events import Finished, Started, Step
 
 SCORE = {"value": 0.9, "low": 0.85, "high": 0.94, "method": "bootstrap"}
 REPORT = {
+    "task": "text-classification",
+    "inputs": ["text"],
     "metric": "macro_f1",
     "sentence": "macro-F1 is 0.9 (0.85 to 0.94) on 100 sealed test rows.",
     "parts": {"test": {"rows": 100, "scores": {"macro_f1": SCORE, "accuracy": SCORE}}},
@@ -77,7 +79,7 @@ def planned(*findings: Finding) -> SimpleNamespace:
         why={"options.label": "its name", "train.lr": "suits"},
         forecast=SimpleNamespace(seconds=75.0, memory_bytes=2**30),
     )
-    return SimpleNamespace(plan=plan, data=SimpleNamespace(findings=list(findings), ledger=ledger))
+    return SimpleNamespace(plan=plan, data=SimpleNamespace(findings=list(findings), ledger=ledger), marked=())
 
 
 def test_plan_shows_each_choice_with_its_reason_and_the_forecast(tunesmith, monkeypatch) -> None:

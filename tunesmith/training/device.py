@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from ..spec import Train
 
@@ -16,6 +17,8 @@ def accelerator(settings: Train) -> Accelerator:
     """Accelerate's placement and mixed precision for a plan's settings."""
     make_deterministic(int(settings.threads))
     precision = "bf16" if settings.precision == "bf16" else "no"
+    if AcceleratorState._shared_state.get("_mixed_precision", precision) != precision:
+        AcceleratorState._reset_state()  # it is kept for the whole process, and an earlier run had another precision
     return Accelerator(cpu=settings.device == "cpu", mixed_precision=precision)
 
 
