@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -46,6 +46,9 @@ class Windowed:
     def light(self, rows: Any) -> None:
         return None
 
+    def before(self, encoded: Encoded) -> Encoded:
+        return encoded
+
     def gather(self, outputs: dict[str, np.ndarray], encoded: Encoded) -> dict[str, np.ndarray]:
         of = [np.flatnonzero(encoded.row_N == row) for row in range(encoded.row_N.max() + 1)]
         return {
@@ -60,6 +63,7 @@ def answered(rows: list[list[int]], micro_tokens: int) -> dict[str, np.ndarray]:
     return infer(Windowed(), nn.Linear(1, 1), encoded, pad=-1, micro_tokens=micro_tokens)  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 99), max_size=11), min_size=1, max_size=9), st.integers(1, 40))
 def test_windows_of_a_row_come_back_together_in_order(rows: list[list[int]], micro_tokens: int) -> None:
     found = answered(rows, micro_tokens)
@@ -72,6 +76,7 @@ def test_rows_are_counted_on_from_chunk_to_chunk() -> None:
     assert [len(value) for value in answered(rows, 512)["numbers"]] == [len(row) for row in rows]
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.text(), st.lists(st.floats(-9, 9, width=32), max_size=4), st.lists(st.text(), max_size=3)), min_size=1))
 def test_rows_of_unlike_shape_survive_arrow_and_json(values: list[Any]) -> None:
     kept = objects([np.array(v, np.float32) if isinstance(v, list) and all(isinstance(x, float) for x in v) else v for v in values])

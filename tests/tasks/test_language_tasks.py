@@ -138,7 +138,6 @@ def test_one_row_is_shown_with_what_is_learned(models, tmp_path):
         ([{"user": "hello there", "assistant": "hi to you"}], "dialogue"),
         ([{"prompt": "what is this", "completion": "it is that"}], "text-generation"),
         ([{"instruction": "do this now", "output": "done it is"}], "text-generation"),
-        ([{"text": "it is a long text of words"}], "text-generation"),
         ([{"text": "it is a good text of words", "label": "good"}, {"text": "it is a bad text", "label": "bad"}], "text-classification"),
         ([{"message": "it is a good text of words", "label": "good"}, {"message": "it is bad", "label": "bad"}], "text-classification"),
     ],
@@ -154,6 +153,17 @@ def test_tables_go_to_the_task_that_they_are_for(rows, task, tmp_path):
     many = [{k: v if k == "label" else said(v, n) for k, v in row.items()} for n in range(30) for row in rows]
     spec = api.make_spec(str(_lines(tmp_path / "rows.jsonl", many)))
     assert choose_task(spec, read_sources(spec.data))["task"].value == task
+
+
+def test_texts_alone_are_learned_only_where_a_model_that_writes_is_named(models, tmp_path):
+    from tunesmith.errors import DataError
+    from tunesmith.planning import choose_task, read_sources
+
+    path = str(_lines(tmp_path / "rows.jsonl", [{"text": f"it is a long text of words {n}"} for n in range(30)]))
+    named, silent = api.make_spec(path, model=str(models["plain"])), api.make_spec(path)
+    assert choose_task(named, read_sources(named.data))["task"].value == "text-generation"
+    with pytest.raises(DataError):
+        choose_task(silent, read_sources(silent.data))
 
 
 def test_an_encoder_and_a_head_alone_are_refused(models, tiny_bert, tmp_path):
