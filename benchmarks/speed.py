@@ -18,13 +18,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from sets import SETS  # noqa: E402
-from speed_arms import ARMS, CASES, MODEL  # noqa: E402
+from speed_arms import ARMS, CASES, MODEL, _files  # noqa: E402
 
 LOG = HERE / "speed.jsonl"
 LINES = (
@@ -37,15 +38,16 @@ LINES = (
     ("head", "trainer", "train_cpu", "the same, training alone", None),
     ("last2", "trainer", "whole_cpu", "last 2 of 6 layers, 5 epochs, SST-2, whole process", 3.2),
     ("last2", "trainer", "train_cpu", "the same, training alone", None),
+    ("lora", "trainer", "whole_cpu", "LoRA on SmolLM2-135M, ragged chat rows, whole process", None),
+    ("lora", "trainer", "train_cpu", "the same, training alone", 1.8),
+    ("image", "trainer", "whole_cpu", "image head only, 10 epochs, cifar10 subset, whole process", 12),
+    ("image", "trainer", "train_cpu", "the same, training alone", None),
     ("predict", "pipeline, batch 32", "train_cpu", "batch prediction, model loaded", 2),
 )
 WHOLE = 5_000
 """Rows from which a case counts as the whole set: below, the start of a process, alike in both arms, hides what is measured."""
-NOT_MEASURED = (
-    "LoRA on SmolLM2-135M with ragged chat rows: the arm is not written yet",
-    "image head only on cifar10: the arm is not written yet",
-    "anything on a GPU: none was at hand",
-)
+NEEDS = {"lora": "TUNESMITH_LM: the folder of SmolLM2-135M", "image": "TUNESMITH_IMAGE_MODEL: the folder of an image encoder"}
+"""Cases that need a model which no package registry has as such."""
 
 
 def main() -> None:
@@ -69,16 +71,21 @@ def prepare(folder: Path, rows: int) -> None:
     """Write the rows that every arm reads, cleaned by one plan, and the run that answers texts."""
     from tunesmith import api
 
-    for name in sorted({case.data for case in CASES.values()}):
-        files = SETS[name].prepare(folder / "whole")
+    for case in {case.data: case for case in CASES.values()}.values():
+        data = SETS[case.data]
+        files = data.prepare(folder / "whole")
         spec = api.make_spec(
-            files["train"], model=MODEL, task="text-classification", text="text", label="label", test=files["test"],
-            validation=files.get("validation", ""), calibration_share=0.0, limit=None,
+            files["train"], model=case.model, task=data.task, test=files["test"], validation=files.get("validation", ""),
+            calibration_share=0.0, limit=None, **data.options, **_files(data),
         )  # fmt: skip
-        data = api.plan(spec).data
-        for part, most in (("train", rows), ("validation", max(200, rows // 5)), ("test", None)):
-            cells = [(row["text"], row["label"]) for row in getattr(data, part).rows()]
-            _write(folder / f"{name}-{part}.csv", _spread(cells, most))
+        ready, most = api.plan(spec), min(rows, case.most or rows)
+        for part, count in (("train", most), ("validation", max(50, most // 5)), ("test", None if case.most is None else 200)):
+            table = getattr(ready.data, part)
+            kept = [tuple(row[name] for name in data.header) for row in table.rows()]
+            kept = _spread([tuple(c if isinstance(c, str) else json.dumps(c) for c in cells) for cells in kept], count)
+            _write(folder / f"{case.data}-{part}.csv", kept, data.header)
+            if case.data == "sgd":
+                _tokens(folder, part, ready, [dict(zip(data.header, cells)) for cells in kept])
     texts = [row for row in _read(folder / "sst2-test.csv")] + _read(folder / "sst2-train.csv")
     _write(folder / "predict.csv", texts[: 2 * rows])
     _write(folder / "few.csv", _read(folder / "sst2-train.csv")[:300])
@@ -86,6 +93,15 @@ def prepare(folder: Path, rows: int) -> None:
         str(folder / "few.csv"), model=MODEL, text="text", label="label", strategy="head-only", baselines=False, resamples=100,
         runs=str(folder / "predict-runs"),
     )  # fmt: skip
+
+
+def _tokens(folder: Path, part: str, ready: Any, rows: list[dict[str, str]]) -> None:
+    """Conversations as our side reads them, for the other side and for the score."""
+    from tunesmith.models.source import processor
+
+    examples = ready.task.encode([row | {"messages": json.loads(row["messages"])} for row in rows], processor(ready.source))
+    plain = [{name: [int(i) for i in example[name]] for name in ("input_ids", "learn")} for example in examples]
+    (folder / f"sgd-{part}.tokens.json").write_text(json.dumps(plain))
 
 
 def _spread(rows: list[Any], most: int | None) -> list[Any]:
@@ -100,9 +116,9 @@ def _read(path: Path) -> list[list[str]]:
         return list(csv.reader(file))[1:]
 
 
-def _write(path: Path, rows: list[Any]) -> None:
+def _write(path: Path, rows: list[Any], header: Sequence[str] = ("text", "label")) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("text", "label"), *rows])
+        csv.writer(file).writerows([header, *rows])
 
 
 def measure(folder: Path, cases: list[str], rows: int, repeats: int) -> None:
@@ -169,7 +185,12 @@ def table(found: list[dict[str, Any]]) -> str:
     ]
     lines = [_line(found, *line) for line in LINES if of(found, line[0], line[1], line[2])]
     return "\n".join([*head, *lines, "", *_shares(found), "", *_scores(found), "", "Not measured:", ""]
-                     + [f"- {words}." for words in NOT_MEASURED]) + "\n"  # fmt: skip
+                     + [f"- {words}." for words in _missing(found)]) + "\n"  # fmt: skip
+
+
+def _missing(found: list[dict[str, Any]]) -> list[str]:
+    said = [f"{line[3]}" + (f" (needs {NEEDS[line[0]]})" if line[0] in NEEDS else "") for line in LINES if not of(found, *line[:3])]
+    return [*said, "anything on a GPU: none was at hand"]
 
 
 def _line(found: list[dict[str, Any]], case: str, arm: str, figure: str, words: str, least: float | None) -> str:

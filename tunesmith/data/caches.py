@@ -1,21 +1,26 @@
-"""All that is kept between runs, in one folder: converted tables and activations. Bounded together, least recently used first.
+"""All that is kept between runs, in one folder: converted tables, tokens and activations. Bounded together, least recently used first.
 
 An entry is a file or a folder whose name is a hash of what it was made from, so that removing one costs time and nothing else.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 FILES = "files"
 """The room of images out of archives and cells: runs read them as long as they train."""
-ROOMS = ("activations", "tables", FILES)
+ROOMS = ("activations", "tables", "tokens", FILES)
+META = "meta.json"
+"""In each entry that is a folder: bytes and crc32 of its other files."""
+CHUNK_BYTES = 1 << 24
 LIMIT_BYTES = 20 * 2**30
 """Most bytes kept in all; TUNESMITH_CACHE_BYTES overrides."""
 RECENT_SECONDS = 7 * 24 * 3600.0
@@ -71,6 +76,45 @@ def prune(keep_bytes: int) -> int:
             _remove(entry)
             freed += entry.bytes
     return freed
+
+
+def keep(place: Path, fill: Callable[[Path], None]) -> None:
+    """Make the entry `place`: `fill` writes its files into a folder beside it, which then moves there, whole or not at all.
+
+    Raises OSError where the disk is full; nothing is left behind then.
+    """
+    beside = place.with_name(f"{place.name}.{os.getpid()}.tmp")
+    beside.mkdir(parents=True)
+    try:
+        fill(beside)
+        marks = {file.name: [file.stat().st_size, _crc(file)] for file in sorted(beside.iterdir())}
+        (beside / META).write_text(json.dumps({"files": marks, "made": time.time()}))
+        if not place.exists():
+            os.rename(beside, place)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    prune(limit())
+
+
+def whole(place: Path) -> bool:
+    """Whether the entry is there as it was written, and now used; a damaged one is removed."""
+    try:
+        marks = json.loads((place / META).read_text())["files"]
+        if all((place / name).stat().st_size == size and _crc(place / name) == crc for name, (size, crc) in marks.items()):
+            os.utime(place)
+            return True
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    shutil.rmtree(place, ignore_errors=True)
+    return False
+
+
+def _crc(path: Path) -> int:
+    value = 0
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            value = zlib.crc32(chunk, value)
+    return value
 
 
 def _in(room: str) -> Iterator[Entry]:

@@ -8,12 +8,9 @@ order or setting gives another key, so a stale entry cannot be met. Entries are 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
-import time
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -27,8 +24,7 @@ from ..disk import cannot_write
 from ..inference import Encoded, Ragged, collate, cut_by_tokens, order_by_length
 from ..task import Task
 
-CHUNK_BYTES = 1 << 24
-META = "meta.json"
+VALUES = "values.npy"
 
 
 @final
@@ -76,10 +72,9 @@ def attach(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: int
     """The rows with their activations at the cut, from the cache or computed now. Raises ResourceError when the disk is full."""
     place = folder() / _key(model, encoded, cut)
     try:
-        values = _open(place)
-        if values is None:
-            values = _compute(task, model, encoded, cut, place, pad, micro_tokens)
-        os.utime(place)
+        if not caches.whole(place):
+            _compute(task, model, encoded, cut, place, pad, micro_tokens)
+        values = np.load(place / VALUES, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise cannot_write(error, place, bytes_needed(encoded, cut, model.source.hidden)) from None  # type: ignore[union-attr,arg-type]
     return _with(encoded, cut, values)
@@ -100,30 +95,13 @@ def compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: in
         model.train(was_training)
 
 
-def _compute(
-    task: Task, model: nn.Module, encoded: Encoded, cut: Cut, place: Path, pad: int, micro_tokens: int
-) -> np.ndarray:
-    beside = place.with_name(f"{place.name}.{os.getpid()}.tmp")
-    beside.mkdir(parents=True)
+def _compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, place: Path, pad: int, micro_tokens: int) -> None:
     was_training = model.training
     model.eval()
     try:
-        values = _fill(task, model, encoded, cut, beside / "values.npy", pad, micro_tokens)
-        values.flush()
-        meta = {
-            "shape": values.shape,
-            "crc32": _crc(beside / "values.npy"),
-            "bytes": _size(beside),
-            "made": time.time(),
-        }
-        (beside / META).write_text(json.dumps(meta))
-        if not place.exists():
-            os.rename(beside, place)
+        caches.keep(place, lambda beside: _fill(task, model, encoded, cut, beside / VALUES, pad, micro_tokens).flush())
     finally:
         model.train(was_training)
-        shutil.rmtree(beside, ignore_errors=True)
-    caches.prune(caches.limit())
-    return np.load(place / "values.npy", mmap_mode="r")
 
 
 def _fill(
@@ -155,50 +133,22 @@ def _on_disk(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     return values
 
 
-def _open(place: Path) -> np.ndarray | None:
-    """The entry's array if it is whole; a damaged one is removed."""
-    try:
-        meta = json.loads((place / META).read_text())
-        values = np.load(place / "values.npy", mmap_mode="r", allow_pickle=False)
-        if list(values.shape) == meta["shape"] and _crc(place / "values.npy") == meta["crc32"]:
-            return values
-    except (OSError, ValueError, KeyError):
-        pass
-    shutil.rmtree(place, ignore_errors=True)
-    return None
-
-
 def _key(model: nn.Module, encoded: Encoded, cut: Cut) -> str:
     digest = hashlib.blake2b(digest_size=20)
     digest.update(f"1|{cut.layer}|{cut.array}|{torch.__version__}|{torch.get_num_threads()}".encode())
     named = dict(model.named_parameters())
     for name in sorted(cut.frozen):
         digest.update(name.encode())
-        digest.update(_bytes(named[name].detach().cpu().contiguous().numpy()))
+        digest.update(as_bytes(named[name].detach().cpu().contiguous().numpy()))
     for name, array in sorted(encoded.arrays.items()):
         if not name.startswith(("target", "tags", "row_weight", "hidden", "features", "pooled")):
             digest.update(name.encode())
             for part in (array.values, array.starts) if isinstance(array, Ragged) else (array,):
-                digest.update(_bytes(part))
+                digest.update(as_bytes(part))
     digest.update(encoded.later.key() if encoded.later else b"")
     return digest.hexdigest()
 
 
-def _bytes(array: np.ndarray) -> Any:
+def as_bytes(array: np.ndarray) -> Any:
+    """The array's bytes, to be hashed."""
     return memoryview(np.ascontiguousarray(array)).cast("B") if array.size else b""
-
-
-def _crc(path: Path) -> int:
-    value = 0
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            value = zlib.crc32(chunk, value)
-    return value
-
-
-def _size(place: Path) -> int:
-    return sum(p.stat().st_size for p in _files(place))
-
-
-def _files(place: Path) -> Iterable[Path]:
-    return (p for p in place.rglob("*") if p.is_file())

@@ -239,7 +239,7 @@ class _averaged:
 
 def metric(state: State) -> str:
     """Name of the score that decides."""
-    return str(state.ready.plan.spec.evaluate.metric)
+    return state.ready.task.chooses(str(state.ready.plan.spec.evaluate.metric))
 
 
 def _save(state: State, folder: Path, clock: Clock | None) -> Saved:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from ..errors import ResourceError
-from ..inference import Encoded, collate, encode, infer, pad_id
+from ..inference import Encoded, collate, infer, pad_id
 from ..models.prefix import cut as cut_model
 from ..strategy import Outline, Stage
 from ..task import Truth
 from . import batches, cache, device
 from .events import Adjusted
+from .kept import encoded as encode
 from .step import Gradient, gradient
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Work:
 
 def frozen_cut(state: State, stage: Stage) -> cache.Cut | None:
     """The highest place below which nothing learns in this stage, if the model can be cut there."""
+    if not getattr(state.model, "cuttable", True):
+        return None
     lowest = lowest_depth(state.outline, stage)
     frozen = tuple(name for name, depth in state.outline.depths.items() if depth < lowest)
     if lowest >= state.outline.layers + 2:
@@ -124,7 +127,7 @@ def validate(state: State, work: Work) -> tuple[dict[str, float], float]:
         autocast=device.autocast(state.ready.plan.spec.train),
     )
     outputs = task.condense(outputs, truth)
-    metric, rng, drawn = state.ready.plan.spec.evaluate.metric, batches.seeded(0, len(truth)), []
+    metric, rng, drawn = task.chooses(state.ready.plan.spec.evaluate.metric), batches.seeded(0, len(truth)), []
     for _ in range(NOISE_DRAWS):
         rows = rng.integers(0, len(truth), len(truth))
         drawn.append(task.score({name: value[rows] for name, value in outputs.items()}, truth[rows])[metric])

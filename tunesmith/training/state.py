@@ -94,7 +94,7 @@ class State:
         settings = ready.plan.spec.train
         accelerator = device.accelerator(settings)
         device.seed(settings.seed)
-        model = ready.task.model(load(ready.source, language=ready.task.language), dropout=float(settings.dropout))
+        model = ready.task.model(load(ready.source, form=ready.task.form), dropout=float(settings.dropout))
         set_dropout(model, float(settings.dropout))
         model.reset_head(settings.seed)
         ready.strategy.shape(model, settings.seed)
