@@ -130,7 +130,7 @@ def _with_files(task: Task, sources: Sources, spec: Spec) -> tuple[Sources, list
     names, tables, bad = task.columns(task.files), dict(sources.tables), list[Finding]()
     for part, table in tables.items() if names else ():
         table.require(names)
-        tables[part], found = resolve(table, names, spec.data, sources.ledger)
+        tables[part], found = resolve(table, names, spec.data, sources.ledger, task.modality)
         bad += found
     return replace(sources, tables=tables), bad
 
@@ -237,7 +237,7 @@ def _model_reason(spec: Spec, source: Source) -> str:
 
 def _fit_task(task: Task, data: Dataset, source: Source, spec: Spec) -> Task:
     """The task fitted on training rows only; what depends on the model's limits is settled here."""
-    fitted = task.fit(data.train)
+    fitted = task.meet(source).fit(data.train)
     return fitted.suit(data.train, processor(source), limit=source.max_length, balance=spec.train.balance)
 
 
@@ -273,7 +273,7 @@ def _unknown_findings(share: float, source: Source) -> list[Finding]:
 
 def _suggested(task: Task, spec: Spec) -> dict[str, Choice[Any]]:
     """What the task knows better than the general rules, for settings that are still `auto`; a budget decides on epochs itself."""
-    found = {path: choice for path, choice in task.suggests.items() if _value(spec, path) == "auto"}
+    found = {path: choice for path, choice in task.suggested().items() if _value(spec, path) == "auto"}
     return {path: choice for path, choice in found.items() if not (spec.train.budget and path == "train.epochs")}
 
 
@@ -286,7 +286,7 @@ def _value(spec: Spec, path: str) -> Any:
 
 def _refuse_silent(task: type[Task], source: Source, name: str) -> None:
     """Raises ModelError where a task that writes text is given a model that only reads."""
-    if task.language and not source.decoder:
+    if task.language and not source.decoder and not task.halves:
         raise ModelError(
             f"model {source.name!r}",
             expected=f"a language model that writes from left to right, for {name}",

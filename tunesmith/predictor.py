@@ -86,7 +86,8 @@ class Predictor:
         names = self.task.columns(self.task.files)
         if not names:
             return part
-        found, findings = resolve(part, names, self.run.spec.data.model_copy(update={"bad_rows": "refuse"}), Ledger())
+        options = self.run.spec.data.model_copy(update={"bad_rows": "refuse"})
+        found, findings = resolve(part, names, options, Ledger(), self.task.modality)
         refuse(replace(finding, fix=finding.fix.removesuffix(SKIP)) for finding in findings)  # nothing is skipped here
         return found
 

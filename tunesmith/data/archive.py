@@ -18,6 +18,7 @@ from typing import IO
 from ..errors import DataError, listing, nearest, shorten
 from . import caches
 from .images import SUFFIXES as IMAGES
+from .sounds import SUFFIXES as SOUNDS
 from .source import READABLE, Source, refuse_code
 from .spool import content_key, disk_error
 
@@ -61,8 +62,8 @@ def unpack_zip(source: Source, folder: Path, member: str = "") -> list[Source]:
 
 
 def holds_files(source: Source) -> bool:
-    """Whether a ZIP file has images in it, which cells or folders name. Raises DataError for archives that are refused."""
-    return any(PurePosixPath(info.filename).suffix.lower() in IMAGES for info in check_members(source))
+    """Whether a ZIP file has images or sounds in it, which cells or folders name. Raises DataError for archives that are refused."""
+    return any(PurePosixPath(info.filename).suffix.lower() in (*IMAGES, *SOUNDS) for info in check_members(source))
 
 
 def unpack_all(source: Source) -> Path:

@@ -1,8 +1,8 @@
 """Columns whose cells name files: every file found, read whole and hashed before anything is learned.
 
 A path counts from the folder of the file that names it (or from `data.files`), and stays inside it, links included. A resolved
-cell is an object of two fields: `path`, and `content`, the hash by which rows are told apart wherever the folder lies. Bytes in cells
-(Parquet) become files of the data cache first.
+cell is an object: `path`, and `content`, the hash by which rows are told apart wherever the folder lies; of a sound also its length.
+Bytes in cells (Parquet) become files of the data cache first.
 """
 
 # Axes: N rows.
@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from .. import spec
 from ..errors import DataError, listing
-from . import caches, images
+from . import caches, images, sounds
 from .finding import LISTED, Finding, count
 from .ledger import Ledger
 from .spool import disk_error
@@ -45,28 +45,35 @@ class _Found:
     paths: list[str | None] = field(default_factory=list)
     bad: dict[str, list[tuple[int, DataError]]] = field(default_factory=lambda: defaultdict(list))
     changed: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    extras: list[dict[str, int]] = field(default_factory=list)
     tiny: list[int] = field(default_factory=list)
+    silent: list[int] = field(default_factory=list)
 
 
-def resolve(table: Table, names: Sequence[str], options: spec.Data, ledger: Ledger) -> tuple[Table, list[Finding]]:
+def resolve(
+    table: Table, names: Sequence[str], options: spec.Data, ledger: Ledger, modality: str = "image"
+) -> tuple[Table, list[Finding]]:
     """The table with the files of these columns found and checked, and what is wrong with them.
+
+    `modality`: `audio` where they are sounds.
 
     Rows with a bad file give findings of level `error`; with `bad_rows: skip` they are left out and stand in the ledger.
     """
     findings: list[Finding] = []
     for name in names:
         if not _resolved(table.arrow(name).type):
-            table, found = _column(table, name, options, ledger)
+            table, found = _column(table, name, options, ledger, sounds if modality == "audio" else images)
             findings += found
     return table, findings
 
 
-def _column(table: Table, name: str, options: spec.Data, ledger: Ledger) -> tuple[Table, list[Finding]]:
-    found = _looked_at(table, name, options)
-    ledger.note(f"images of column {name!r}: equal files stay on one side of the split; near-duplicates are not looked for")
+def _column(table: Table, name: str, options: spec.Data, ledger: Ledger, kind: Any) -> tuple[Table, list[Finding]]:
+    found = _looked_at(table, name, options, kind)
+    ledger.note(f"{kind.MANY} of column {name!r}: equal files stay on one side of the split; near-duplicates are not looked for")
     for what, rows in found.changed.items():
-        ledger.add("cast", f"images of column {name!r}: {what}", [table.place(i) for i in rows])
-    cells = [None if p is None else {"path": p, "content": c or ""} for p, c in zip(found.paths, found.contents)]
+        ledger.add("cast", f"{kind.MANY} of column {name!r}: {what}", [table.place(i) for i in rows])
+    each = zip(found.paths, found.contents, found.extras)
+    cells = [None if p is None else {"path": p, "content": c or ""} | extra for p, c, extra in each]
     changed = table.with_column(name, cells) if any(cells) else table
     if options.bad_rows != "skip":
         return changed, _findings(table, found)
@@ -79,31 +86,35 @@ def _column(table: Table, name: str, options: spec.Data, ledger: Ledger) -> tupl
     return changed, [f for f in _findings(table, found) if f.level != "error"]
 
 
-def _looked_at(table: Table, name: str, options: spec.Data) -> _Found:
-    found, roots = _Found(), _Roots(options.files)
+def _looked_at(table: Table, name: str, options: spec.Data, kind: Any) -> _Found:
+    found, roots = _Found(), _Roots(options.files, kind)
     for row, (cell, path, seen) in enumerate(_inspected(table, name, roots)):
         found.paths.append(path)
-        found.contents.append(seen.content if isinstance(seen, images.Seen) else None)
+        whole = seen if isinstance(seen, images.Seen | sounds.Seen) else None
+        found.contents.append(whole.content if whole else None)
+        found.extras.append(whole.extra if whole else {})
         if seen is None and options.empty != "drop":
-            seen = DataError(table.place(row), expected="an image in every row", got="an empty cell",
-                fix="fill it, or say --empty drop to leave such rows out", code="empty-image")
+            seen = DataError(table.place(row), expected=f"{kind.WHAT} in every row", got="an empty cell",
+                fix="fill it, or say --empty drop to leave such rows out", code=f"empty-{kind.WHAT.split()[-1]}")
         if isinstance(seen, DataError):
             found.bad[seen.code].append((row, seen))
         elif seen is not None:
-            _note(found, row, seen, images.name_of(cell))
+            _note(found, row, seen, kind.name_of(cell), kind)
     return found
 
 
-def _note(found: _Found, row: int, seen: images.Seen, name: str) -> None:
+def _note(found: _Found, row: int, seen: Any, name: str, kind: Any) -> None:
     for change in seen.changes:
         found.changed[change].append(row)
-    if images.says_otherwise(seen, name):
+    if kind.says_otherwise(seen, name):
         found.changed["the name says another format than the content; the content decides"].append(row)
-    if min(seen.width, seen.height) < TINY:
+    if isinstance(seen, images.Seen) and min(seen.width, seen.height) < TINY:
         found.tiny.append(row)
+    if isinstance(seen, sounds.Seen) and seen.silent:
+        found.silent.append(row)
 
 
-Inspected = tuple[Any, str | None, images.Seen | DataError | None]
+Inspected = tuple[Any, str | None, images.Seen | sounds.Seen | DataError | None]
 """A cell, its path once found, and what the file is or what is wrong with it; None for an empty cell."""
 
 
@@ -122,6 +133,8 @@ class _Roots:
     """Where paths start, and what they may not leave."""
 
     asked: str
+    kind: Any = images
+    """The module that knows the files: `images` or `sounds`."""
 
     def inspect(self, cell: Any, folder: str) -> Inspected:
         if cell is None or (isinstance(cell, dict) and not cell.get("bytes") and not cell.get("path")):
@@ -129,23 +142,24 @@ class _Roots:
         try:
             if isinstance(cell, str) and not cell.startswith(images.URI):
                 path = self._inside(cell, self.asked or folder)
-                return cell, path, _seen(path, *_stamp(path))
-            seen = images.inspect(cell)
-            return cell, cell if isinstance(cell, str) else _kept(images.payload(cell), seen), seen
+                return cell, path, _seen(self.kind, path, *_stamp(path))
+            seen = self.kind.inspect(cell)
+            return cell, cell if isinstance(cell, str) else _kept(self.kind.payload(cell), seen), seen
         except DataError as error:
-            return cell, cell if isinstance(cell, str) else images.name_of(cell), error
+            return cell, cell if isinstance(cell, str) else self.kind.name_of(cell), error
 
     def _inside(self, cell: str, root: str) -> str:
         """The path of a cell. A caller's own paths (no root) lead anywhere; those that a file names stay in its folder."""
         if not root:
             return os.path.abspath(os.path.expanduser(cell))
+        cell = sounds.locate(root, cell) if self.kind is sounds else cell
         path = os.path.normpath(os.path.join(root, cell))
         if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
-            raise images._error(images.name_of(cell), f"a file inside {root}", "a path or link that leads out of it", "outside-folder")
+            raise self.kind.error(self.kind.name_of(cell), f"a file inside {root}", "a path or link that leads out of it", "outside-folder")
         return os.path.abspath(path)
 
 
-def _kept(data: bytes, seen: images.Seen) -> str:
+def _kept(data: bytes, seen: images.Seen | sounds.Seen) -> str:
     """Bytes of a cell as a file of the data cache, named by its content: tables stay small, and every cell is read alike."""
     path = caches.root() / caches.FILES / seen.content[:2] / f"{seen.content}.{seen.format.lower()}"
     if path.is_file():
@@ -170,13 +184,13 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1 << 17)
-def _seen(path: str, size: int, mtime_ns: int) -> images.Seen:
+def _seen(kind: Any, path: str, size: int, mtime_ns: int) -> Any:
     """`inspect`, once per file and process."""
-    return images.inspect(path)
+    return kind.inspect(path)
 
 
 def _resolved(kind: pa.DataType) -> bool:
-    return pa.types.is_struct(kind) and {"path", "content"} == {field.name for field in kind}
+    return pa.types.is_struct(kind) and {"path", "content"} <= {field.name for field in kind}
 
 
 def _findings(table: Table, found: _Found) -> list[Finding]:
@@ -186,6 +200,11 @@ def _findings(table: Table, found: _Found) -> list[Finding]:
         made.append(Finding(
             "warning", "tiny-image", message,
             tuple(table.place(i) for i in found.tiny[:LISTED]), "look at them",
+        ))
+    if found.silent:
+        message = f"{count(len(found.silent), 'sound')} in which nothing can be heard"
+        made.append(Finding(
+            "warning", "silent-sound", message, tuple(table.place(i) for i in found.silent[:LISTED]), "listen to them",
         ))
     return made
 

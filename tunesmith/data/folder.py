@@ -1,4 +1,4 @@
-"""Folders: one subfolder per label with a text in each file, or the shards of one table."""
+"""Folders: one subfolder per label with a text, an image or a sound in each file, sounds with transcripts, or the shards of one table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from ..spec import Data
 from .cells import normalise
 from .encoding import MAX_LINE, open_text
 from .images import SUFFIXES as IMAGES
+from .sounds import SUFFIXES as SOUNDS
 from .source import READABLE, Loaded, Skip, Source
+from .spoken import transcribed
 from .table import Part
 
 TEXTS = (".txt", ".text", ".md")
@@ -29,7 +31,7 @@ def shards(folder: Path, name: str) -> list[Path]:
     """
     files = [path for path in _entries(folder) if path.name.lower().removesuffix(".gz").endswith((*READABLE, ".zip"))]
     labels = _labels(folder)
-    if labels and _pictures(folder, labels):
+    if _media(folder, labels)[1] and (labels or any(path.suffix.lower() in SOUNDS for path in _entries(folder))):
         files = [path for path in files if path.suffix.lower() not in TEXTS]  # labels.csv beside images/; a read-me is none
     elif labels:
         files = []
@@ -47,18 +49,22 @@ def shards(folder: Path, name: str) -> list[Path]:
 
 
 def load(folder: Path, name: str, options: Data) -> Loaded:
-    """Columns `text` and `label`: each subfolder's name is the label of the texts (.txt) in it, in order of the names. Of images:
-    columns `image`, the paths, and `label`; without subfolders `image` alone.
+    """Columns `text` and `label`: each subfolder's name is the label of the texts (.txt) in it, in order of the names. Of images or
+    sounds: columns `image` or `audio`, the paths, and `label`; without subfolders the paths alone. Of sounds with transcripts: `audio`
+    and `text`.
 
     Raises DataError where there are no texts, or one is no text; with `bad_rows: skip` such are left out and listed.
     """
     labels = _labels(folder)
-    pictures = _pictures(folder, labels)
-    if pictures:
-        return _of_images(folder, name, pictures, labels)
+    what, media = _media(folder, labels)
+    said = transcribed(folder, name) if what == "audio" or not labels else None
+    if said is not None:
+        return said
+    if media:
+        return _of_files(folder, name, what, media, labels)
     if not labels:
         raise DataError(
-            name, expected=f"a folder per label with images or {listing(TEXTS)} files, or files with rows",
+            name, expected=f"a folder per label with images, sounds or {listing(TEXTS)} files, or files with rows",
             got=f"a folder with {_contents(folder)}", fix=_nested(folder) or "give the file with the rows", code="nothing-to-read",
         )
     texts: list[tuple[str, str, str]] = []
@@ -76,21 +82,29 @@ def load(folder: Path, name: str, options: Data) -> Loaded:
     return _loaded(texts, skipped, others, len(labels))
 
 
-def _pictures(folder: Path, labels: Sequence[Path]) -> list[Path]:
-    """The images of a folder per label, or of a folder alone; none where there are more texts than images."""
+def _media(folder: Path, labels: Sequence[Path]) -> tuple[str, list[Path]]:
+    """`image` or `audio`, and the files of a folder per label, or of a folder alone; none where there are more texts than of these.
+
+    A sound's transcript beside it is no text of its own.
+    """
     files = [path for place in labels or [folder] for path in _entries(place)]
-    images = [path for path in files if path.suffix.lower() in IMAGES]
-    return images if len(images) > sum(path.suffix.lower() in TEXTS for path in files) else []
+    texts = [path for path in files if path.suffix.lower() in TEXTS]
+    images, sounds = ([path for path in files if path.suffix.lower() in endings] for endings in (IMAGES, SOUNDS))
+    if len(sounds) > len(images):
+        said = {path.with_suffix("") for path in sounds}
+        return ("audio", sounds) if len(sounds) > sum(path.with_suffix("") not in said for path in texts) else ("", [])
+    return ("image", images) if len(images) > len(texts) else ("", [])
 
 
-def _of_images(folder: Path, name: str, pictures: Sequence[Path], labels: Sequence[Path]) -> Loaded:
+def _of_files(folder: Path, name: str, what: str, media: Sequence[Path], labels: Sequence[Path]) -> Loaded:
     """Paths from the folder on, with the names of their subfolders; the files are opened later, all of them."""
-    paths = [path.relative_to(folder).as_posix() for path in pictures]
-    columns = {"image": pa.array(paths, pa.large_string())}
+    paths = [path.relative_to(folder).as_posix() for path in media]
+    columns = {what: pa.array(paths, pa.large_string())}
     if labels:
-        columns["label"] = pa.array([path.parent.name for path in pictures], pa.large_string())
-    passed = sum(len(_entries(place)) for place in labels or [folder]) - len(pictures)
-    notes = [f"a folder per label: {len(labels):,} labels, {len(paths):,} images" if labels else f"a folder of {len(paths):,} images"]
+        columns["label"] = pa.array([path.parent.name for path in media], pa.large_string())
+    many = "images" if what == "image" else "sounds"
+    passed = sum(len(_entries(place)) for place in labels or [folder]) - len(media)
+    notes = [f"a folder per label: {len(labels):,} labels, {len(paths):,} {many}" if labels else f"a folder of {len(paths):,} {many}"]
     notes += [f"passed over {passed:,} other files"] if passed else []
     parts = tuple(Part(f"{name}/{path}", 1, single=True, folder=str(folder)) for path in paths)
     return Loaded(pa.table(columns), True, tuple(notes), (), parts)
@@ -148,7 +162,7 @@ def _entries(folder: Path) -> list[Path]:
 def _labels(folder: Path) -> list[Path]:
     """Subfolders that hold texts. A linked folder may lead anywhere, so it is none."""
     below = [p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")]
-    holding = [p for p in below if any(file.suffix.lower() in (*TEXTS, *IMAGES) for file in p.iterdir())]
+    holding = [p for p in below if any(file.suffix.lower() in (*TEXTS, *IMAGES, *SOUNDS) for file in p.iterdir())]
     return sorted(holding, key=lambda p: _natural(p.name))
 
 

@@ -41,6 +41,8 @@ LONGEST = 50
 CHECKED_SIDE = 64
 """Side to which a JPEG is decoded when it is only checked: every byte is read, few pixels are made."""
 URI = "data:"
+WHAT = "an image"
+MANY = "images"
 
 
 @dataclass(frozen=True)
@@ -55,23 +57,28 @@ class Seen:
     changes: tuple[str, ...] = ()
     """What `upright` did to it, in words."""
 
+    @property
+    def extra(self) -> dict[str, int]:
+        """What a resolved cell keeps beside path and content: nothing."""
+        return {}
 
-def payload(cell: Any) -> bytes:
-    """The bytes behind a cell. Raises DataError for what is no plain file, is missing, or is too large."""
+
+def payload(cell: Any, what: str = "an image") -> bytes:
+    """The bytes behind a cell. Raises DataError for what is no plain file, is missing, or is too large. `what`: what it should be."""
     if isinstance(cell, Mapping):
         cell = cell.get("bytes") or cell.get("path") or ""
     if isinstance(cell, bytes):
         return cell
     if cell.startswith(URI):
-        return _decoded(cell)
-    return _read(cell)
+        return _decoded(cell, what)
+    return _read(cell, what)
 
 
-def name_of(cell: Any) -> str:
-    """What messages call the image of a cell: its path, else a word for its bytes."""
+def name_of(cell: Any, what: str = "an image") -> str:
+    """What messages call the file of a cell: its path, else a word for its bytes."""
     if isinstance(cell, Mapping):
         cell = cell.get("path") or cell.get("bytes") or ""
-    return "an image in the cell" if isinstance(cell, bytes) or cell.startswith(URI) else shorten(cell, 200)
+    return f"{what} in the cell" if isinstance(cell, bytes) or cell.startswith(URI) else shorten(cell, 200)
 
 
 def rgb(cell: Any, least: int = 0) -> Image:
@@ -138,7 +145,7 @@ def says_otherwise(seen: Seen, path: str) -> bool:
 # -- bytes ------------------------------------------------------------------------------------------------------------
 
 
-def _decoded(uri: str) -> bytes:
+def _decoded(uri: str, what: str) -> bytes:
     head, comma, body = uri.partition(",")
     try:
         if not comma or not head.endswith(";base64"):
@@ -146,17 +153,17 @@ def _decoded(uri: str) -> bytes:
         return base64.b64decode(body, validate=True)
     except (ValueError, binascii.Error):
         raise DataError(
-            "an image in the cell", expected="data:image/...;base64,...", got=shorten(uri, 60),
+            f"{what} in the cell", expected="data:TYPE;base64,...", got=shorten(uri, 60),
             fix="encode the file's bytes as base64", code="bad-data-address",
         ) from None
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, what: str) -> bytes:
     """The bytes of a plain file. A pipe or device is refused without waiting for it."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as error:
-        raise _missing(path, error) from None
+        raise _missing(path, error, what) from None
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -166,11 +173,11 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def _missing(path: str, error: Exception) -> DataError:
+def _missing(path: str, error: Exception, what: str) -> DataError:
     if path.startswith(("http://", "https://", "s3://", "gs://")):
         return _error(path, "a file here", "an address on the network", "no-such-file")
     got = "no permission to read it" if isinstance(error, PermissionError) else "no such file"
-    return _error(path, "an image", got, "no-such-file")
+    return _error(path, what, got, "no-such-file")
 
 
 # -- pixels -----------------------------------------------------------------------------------------------------------
@@ -285,3 +292,6 @@ FIXES = {
 
 def _error(name: str, expected: str, got: str, code: str) -> DataError:
     return DataError(name, expected=expected, got=got, fix=FIXES[code], code=code)
+
+
+error = _error

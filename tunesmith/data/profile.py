@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .containers import known
 from .table import Table
 
 Kind = Literal["text", "category", "number", "integer", "boolean", "list", "date", "id", "path", "files", "constant"]
@@ -32,7 +33,7 @@ _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}"
 _WORD = rf"[{_SPACELESS}]|[^\s{_SPACELESS}]+"
 _TIME = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s?(Z|UTC|[+-]\d{2}:?\d{2})?"
 _DATE = rf"\d{{4}}[-/]\d{{1,2}}[-/]\d{{1,2}}([T ]{_TIME})?|\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{4}}"
-_ENDINGS = r"jpe?g|png|gif|webp|bmp|tiff?|wav|flac|ogg|mp3|m4a|opus|pdf|docx?|html?|mp4"
+_ENDINGS = r"jpe?g|png|gif|webp|bmp|tiff?|wav|flac|og[ga]|mp3|m4a|opus|aiff?|aac|wma|pdf|docx?|html?|mp4"
 _PATH = rf"(?i)[^\s\x00][^\n\x00]*\.({_ENDINGS})|data:(image|audio)/[\w.+-]+;base64,.*"
 _ID_NAME = re.compile(r"(^|[_\W])(?i:id|idx|index|uuid|guid|key|nr|no)$|[a-z]I[Dd]$")
 _TOKEN = r"[\x21-\x7e]+"
@@ -140,7 +141,7 @@ def _range(column: pa.ChunkedArray) -> tuple[float | None, float | None]:
 
 def _examples(column: pa.ChunkedArray) -> tuple[Any, ...]:
     if _is_bytes(column.type):
-        return ()
+        return _sniffed(column)
     seen: list[Any] = []
     for value in column.slice(0, 1000).to_pylist():
         if value is not None and value not in seen:
@@ -148,6 +149,15 @@ def _examples(column: pa.ChunkedArray) -> tuple[Any, ...]:
         if len(seen) == 5:
             break
     return tuple(seen)
+
+
+def _sniffed(column: pa.ChunkedArray) -> tuple[str, ...]:
+    """Of bytes: `a sound`, where the first cell with bytes begins as sounds do."""
+    for cell in column.slice(0, 20).to_pylist():
+        found = cell.get("bytes") if isinstance(cell, dict) else cell
+        if found:
+            return ("a sound",) if known(found) else ()
+    return ()
 
 
 def _is_text(kind: pa.DataType) -> bool:

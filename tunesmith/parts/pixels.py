@@ -68,7 +68,7 @@ def _flat(value: Any) -> Sequence[Any]:
 
 def _holds_images(column: ColumnProfile) -> bool:
     if column.kind == "files":
-        return True
+        return "a sound" not in column.examples
     seen = [str(value).lower() for value in column.examples]
     return column.kind in ("path", "constant") and bool(seen) and all(
         value.endswith(images.SUFFIXES) or value.startswith("data:image/") for value in seen
