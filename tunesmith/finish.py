@@ -163,9 +163,9 @@ def _rungs(ready: Ready, state: State) -> Iterator[Rung]:
     for name, outputs in task.baselines(data.train, rows).items():
         yield _rung(ready, name, outputs, time.monotonic() - start)
     start = time.monotonic()
-    found = _untuned(ready) if task.language else _probe(ready, state)
+    found = _untuned(ready) if task.did else _probe(ready, state)
     if found is not None:
-        yield _rung(ready, "untuned" if task.language else "probe", found, time.monotonic() - start)
+        yield _rung(ready, "untuned" if task.did else "probe", found, time.monotonic() - start)
 
 
 def _rung(ready: Ready, name: str, outputs: Outputs, seconds: float) -> Rung:
@@ -183,8 +183,10 @@ def _probe(ready: Ready, state: State) -> Outputs | None:
     untouched = _untouched(ready)
     body = tuple(n for n in untouched.outline.at_least(0) if n not in untouched.outline.head)
     cut = cache.Cut(None, untouched.model.features, body, untouched.model.per_token)
-    features = lambda part: _features(task, untouched, encode(task, state.processor, data.part(part)), cut, state)  # noqa: E731
-    solution = state.probe or _solution(ready, features("train"), features("validation"))
+    features = lambda part, made=lambda rows: rows: _features(  # noqa: E731
+        task, untouched, made(encode(task, state.processor, data.part(part))), cut, state
+    )
+    solution = state.probe or _solution(ready, features("train", task.learned), features("validation"))
     if solution is None:
         return None
     return _both(*(solve.apply(task, solution, features(part)) for part in ("calibration", "test")))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .data.profile import Profile
     from .data.table import Table
     from .inference import Encoded
-    from .models.source import Backbone
+    from .models.source import Backbone, Form, Source
 
 Row = Mapping[str, Any]
 """One row of data: column name -> value."""
@@ -146,7 +146,11 @@ class Task(ABC):
     lists: ClassVar[bool] = False
     """Whether a cell of an input column may be a list (tokens)."""
     language: ClassVar[bool] = False
-    """Whether the model is a decoder that keeps its language-model head (`models.language.Language`)."""
+    """Whether the model keeps the head that it was pretrained with and writes text: a decoder (`models.language.Language`)."""
+    halves: ClassVar[bool] = False
+    """Whether an encoder-decoder, or an encoder made into one, writes as well as a decoder (`models.seq2seq.Seq2Seq`)."""
+    oracles: ClassVar[frozenset[str]] = frozenset()
+    """Names of baselines that look at the truth: an upper line, against which nothing is claimed."""
     suggests: ClassVar[Mapping[str, Choice[Any]]] = {}
     """Settings of the spec that `auto` means for this task, with reasons (`{"strategy": Choice("lora", why)}`)."""
 
@@ -170,6 +174,36 @@ class Task(ABC):
     @abstractmethod
     def fit(self, train: Table) -> Self:
         """The task with its fitted fields learned from the training rows alone."""
+
+    def meet(self, source: Source) -> Self:
+        """The task as a kind of model does it, known before its processor: where an encoder-decoder reads other rows than a decoder."""
+        return self
+
+    @property
+    def form(self) -> Form:
+        """With which head the model is loaded."""
+        return "language" if self.language else ""
+
+    @property
+    def did(self) -> bool:
+        """Whether the model could do the task before it was tuned, so that it stands beside the tuned one."""
+        return self.language
+
+    def suggested(self) -> Mapping[str, Choice[Any]]:
+        """What `auto` means for this task with the model that it has met."""
+        return self.suggests
+
+    def chooses(self, headline: str) -> str:
+        """The score by which validation rows choose the weights, where the headline takes long to make."""
+        return headline
+
+    def lost(self, rows: Table, processor: Any) -> list[Finding]:
+        """What of these rows the suited task's model will not see, row by row, where that is to be said of each."""
+        return []
+
+    def how_scored(self) -> Mapping[str, str]:
+        """Score name -> how it is counted, where there are several ways (tokenisers, smoothing)."""
+        return {}
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """The task suited to a model: how much of a row is read (`limit`: most tokens that the model takes), the classes' weights."""
@@ -238,6 +272,11 @@ class Task(ABC):
     def marked(self, rows: Sequence[Row], processor: Any) -> list[tuple[str, bool]]:
         """One of these rows as the model reads it, in stretches, each with whether it is learned; none where that is plain."""
         return []
+
+    def learned(self, encoded: Encoded) -> Encoded:
+        """The training examples that are learned from: all, unless the task leaves some out (most pairs that nothing relates) or tells
+        each what it has to know of the others."""
+        return encoded
 
     def gather(self, outputs: Outputs, encoded: Encoded) -> Outputs:
         """Outputs of the rows from those of their examples: the same, unless `encode` makes windows."""

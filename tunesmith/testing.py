@@ -203,11 +203,11 @@ def toy_rows_are_learned(made: Ready, folder: Path) -> None:
 
 
 def scores_are_those_promised(made: Ready, folder: Path) -> None:
-    """Names of the scores are those of `directions`, the headline is finite, and answers are JSON-able."""
+    """Names of the scores are those of `directions`, the one that chooses is finite, and answers are JSON-able."""
     state, work = _start(made)
     outputs = _outputs(state, work.validation.encoded, 4096)
     scores = made.task.score(outputs, work.validation.truth)
-    assert list(scores) == list(made.task.directions) and np.isfinite(next(iter(scores.values())))
+    assert list(scores) == list(made.task.directions) and np.isfinite(scores[made.task.chooses(next(iter(scores)))])
     answers = made.task.answers(outputs)
     assert len(answers) == len(work.validation.truth) and json.dumps(answers)
 

@@ -25,7 +25,7 @@ def folders(tmp_path_factory):
 
 def _make(folder, strategy="full", **options):
     found = source.find(str(folder))
-    model = Language(source.load(found, language=True))
+    model = Language(source.load(found, form="language"))
     STRATEGIES.load(strategy).build(options, strategy).shape(model, 0)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -167,7 +167,7 @@ def test_draws_depend_on_the_prompt_and_the_seed_alone(folders):
 
 def test_an_encoder_is_no_language_model(tiny_bert):
     with pytest.raises(ModelError) as caught:
-        source.load(source.find(str(tiny_bert)), language=True)
+        source.load(source.find(str(tiny_bert)), form="language")
     assert caught.value.code == "unsuitable-architecture"
 
 
@@ -180,4 +180,4 @@ def test_a_folder_without_its_untied_head_is_refused(folders, tmp_path):
     state = {n: t for n, t in load_file(folder / "model.safetensors").items() if n != "lm_head.weight"}
     save_file(state, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelError, match="lm_head"):
-        source.load(source.find(str(folder)), language=True)
+        source.load(source.find(str(folder)), form="language")

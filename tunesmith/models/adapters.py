@@ -16,7 +16,7 @@ from torch import nn
 
 from ..errors import ModelError, SpecError, listing
 from .heads import bare, evaluating, inputs, pool
-from .outline import layer_list
+from .outline import layer_list, stacks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 TASK = "FEATURE_EXTRACTION"
 WRITER = "CAUSAL_LM"
 """What peft calls a model with its language-model head."""
+PAIR = "SEQ_2_SEQ_LM"
+"""What peft calls an encoder-decoder with its head."""
 PATTERNS = ("target_modules", "feedforward_modules")
 """Settings of peft that are regular expressions over names in the model."""
 OUTER = "base_model.model."
@@ -51,11 +53,17 @@ def linear_targets(model: nn.Module, only: Sequence[str] = (), top: int = 0) -> 
     `only`: their names inside a layer, or the last parts of these (`query`, `v_proj`), else all (arXiv 2305.14314); `top`: only
     in that many upper layers. Raises SpecError (`unknown-target`) where a name fits none, ModelError without known layers.
     """
-    name, layers = _layers(model)
-    inside = sorted({part for block in layers for part, module in block.named_modules() if _linear(module)})
+    stacks = _stacks(model)
+    inside = sorted({part for _, layers in stacks for block in layers for part, module in block.named_modules() if _linear(module)})
     chosen = sorted({part for wanted in only for part in _named(wanted, inside)}) if only else inside
-    which = rf"({'|'.join(map(str, range(len(layers))[-top:]))})" if top else r"\d+"
-    return rf"{re.escape(name)}\.{which}\.({'|'.join(re.escape(part) for part in chosen)})"
+    ends, found = rf"({'|'.join(re.escape(part) for part in chosen)})", list[str]()
+    for name, layers in reversed(stacks):
+        which = rf"({'|'.join(map(str, range(len(layers))[-top:]))})" if top else r"\d+"
+        found.append(rf"{re.escape(name)}\.{which}")
+        if top and top <= len(layers):
+            break
+        top = max(0, top - len(layers))
+    return rf"{found[0]}\.{ends}" if len(found) == 1 else rf"({'|'.join(reversed(found))})\.{ends}"
 
 
 def _named(wanted: str, inside: Sequence[str]) -> list[str]:
@@ -75,6 +83,8 @@ def wrap(model: nn.Module, config: PeftConfig, seed: int) -> None:
     """Put peft's wrapper around `model.backbone`, with weights that depend on `seed` alone. Raises ModelError."""
     from peft import get_peft_model
 
+    if is_pair(model):
+        config.task_type = PAIR  # type: ignore[assignment]  # peft takes the name for the member
     try:
         with seeded(seed), warnings.catch_warnings():
             # peft 0.21 reads a name that transformers 5.23 has renamed.
@@ -89,13 +99,15 @@ def wrap(model: nn.Module, config: PeftConfig, seed: int) -> None:
 
 def inside(model: Any) -> str:
     """Where the decoder stands in the architecture with its head: `model.` in Llama, `transformer.` in GPT-2."""
+    if is_pair(model):
+        return ""
     return f"{model.whole.base_model_prefix}."
 
 
 def around(config: dict[str, Any], model: Any) -> dict[str, Any]:
     """An adapter's settings for the architecture with its head, as `PeftModel.from_pretrained` puts it on one."""
     named = {name: re.escape(inside(model)) + config[name] for name in PATTERNS if isinstance(config.get(name), str)}
-    return config | named | {"task_type": WRITER}
+    return config | named | {"task_type": PAIR if is_pair(model) else WRITER}
 
 
 def within(config: Any, model: Any) -> None:
@@ -123,6 +135,8 @@ def prompt_sizes(model: nn.Module, tokens: int, *, inside: bool = False) -> dict
     `inside`: the learnt vectors stand in the layers, not beside the embeddings. Raises SpecError for a senseless number of tokens.
     """
     module, most = bare(model.backbone), model.source.positions
+    if inside and is_pair(model):
+        raise _unfit(model, "prefix", "an encoder and a decoder, between which learnt keys and values have no one place")
     if model.source.modality != "text":
         raise ModelError(
             f"model {model.source.name!r}",
@@ -154,9 +168,9 @@ def check_virtual(model: nn.Module, method: str) -> None:
     mask_BT = torch.tensor([[1] * 5, [1, 1, 1, 0, 0]])
     try:
         with torch.no_grad():
-            both = _vectors(module, ids_BT, mask_BT)
-            alone = _vectors(module, ids_BT[1:, :3], mask_BT[1:, :3])
-            without = _vectors(bare(module), ids_BT, mask_BT)
+            both = _vectors(model, module, ids_BT, mask_BT)
+            alone = _vectors(model, module, ids_BT[1:, :3], mask_BT[1:, :3])
+            without = _vectors(model, bare(module), ids_BT, mask_BT)
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise _unfit(model, method, f"a failure: {' '.join(str(error).split())[:120]}") from None
     if float((both[1] - alone[0]).abs().max()) > FAR * float(alone.abs().max()):
@@ -165,9 +179,12 @@ def check_virtual(model: nn.Module, method: str) -> None:
         raise _unfit(model, method, "virtual tokens without any effect")
 
 
-def _vectors(module: nn.Module, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+def _vectors(model: Any, module: nn.Module, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
     with evaluating(module):
         batch = {"input_ids": ids_BT, "attention_mask": mask_BT}
+        if is_pair(model):
+            found_BD: torch.Tensor = model.hidden({**batch, "labels": ids_BT[:, :2]}, module).mean(1)
+            return found_BD
         hidden_BTD = module(**inputs(module, batch)).last_hidden_state
     return pool(hidden_BTD, mask_BT, "mean")
 
@@ -196,10 +213,10 @@ def add_bottlenecks(model: nn.Module, width: int, places: Literal["layer", "both
     module = bare(model.backbone)
     module.requires_grad_(False)
     with seeded(seed):
-        for block in _layers(model)[1]:
+        for block in (block for _, layers in _stacks(model) for block in layers):
             hosts = [block, _attention(model, block)] if places == "both" else [block]
             for host in hosts:
-                host.bottleneck = Bottleneck(module.config.hidden_size, width)
+                host.bottleneck = Bottleneck(model.source.hidden, width)
                 host.register_forward_hook(_narrowed)
     module.tunesmith_bottlenecks = {"width": width, "places": places}
 
@@ -217,6 +234,18 @@ def _attention(model: nn.Module, block: nn.Module) -> nn.Module:
     )
     if found is None:
         raise _unfit(model, "adapters with places: both", "layers whose attention has an unknown name")
+    return found
+
+
+def is_pair(model: Any) -> bool:
+    """Whether it is an encoder-decoder."""
+    return getattr(model, "pooling", "") == "seq2seq"
+
+
+def _stacks(model: nn.Module) -> list[tuple[str, nn.ModuleList]]:
+    found = stacks(model.backbone)
+    if not found:
+        raise _unfit(model, "adapters", "no list of layers")
     return found
 
 

@@ -72,6 +72,8 @@ DECODERS = frozenset(
 )
 SIZES = ("vocab_size", "hidden_size", "d_model", "n_embd", "dim", "intermediate_size", "d_ff")
 README_BYTES = 200_000
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".mdl", ".npz")
+"""How files end that hold weights in a form which can run code."""
 
 
 def first(values: Mapping[str, Any], *names: str) -> int:
@@ -81,12 +83,24 @@ def first(values: Mapping[str, Any], *names: str) -> int:
 
 def layers(config: Mapping[str, Any]) -> int:
     """Number of layers."""
-    return first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    return first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers")
 
 
 def hidden(config: Mapping[str, Any]) -> int:
     """Width of a token's vector."""
     return first(config, "hidden_size", "d_model", "n_embd", "dim")
+
+
+def is_pair(config: Mapping[str, Any]) -> bool:
+    """Whether it is an encoder with a decoder that attends to it."""
+    return bool(config.get("is_encoder_decoder")) or config.get("model_type") == "encoder-decoder"
+
+
+def flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of two models joined into one, the settings of the first, by which texts are read; else the config as it is."""
+    half = config.get("encoder")
+    joined = config.get("model_type") == "encoder-decoder" and isinstance(half, Mapping)
+    return {**half, "model_type": half.get("model_type"), "architectures": []} if joined and half else config
 
 
 def is_decoder(config: Mapping[str, Any]) -> bool:
@@ -214,9 +228,7 @@ def _mapping(values: Mapping[str, Any], place: str) -> Mapping[str, Any]:
 
 
 def _no_weights(folder: Path) -> ModelError:
-    pickles = sorted(
-        path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".mdl"}
-    )
+    pickles = sorted(path.name for path in folder.iterdir() if path.name.lower().endswith(PICKLES))
     if not pickles:
         return ModelError(
             str(folder),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .prefix import Cut
 
 Batch = Mapping[str, torch.Tensor]
+SPANS = "spans"
+"""Pooling that gives the text's own vector and those of two spans in it, side by side: `spans` (B, T) has a bit for each of the two."""
 CACHED = ("hidden_BTD", "features_BTD", "pooled_BD")
 ATTENTION_DROPOUTS = ("attention_dropout", "attn_dropout_prob", "attention_probs_dropout_prob")
 """Numbers by which families whose attention is one fused call keep its dropout."""
@@ -85,7 +87,7 @@ def set_dropout(model: nn.Module, rate: float) -> None:
 def pool(hidden_BTD: torch.Tensor, mask_BT: torch.Tensor, how: str) -> torch.Tensor:
     """One vector of a text from its tokens' vectors, in float32; padding counts for nothing. Returns (B, D).
 
-    `mean`: over real tokens; `cls`: the first real token; `last`: the last real token, on whichever side padding stands.
+    `mean`: over the tokens of the mask; `cls`: the first real token; `last`: the last real token, on whichever side padding stands.
     Virtual tokens that prompt tuning put in front are left out: hidden_BTD may be longer than the mask by those.
     """
     hidden_BTD = hidden_BTD[:, hidden_BTD.shape[1] - mask_BT.shape[1] :].float()
@@ -101,6 +103,7 @@ def pool(hidden_BTD: torch.Tensor, mask_BT: torch.Tensor, how: str) -> torch.Ten
 class Pooled(nn.Module):
     """Backbone, pooling, dropout, linear head: `model(batch)` -> logits_BC; without pooling (`tokens`) -> logits_BTC.
 
+    Pooling `spans` (relations): three vectors of width D side by side, (B, 3 D).
     A batch with `pooled_BD` or `features_BTD` runs the head only; one with `hidden_BTD` runs the layers above `cut` (`prefix.cut`).
     """
 
@@ -109,8 +112,8 @@ class Pooled(nn.Module):
         super().__init__()
         self.backbone: Any = backbone.module
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.utils.skip_init(nn.Linear, backbone.source.hidden, out)
         self.pooling = pooling or backbone.source.pooling
+        self.head = nn.utils.skip_init(nn.Linear, backbone.source.hidden * (3 if self.pooling == SPANS else 1), out)
         self.source = backbone.source
         self.spare = backbone.spare
         self.cut: Cut | None = None
@@ -134,6 +137,11 @@ class Pooled(nn.Module):
             return vision.pool(self.seen(batch), self.pooling)
         if self.per_token:
             return self.hidden(batch)[:, -batch["attention_mask"].shape[1] :].float()  # virtual tokens in front have no answer
+        if self.pooling == SPANS:
+            masks = [batch["spans"] & bit for bit in (1, 2)]
+            hidden_BTD = self.hidden(batch)
+            text_BD = pool(hidden_BTD, batch["attention_mask"], self.source.pooling)
+            return torch.cat([text_BD, *(pool(hidden_BTD, mask_BT.ne(0), "mean") for mask_BT in masks)], 1)
         return pool(self.hidden(batch), batch["attention_mask"], self.pooling)
 
     def train(self, mode: bool = True) -> Self:

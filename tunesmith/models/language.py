@@ -49,7 +49,7 @@ class Language(nn.Module):
         Raises ModelError (`unsuitable-head`) where the head cannot be told apart.
         """
         super().__init__()
-        assert backbone.whole is not None, "load(source, language=True)"
+        assert backbone.whole is not None, 'load(source, form="language")'
         self.backbone: Any = backbone.module
         self.head: Any = backbone.whole.get_output_embeddings()
         self.dropout = nn.Dropout(dropout)

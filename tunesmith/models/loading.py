@@ -27,7 +27,7 @@ HEADS = re.compile(
 )
 """Names of what pretraining or an earlier task put on top: known, and not wanted."""
 POOLER = re.compile(r"^pooler\.")
-BUFFERS = re.compile(r"(position_ids|token_type_ids|inv_freq|masked_bias|attn\.bias)$")
+BUFFERS = re.compile(r"(position_ids|token_type_ids|inv_freq|masked_bias|attn\.bias|final_logits_bias)$")
 SLACK = 5_000_000
 """Numbers that a model may hold beyond what is saved of it (tables of positions)."""
 VOCABULARIES = (
@@ -96,6 +96,8 @@ def load_config(folder: Path) -> Any:
             code="unknown-architecture",
         )
     made_by = CONFIG_MAPPING[kind]
+    if kind == "encoder-decoder":
+        values |= {half: _half(values.get(half), half, path) for half in ("encoder", "decoder")}
     fields = {field.name for field in dataclasses.fields(made_by)} | set(made_by.attribute_map)
     values = filtered(values, fields, str(path))
     try:
@@ -105,10 +107,27 @@ def load_config(folder: Path) -> Any:
         raise _bad_config(path, kind, error) from None
 
 
+def _half(values: Any, name: str, path: Path) -> dict[str, Any]:
+    """The config of one of two models that were joined, from the keys that may pass."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    kind = str(values.get("model_type")) if isinstance(values, dict) else ""
+    if kind not in CONFIG_MAPPING or kind == "encoder-decoder":
+        raise ModelError(
+            f"{path}, key {name!r}",
+            expected="the config of a model",
+            got=shorten(repr(kind)),
+            fix="download the model again",
+            code="bad-config",
+        )
+    made_by = CONFIG_MAPPING[kind]
+    return filtered(values, {field.name for field in dataclasses.fields(made_by)} | set(made_by.attribute_map), f"{path}, key {name!r}")
+
+
 def load_module(
-    folder: Path, own: bool = False, language: bool = False
+    folder: Path, own: bool = False, language: bool = False, made_by: Any = None
 ) -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    """The bare model and its spare tensors (a pooler); `language`: the model with its language-model head.
+    """The bare model and its spare tensors (a pooler); `language`: the model with its language-model head; `made_by`: another class.
 
     Raises ModelError where a tensor is missing, too many, or of another shape. `own`: not even a pretraining head may be there.
     """
@@ -117,7 +136,7 @@ def load_module(
     for file in facts.weights(folder):
         state |= tensors.read(file)
     config, state = vision.seeing(config), vision.only(config, state)
-    made_by = language_class(config, folder) if language else model_class(config, folder)
+    made_by = made_by or (language_class(config, folder) if language else model_class(config, folder))
     prefix = f"{made_by.base_model_prefix}." if made_by.base_model_prefix else ""
     spare = _spare(state, prefix)
     wanted = {name: tensor for name, tensor in state.items() if name.removeprefix(prefix) not in spare}

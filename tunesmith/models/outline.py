@@ -22,6 +22,10 @@ FOLLOWS = re.compile(
 always right for a cache: DeBERTa's `rel_embeddings` and MPNet's `relative_attention_bias` are read by every layer."""
 
 
+TOP = re.compile(r"(^|\.)(lm_head|cls|generator_predictions|generator_lm_head)\.")
+"""Names of what stands on top of a decoder, where it is part of the module."""
+
+
 def layer_list(module: nn.Module) -> tuple[str, nn.ModuleList] | None:
     """Name and list of the blocks that the backbone runs in order; None where there is no such list.
 
@@ -36,6 +40,17 @@ def layer_list(module: nn.Module) -> tuple[str, nn.ModuleList] | None:
     return max(found, key=lambda item: len(item[1]), default=None)
 
 
+def stacks(module: nn.Module) -> list[tuple[str, nn.ModuleList]]:
+    """The lists of blocks, lowest first: one, or of an encoder-decoder the encoder's and the decoder's."""
+    whole = bare(module)
+    if not getattr(getattr(whole, "config", None), "is_encoder_decoder", False) or not hasattr(whole, "get_decoder"):
+        found = layer_list(module)
+        return [found] if found else []
+    halves = [layer_list(half) for half in (whole.get_encoder(), whole.get_decoder())]
+    names = {id(part): name for name, part in whole.named_modules()}
+    return [(names[id(half[1])], half[1]) for half in halves if half]
+
+
 def outline(model: nn.Module) -> Outline:
     """Depth of every parameter of a model with `.backbone`: 0 the embeddings, 1..L layers, L+1 what follows, L+2 all the rest.
 
@@ -43,24 +58,38 @@ def outline(model: nn.Module) -> Outline:
     one: it stands with what follows the layers, so that adapters leave it alone.
     """
     module = model.backbone
-    blocks = layer_list(module)
-    count = len(blocks[1]) if blocks else 1
+    blocks = stacks(module)
+    count = sum(len(layers) for _, layers in blocks) or 1
     own = {id(parameter): 0 for parameter in module.parameters()} | _depths(bare(module), blocks, count)
+    own |= {id(parameter): count + 2 for parameter in _fresh(model)}
     rest = count + (1 if getattr(model, "keeps_head", False) else 2)
     depths = {name: own.get(id(parameter), rest) for name, parameter in model.named_parameters()}
     adapters = frozenset(name for name in depths if ADAPTER.search(name) and name.startswith("backbone."))
     return Outline(depths=depths, layers=count, adapters=adapters)
 
 
-def _depths(module: nn.Module, blocks: tuple[str, nn.ModuleList] | None, count: int) -> dict[int, int]:
+def _fresh(model: nn.Module) -> list[nn.Parameter]:
+    """Weights that pretraining did not have, of a model that keeps its head: they are its new part, as a head is of others."""
+    names = set(getattr(model, "fresh", ()))
+    named = bare(model.backbone).named_parameters() if names else ()
+    return [parameter for name, parameter in named if name.replace(".base_layer.", ".") in names]
+
+
+def _depths(module: nn.Module, blocks: list[tuple[str, nn.ModuleList]], count: int) -> dict[int, int]:
     """id of a parameter -> its depth."""
-    if blocks is None:
+    if not blocks:
         return {id(parameter): 1 for parameter in module.parameters()}
-    inside = f"{blocks[0]}."
+    inside, below = list[tuple[str, int]](), 0
+    for name, layers in blocks:
+        inside.append((f"{name}.", below))
+        below += len(layers)
     return {id(parameter): _depth(name, inside, count) for name, parameter in module.named_parameters()}
 
 
-def _depth(name: str, inside: str, count: int) -> int:
-    if name.startswith(inside):
-        return int(name[len(inside) :].split(".", 1)[0]) + 1
+def _depth(name: str, inside: list[tuple[str, int]], count: int) -> int:
+    for start, below in inside:
+        if name.startswith(start):
+            return below + int(name[len(start) :].split(".", 1)[0]) + 1
+    if len(inside) > 1 and TOP.search(name):
+        return count + 1
     return count + 1 if FOLLOWS.search(name) and not name.startswith("embeddings.") else 0

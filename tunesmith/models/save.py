@@ -23,11 +23,13 @@ from torch import nn
 from ..errors import ModelError, listing, shorten
 from . import adapters, tensors, vision
 from .allow import check_adapter, read_json
-from .heads import Pooled, bare, virtual_tokens
+from .heads import SPANS, Pooled, bare, virtual_tokens
 from .language import POOLING, Language
 from .loading import Undrawn, load_tokenizer, quiet
 from .outline import ADAPTER
-from .source import Backbone, Source, find, load
+from .seq2seq import POOLING as PAIRED
+from .seq2seq import Seq2Seq
+from .source import Backbone, Form, Source, find, load
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -79,13 +81,14 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
     source = dataclasses.replace(
         find(str(folder), modality(folder)), name=str(head["base"]), licence=str(head["licence"]), max_length=int(head["max_length"])
     )
-    language = head["pooling"] == POOLING
-    backbone = load(source, own=True, language=language)
+    form: Form = {POOLING: "language", PAIRED: "seq2seq"}.get(str(head["pooling"]), "")  # type: ignore[assignment]
+    backbone = load(source, own=True, form=form)
     dropout = float(head["dropout"])
     with Undrawn():
         if task is None:
-            made = Language(backbone, dropout) if language else None
-            model: Any = made or Pooled(backbone, int(head["out"]), dropout, pooling=str(head["pooling"]))
+            kept = {"language": Language, "seq2seq": Seq2Seq}.get(form)
+            pooling = str(head["pooling"])
+            model: Any = kept(backbone, dropout) if kept else Pooled(backbone, int(head["out"]), dropout, pooling=pooling)
         else:
             model = task.model(backbone, dropout)
     _load_adapter(model, folder / "adapter", head["adapter"])
@@ -147,6 +150,8 @@ def top_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def language_state(model: Any, state: State) -> dict[str, torch.Tensor]:
     """The decoder's tensors under the names of the architecture with its head, a tied head left out."""
+    if model.pooling == PAIRED:
+        return dict(state)
     prefix = model.whole.base_model_prefix
     own = {name: tensor for name, tensor in model.whole.state_dict().items() if not name.startswith(f"{prefix}.")}
     if model.tied:
@@ -191,7 +196,7 @@ def _read_head(folder: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(values.get(key), kind):
             raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
-    known = {"mean", "cls", "last", "tokens", "pooler", POOLING}
+    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, POOLING, PAIRED}
     if values["pooling"] not in known or values.get("adapter") not in {None, "peft", "bottlenecks"}:
         raise _bad_file(
             path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ModelError
 from . import facts, tensors, vision
@@ -17,6 +17,10 @@ from .places import look
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+
+Form = Literal["", "language", "seq2seq"]
+"""The bare model; a decoder with its language-model head; an encoder-decoder with its head, made of an encoder where it is one."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Source:
     """What the model reads: `text` or `image`."""
     note: str = ""
     """What a user may want to know about how the name was read."""
+    encoder_decoder: bool = False
+    """Whether it is an encoder and a decoder that attends to it."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -71,6 +77,8 @@ class Backbone:
     """Pretrained tensors that no task reads (a BERT's pooler): kept out of the module, saved with it."""
     whole: nn.Module | None = None
     """The language model around the module, with its head, where one was asked for."""
+    fresh: tuple[str, ...] = ()
+    """Names of weights that pretraining did not have."""
 
 
 def find(name: str, modality: str = "text") -> Source:
@@ -87,7 +95,8 @@ def find(name: str, modality: str = "text") -> Source:
     _one_model(folder, config)
     entries = facts.headers(facts.weights(folder))
     sees = vision.is_image(folder, config)
-    facts.check_sizes(vision.half(config) if sees else config, entries, str(path))
+    told_by = facts.flat(config)
+    facts.check_sizes(vision.half(config) if sees else told_by, entries, str(path))
     if sees != (modality == "image"):
         raise _other_modality(name, modality, str(config["model_type"]))
     if sees:
@@ -101,12 +110,13 @@ def find(name: str, modality: str = "text") -> Source:
         note=place.note,
         model_type=str(config["model_type"]),
         parameters=sum(entry.size for entry in entries.values() if "F" in entry.dtype),
-        layers=facts.layers(config),
-        hidden=facts.hidden(config),
-        max_length=facts.max_length(folder, config),
-        positions=facts.positions(config),
-        pooling=facts.pooling(folder, config),
-        decoder=facts.is_decoder(config),
+        layers=facts.layers(told_by),
+        hidden=facts.hidden(told_by),
+        max_length=facts.max_length(folder, told_by),
+        positions=facts.positions(told_by),
+        pooling=facts.pooling(folder, told_by),
+        decoder=facts.is_decoder(told_by),
+        encoder_decoder=facts.is_pair(config),
         licence=facts.licence(folder),
     )
 
@@ -120,17 +130,29 @@ def processor(source: Source) -> Any:
     return load_tokenizer(source.folder)
 
 
-def load(source: Source, *, own: bool = False, language: bool = False) -> Backbone:
+def load(source: Source, *, own: bool = False, form: Form = "") -> Backbone:
     """The model in float32, in evaluation mode, every tensor accounted for. Raises ModelError (`weights-do-not-fit`).
 
-    `own`: a folder that `save` wrote, in which not even a head of pretraining may stand. `language`: with its language-model head.
+    `own`: a folder that `save` wrote, in which not even a head of pretraining may stand.
     """
     from .loading import load_module
 
-    module, spare = load_module(source.folder, own, language)
-    if language:
+    if form == "seq2seq":
+        return _pair(source, own)
+    module, spare = load_module(source.folder, own, form == "language")
+    if form == "language":
         return Backbone(module.base_model, source, spare, module)
     return Backbone(module, source, spare)
+
+
+def _pair(source: Source, own: bool) -> Backbone:
+    from .pairs import load_pair, warm
+
+    if source.encoder_decoder:
+        module, spare = load_pair(source.folder, own)
+        return Backbone(module, source, spare)
+    module, spare, fresh = warm(source.folder, processor(source))
+    return Backbone(module, source, spare, fresh=fresh)
 
 
 def _one_model(folder: Path, config: dict[str, Any]) -> None:

@@ -102,7 +102,7 @@ def within(path: Path, folder: Path) -> Path:
     A link is followed only inside the folder, or, in a Hub cache, inside the model's own `models--owner--name`.
     """
     if not path.exists():
-        raise ModelError(str(path), expected="a file", got="none", fix="download the model again", code="no-such-file")
+        raise _missing(path)
     root = folder.resolve()
     home = root.parents[1] if root.parent.name == "snapshots" and root.parents[1].name.startswith("models--") else root
     if not path.resolve().is_relative_to(home):
@@ -118,10 +118,19 @@ def within(path: Path, folder: Path) -> Path:
 
 
 def _regular(path: Path) -> None:
+    if not path.exists():
+        raise _missing(path)
     if not stat.S_ISREG(path.stat().st_mode):
         raise ModelError(
             str(path), expected="a regular file", got="a pipe, folder or device", fix="remove it", code="not-a-file"
         )
+
+
+def _missing(path: Path) -> ModelError:
+    pickles = [name for name in (path.with_suffix(".bin"), path.with_name("pytorch_model.bin")) if name.exists()]
+    got = f"{pickles[0].name} alone, a pickle, which can run code when read" if pickles else "none"
+    fix = "ask the author for safetensors" if pickles else "download or save the model again"
+    return ModelError(str(path), expected="a file", got=got, fix=fix, code="no-such-file")
 
 
 def _entry(path: Path, name: str, value: Any) -> Entry:

@@ -80,7 +80,9 @@ def apply(task: Task, solution: Solution, encoded: Encoded) -> Outputs:
 
 
 def _units(encoded: Encoded, truth: Truth) -> tuple[np.ndarray, Truth]:
-    """Features and truth of what the head answers: rows, or tokens with a tag."""
+    """Features and truth of what the head answers: rows, their examples where truth is of many, or tokens with a tag."""
+    if "pooled_D" in encoded.arrays and truth.dtype == object:
+        return encoded.arrays["pooled_D"], np.asarray(encoded.arrays["target"])  # type: ignore[return-value]
     if "pooled_D" in encoded.arrays:
         return encoded.arrays["pooled_D"], truth  # type: ignore[return-value]
     features, tags = encoded.arrays["features_TD"], encoded.arrays["tags"]

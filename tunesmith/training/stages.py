@@ -46,7 +46,7 @@ class Work:
         data, task = state.ready.data, state.ready.task
         make = lambda table: Rows(encode(task, state.processor, table), task.truth(table))  # noqa: E731
         train = make(data.train)
-        changing = Rows(train.encoded.changing(task, state.processor, data.train), train.truth)
+        changing = Rows(task.learned(train.encoded).changing(task, state.processor, data.train), train.truth)
         return cls(changing, make(data.validation), pad_id(state.processor))
 
     def map(self, function: Any) -> Work:
@@ -90,7 +90,7 @@ def with_cache(state: State, work: Work, epochs: float) -> tuple[Work, list[Adju
         return work, []
     if work.train.encoded.augmented and not state.current.solve:
         return work, [_note(state, "no activation cache", "each epoch sees the rows otherwise (`augment`)")]
-    need = cache.bytes_needed(work.train.encoded, cut, state.ready.source.hidden)
+    need = cache.bytes_needed(work.train.encoded, cut, _width(state, cut))
     if setting == "auto" and cut.layer is not None and epochs <= 1:
         return work, [_note(state, "no activation cache", f"one epoch reads each activation {cut.where} once")]
     if not cache.fits(need):
@@ -109,6 +109,11 @@ def with_cache(state: State, work: Work, epochs: float) -> tuple[Work, list[Adju
         return work.map(attach), [_note(state, "activation cache", why)]
     except ResourceError as error:
         return work, [_note(state, "no activation cache", f"it could not be written: {error.got}; training goes on without")]
+
+
+def _width(state: State, cut: cache.Cut) -> int:
+    """Numbers of a cached vector: what the head reads may be several side by side."""
+    return int(state.model.head.in_features) if cut.layer is None and not cut.per_token else state.ready.source.hidden
 
 
 NOISE_DRAWS = 40
