@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
+import transformers as hf
 
 FORMATS = {"WAV": "PCM_16", "FLAC": "PCM_16", "OGG": "VORBIS", "MP3": "MPEG_LAYER_III", "AIFF": "PCM_16"}
 
@@ -38,3 +41,47 @@ def wav(data: bytes = b"", *, rate: int = 16_000, channels: int = 1, bits: int =
 def floats(sound: np.ndarray) -> bytes:
     """A WAV file of 32-bit decimals, NaN and infinity included."""
     return wav(np.asarray(sound, "<f4").tobytes(), bits=32, code=3)
+
+
+WAVES = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48, "conv_dim": (16, 16, 16),
+    "conv_kernel": (10, 3, 3), "conv_stride": (10, 4, 4), "num_feat_extract_layers": 3, "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2, "vocab_size": 32, "layerdrop": 0.1,
+}
+"""A hundred frames a second, so that short sounds have some."""
+LAYERED = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
+MEL = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48, "feature_projection_input_dim": 160,
+    "vocab_size": 32, "conv_depthwise_kernel_size": 5, "left_max_position_embeddings": 8, "right_max_position_embeddings": 4,
+}
+WHISPER = {
+    "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "max_source_positions": 100, "max_target_positions": 64, "vocab_size": 64,
+    "num_mel_bins": 80, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0, "decoder_start_token_id": 1,
+}
+AST = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48, "max_length": 64, "num_mel_bins": 32,
+    "frequency_stride": 16, "time_stride": 16,
+}
+FAMILIES = {
+    "wav2vec2": ("Wav2Vec2Config", "Wav2Vec2Model", WAVES, "Wav2Vec2FeatureExtractor", {}),
+    "wav2vec2-large": ("Wav2Vec2Config", "Wav2Vec2Model", {**WAVES, **LAYERED}, "Wav2Vec2FeatureExtractor", {}),
+    "hubert": ("HubertConfig", "HubertModel", WAVES, "Wav2Vec2FeatureExtractor", {}),
+    "wavlm": ("WavLMConfig", "WavLMModel", {**WAVES, "num_buckets": 8, "max_bucket_distance": 20}, "Wav2Vec2FeatureExtractor", {}),
+    "unispeech-sat": ("UniSpeechSatConfig", "UniSpeechSatModel", WAVES, "Wav2Vec2FeatureExtractor", {}),
+    "w2v-bert": ("Wav2Vec2BertConfig", "Wav2Vec2BertModel", MEL, "SeamlessM4TFeatureExtractor", {}),
+    "whisper": ("WhisperConfig", "WhisperModel", WHISPER, "WhisperFeatureExtractor", {"chunk_length": 2}),
+    "ast": ("ASTConfig", "ASTModel", AST, "ASTFeatureExtractor", {"max_length": 64, "num_mel_bins": 32}),
+}
+"""Name -> config class, model class, settings, feature extractor, its settings."""
+
+
+def make(folder: Path, family: str = "wavlm", seed: int = 0) -> Path:
+    """A model folder as transformers saves it, made from a config: no download, a second to make."""
+    config, model, settings, extractor, sizes = FAMILIES[family]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = getattr(hf, model)(getattr(hf, config)(**settings))
+    made.save_pretrained(folder)
+    getattr(hf, extractor)(**sizes).save_pretrained(folder)
+    return folder

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError
-from . import vision
+from . import sound, vision
 from .source import Backbone
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ Batch = Mapping[str, torch.Tensor]
 SPANS = "spans"
 """Pooling that gives the text's own vector and those of two spans in it, side by side: `spans` (B, T) has a bit for each of the two."""
 CACHED = ("hidden_BTD", "features_BTD", "pooled_BD")
-ATTENTION_DROPOUTS = ("attention_dropout", "attn_dropout_prob", "attention_probs_dropout_prob")
-"""Numbers by which families whose attention is one fused call keep its dropout."""
+ATTENTION_DROPOUTS = ("attention_dropout", "attn_dropout_prob", "attention_probs_dropout_prob", "dropout", "activation_dropout")
+"""Numbers by which families whose attention is one fused call, or that drop by a function, keep their rates."""
 START = 0.02
 """Standard deviation of a new head's weights, that of BERT's own (arXiv 1810.04805)."""
 
@@ -135,6 +135,8 @@ class Pooled(nn.Module):
                 return batch[name].float()
         if self.source.modality == "image":
             return vision.pool(self.seen(batch), self.pooling)
+        if self.source.modality == "audio":
+            return self._heard(batch)
         if self.per_token:
             return self.hidden(batch)[:, -batch["attention_mask"].shape[1] :].float()  # virtual tokens in front have no answer
         if self.pooling == SPANS:
@@ -149,6 +151,15 @@ class Pooled(nn.Module):
         super().train(mode)
         vision.freeze_statistics(self.backbone)
         return self
+
+    def _heard(self, batch: Batch) -> torch.Tensor:
+        output = sound.hear(bare(self.backbone), batch)
+        if self.pooling == "pooler":
+            return vision.pool(output, "pooler")
+        hidden_BTD = output.last_hidden_state
+        if self.per_token:
+            return hidden_BTD[:, : int(batch["frames"].max())].float()
+        return pool(hidden_BTD, sound.frame_mask(hidden_BTD, batch["frames"]), self.pooling)
 
     def seen(self, batch: Batch) -> Any:
         """What the backbone answers to images: its own output object."""

@@ -18,7 +18,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError, listing, nearest, shorten
-from . import facts, tensors, vision
+from . import facts, sound, tensors, vision
 from .allow import check_folder, filtered, read_json
 
 HEADS = re.compile(
@@ -136,7 +136,8 @@ def load_module(
     for file in facts.weights(folder):
         state |= tensors.read(file)
     config, state = vision.seeing(config), vision.only(config, state)
-    made_by = made_by or (language_class(config, folder) if language else model_class(config, folder))
+    state = state if made_by else sound.only(config, state)
+    made_by = made_by or sound.model_class(config) or (language_class(config, folder) if language else model_class(config, folder))
     prefix = f"{made_by.base_model_prefix}." if made_by.base_model_prefix else ""
     spare = _spare(state, prefix)
     wanted = {name: tensor for name, tensor in state.items() if name.removeprefix(prefix) not in spare}
@@ -159,6 +160,7 @@ def load_module(
     except Exception as error:  # an architecture fails in its own way on settings that make no sense together
         raise _bad_config(folder / "config.json", config.model_type, error) from None
     _strict(info, folder, spared=not extra, own=own)
+    sound.settle(module)
     return module.float().eval(), spare
 
 

@@ -35,6 +35,8 @@ def layer_list(module: nn.Module) -> tuple[str, nn.ModuleList] | None:
     found: list[tuple[str, nn.ModuleList]] = []
     for name, part in bare(module).named_modules():
         inner = any(name.startswith(f"{outer}.") for outer, blocks in found if len(blocks) > 1)
+        if name.endswith("conv_layers"):
+            continue  # what turns samples into frames stands below the layers
         if isinstance(part, nn.ModuleList) and len(part) and len({type(block) for block in part}) == 1 and not inner:
             found.append((name, part))
     return max(found, key=lambda item: len(item[1]), default=None)
@@ -48,7 +50,8 @@ def stacks(module: nn.Module) -> list[tuple[str, nn.ModuleList]]:
         return [found] if found else []
     halves = [layer_list(half) for half in (whole.get_encoder(), whole.get_decoder())]
     names = {id(part): name for name, part in whole.named_modules()}
-    return [(names[id(half[1])], half[1]) for half in halves if half]
+    found = {id(half[1]): (names[id(half[1])], half[1]) for half in halves if half}
+    return list(found.values())  # an encoder taken out of such a model calls itself both halves
 
 
 def outline(model: nn.Module) -> Outline:

