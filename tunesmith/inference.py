@@ -37,6 +37,11 @@ class Ragged:
     def __getitem__(self, row: int) -> np.ndarray:
         return self.values[self.starts[row] : self.starts[row + 1]]
 
+    def take(self, positions: np.ndarray) -> Ragged:
+        """The rows at these positions, in that order."""
+        chosen = [self[int(position)] for position in positions]
+        return Ragged(np.concatenate([self.values[:0], *chosen]), np.concatenate([[0], np.cumsum([len(one) for one in chosen])]).astype(np.int64))
+
 
 @final
 @dataclass(frozen=True)
@@ -134,6 +139,12 @@ class Encoded:
     def cached(self, **arrays: Ragged | np.ndarray) -> Encoded:
         """The same rows with activations that stand for their inputs."""
         return replace(self.with_arrays(**arrays), later=None)
+
+    def take(self, positions: np.ndarray) -> Encoded:
+        """The examples at these positions, in that order."""
+        assert self.later is None, "rows that are encoded late are taken from their table"
+        arrays = {name: array.take(positions) if isinstance(array, Ragged) else array[positions] for name, array in self.arrays.items()}
+        return Encoded(arrays, self.lengths_N[positions], self.row_N[positions])
 
     def with_arrays(self, **arrays: Ragged | np.ndarray) -> Encoded:
         """The same rows with more (or replaced) arrays."""

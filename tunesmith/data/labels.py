@@ -216,9 +216,17 @@ def _imbalance(counts: Counter[str]) -> list[Finding]:
     )]
 
 
+def turned(label: str) -> str:
+    """`Cause(e1,e2)` for `Cause(e2,e1)` and the other way round; other labels as they are."""
+    found = re.fullmatch(r"(.+)\((e[12]),(\s*)(e[12])\)", label)
+    return f"{found[1]}({found[4]},{found[3]}{found[2]})" if found and found[2] != found[4] else label
+
+
 def unknown_findings(known: Iterable[str], table: Table, labels: Sequence[Sequence[str]], part: str) -> list[Finding]:
-    """An error for labels of the user's validation or test file that no training row has."""
+    """An error for labels of the user's validation or test file that no training row has, not even in the other direction
+    (`Cause(e1,e2)` and `Cause(e2,e1)` are one relation)."""
     seen = set(known)
+    seen |= {turned(label) for label in seen}
     new = sorted({label for row in labels for label in row} - seen)
     if not new:
         return []

@@ -21,7 +21,7 @@ from typing import final
 
 from ..errors import DataError
 from ..spec import Data
-from . import archive, columnar, conll, delimited, excel, folder, hub, json_rows
+from . import archive, columnar, conll, delimited, excel, folder, hub, json_rows, semeval
 from .ledger import Ledger
 from .source import Loaded, Source, kind_of, locate, refuse_code
 from .spool import LARGE, Spool, cache_folder, content_key, recall, remember
@@ -31,6 +31,7 @@ from .together import Named, join
 READERS: dict[str, Callable[[Source, Data, Spool], Loaded]] = {
     "delimited": delimited.load,
     "conll": conll.load,
+    "semeval": semeval.load,
     "json": json_rows.load,
     "parquet": columnar.load_parquet,
     "arrow": columnar.load_arrow,

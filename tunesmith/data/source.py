@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ ARROW_SUFFIXES = (".arrow", ".feather", ".ipc", ".arrows")
 READABLE = (*TEXT_SUFFIXES, *JSON_SUFFIXES, *tagged.SUFFIXES, ".parquet", *ARROW_SUFFIXES, ".xlsx", ".xlsm")
 """Endings of files with rows, each also with .gz after it."""
 WHAT_IS_READ = "CSV, TSV, JSON, JSONL, CoNLL, Parquet, Arrow or Excel (.xlsx), plain, .gz or .zip"
+MARKED = re.compile(rb'(?:\xef\xbb\xbf)?\s*\d+\t"[^\t\r\n]*<e1>')
+"""How a file of numbered sentences with marked spans begins (SemEval-2010 task 8)."""
 TAGGED_BYTES = 1 << 15
 """Bytes by which tagged tokens are told."""
 
@@ -139,7 +142,7 @@ def refuse_code(name: str, path: str) -> None:
 
 
 def kind_of(source: Source) -> str:
-    """`delimited`, `conll`, `json`, `parquet`, `arrow`, `excel`, `zip` or `gzip`: by the first bytes, checked against the name.
+    """`delimited`, `conll`, `semeval`, `json`, `parquet`, `arrow`, `excel`, `zip` or `gzip`: by the first bytes, checked against the name.
 
     Raises DataError for empty files, for formats that are not read, and where name and content contradict each other.
     """
@@ -188,6 +191,8 @@ def _text_kind(source: Source, head: bytes) -> str:
         )
     if source.suffix in JSON_SUFFIXES:
         return "json"
+    if MARKED.match(head):
+        return "semeval"
     if tagged.named(source.name) or (source.suffix not in (".csv", ".psv") and _is_tagged(source)):
         return "conll"
     if source.suffix in TEXT_SUFFIXES:
