@@ -91,7 +91,7 @@ class Run:
         path = self.path / name
         try:
             return json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             raise RunError(
                 str(path),
                 expected="a file that training writes",

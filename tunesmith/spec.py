@@ -29,6 +29,8 @@ Factor = Annotated[float, Field(gt=0, le=1)]
 
 MAX_SPEC_BYTES = 1_000_000
 MAX_ALIASES = 100
+MAX_DEPTH = 50
+"""Levels of lists and mappings in a spec; PyYAML's time grows with the square of the depth."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ class Train(Section):
     """Where tensors live."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of the forward pass."""
+    processes: Count | Auto = "auto"
+    """Processes that share each batch (one a GPU, or a part of the CPU's cores): the same gradient, computed side by side."""
     threads: Count | Auto = "auto"
     """CPU threads; part of what makes a run repeatable to the bit."""
     micro_tokens: Count | Auto = "auto"
@@ -230,9 +234,9 @@ def fields_of(section: type[BaseModel] = Spec, prefix: str = "") -> dict[str, An
     return found
 
 
-def parse_value(text: str) -> Any:
-    """A value typed on the command line, as YAML would read it (`1e-4`, `true`, `[a, b]`, `auto`)."""
-    return yaml.load(text, Loader=_Loader)
+def parse_value(text: str, place: str = "a value") -> Any:
+    """A value typed on the command line, as YAML would read it (`1e-4`, `true`, `[a, b]`, `auto`). Raises SpecError."""
+    return _plain_yaml(text, place)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -247,23 +251,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         )
     try:
         text = path.read_text("utf-8-sig")
-        if sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)) > MAX_ALIASES:
-            raise SpecError(
-                str(path),
-                expected=f"at most {MAX_ALIASES} aliases",
-                got="more",
-                fix="write the values out",
-                code="yaml-aliases",
-            )
-        values = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise SpecError(
-            str(path),
-            expected="plain YAML",
-            got=shorten(" ".join(str(error).split()), 200),
-            fix="mend the file",
-            code="bad-yaml",
-        ) from None
+    except UnicodeDecodeError as error:
+        raise _bad_yaml(str(path), str(error)) from None
+    values = _plain_yaml(text, str(path))
     if not isinstance(values, dict):
         raise SpecError(
             str(path),
@@ -273,6 +263,36 @@ def read_yaml(path: Path) -> dict[str, Any]:
             code="bad-yaml",
         )
     return values
+
+
+def _plain_yaml(text: str, place: str) -> Any:
+    """What YAML says, once it is sure that it is neither deep nor a bomb of aliases. Raises SpecError."""
+    aliases = depth = 0
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            aliases += isinstance(event, yaml.AliasEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if aliases > MAX_ALIASES or depth > MAX_DEPTH:
+                break
+        else:
+            return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise _bad_yaml(place, str(error)) from None
+    if aliases > MAX_ALIASES:
+        raise SpecError(
+            place,
+            expected=f"at most {MAX_ALIASES} aliases",
+            got="more",
+            fix="write the values out",
+            code="yaml-aliases",
+        )
+    raise _bad_yaml(place, f"more than {MAX_DEPTH} levels of lists and keys")
+
+
+def _bad_yaml(place: str, got: str) -> SpecError:
+    return SpecError(
+        place, expected="plain YAML", got=shorten(" ".join(got.split()), 200), fix="mend the file", code="bad-yaml"
+    )
 
 
 def checked(kind: Any, value: Any, place: str) -> Any:

@@ -193,7 +193,7 @@ def _typed(path: str, value: Any) -> Any:
     setting = _setting(path)
     if setting and setting.is_text and not (setting.type.startswith(LISTS) and value.startswith("[")):
         return value
-    return parse_value(value)
+    return parse_value(value, next((flag.word for flag in FLAGS if flag.path == path), f"--set {path}"))
 
 
 def _setting(path: str) -> Setting | None:

@@ -148,6 +148,10 @@ def kind_of(source: Source) -> str:
     """
     refuse_code(source.name, str(source.path))
     head = _head(source)
+    if head[257:262] == b"ustar":
+        raise DataError(
+            source.name, expected=WHAT_IS_READ, got="a tar archive", fix="unpack it first", code="tar-archive"
+        )
     found = next(((kind, words) for magic, kind, words in MAGIC if head.startswith(magic)), None)
     if found is None:
         return _text_kind(source, head)
