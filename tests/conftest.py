@@ -51,6 +51,30 @@ def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_wav2vec2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a wav2vec 2.0 of two layers, width 32, a hundred frames a second."""
+    from tests.tiny_sounds import make
+
+    return make(tmp_path_factory.mktemp("models") / "tiny-wav2vec2", "wav2vec2")
+
+
+@pytest.fixture(scope="session")
+def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a T5 of two layers each, width 32."""
+    from tests.tiny_pairs import pair
+
+    return pair(tmp_path_factory.mktemp("models") / "tiny-t5", "t5")
+
+
+@pytest.fixture(scope="session")
+def tiny_warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a BERT of one layer, width 32: what an encoder-decoder is made of."""
+    from tests.tiny_models import bert
+
+    return bert(tmp_path_factory.mktemp("models") / "tiny-warm", layers=1)
+
+
+@pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with a Llama of two layers, width 32, that has a language-model head and a chat template."""
     from tests.tiny_models import writer

@@ -83,7 +83,11 @@ def prepare(spec: Spec) -> Ready:
     task = _beside_learnt_tokens(task, strategy, data, source, spec)
     chosen |= settle_training(spec, facts, strategy) | {k: c for k, c in suggested.items() if k != "strategy"}
     chosen["evaluate.metric"] = _metric(spec, task)
-    data = data.with_findings([*_cut_findings(task, source), *_unknown_findings(facts.unknown, source)])
+    unseen = lost(task, data, source)
+    refuse(unseen)
+    data = data.with_findings([*_cut_findings(task, source), *_unknown_findings(facts.unknown, source), *unseen])
+    for found in unseen:
+        data.ledger.add("cut", found.message, found.rows)
     if getattr(task, "tokens_kept", 0):
         chosen["options.max_tokens"] = Choice(task.tokens_kept, task.tokens_why)  # type: ignore[attr-defined]
     whole = spec.changed({path: choice.value for path, choice in chosen.items()})
@@ -123,6 +127,19 @@ def marked(spec: Spec, chosen: Mapping[str, Choice[Any]], data: Dataset) -> list
     _refuse_silent(TASKS.load(name), source, name)
     task = _fit_task(TASKS.load(name).build({**spec.options, **options}, name), data, source, spec)
     return task.marked(data.train.rows([0]), processor(source))
+
+
+def lost(task: Task, data: Dataset, source: Source) -> list[Finding]:
+    """What of each part's rows a suited task's model will not see; what is not about rows is said once."""
+    if type(task).lost is Task.lost:
+        return []
+    reader, found = processor(source), dict[tuple[str, ...], Finding]()
+    for part in PARTS:
+        rows = data.part(part)
+        for one in task.lost(rows, reader) if len(rows) else ():
+            said = f"{part}: {one.message}" if one.rows and one.level != "error" else one.message
+            found.setdefault((one.code, part if one.rows else ""), replace(one, message=said))
+    return list(found.values())
 
 
 def _with_files(task: Task, sources: Sources, spec: Spec) -> tuple[Sources, list[Finding]]:

@@ -118,6 +118,8 @@ class Graded:
     """(N, K, 3) of each kind in each row: right, answered and true ones."""
     pieces: Pieces | None = None
     """Parts of answers, where confidences are theirs."""
+    by_degree: bool = False
+    """Whether rows are more or less right rather than right or wrong: then they are judged by `loss_N`, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +203,8 @@ class Task(ABC):
         """What of these rows the suited task's model will not see, row by row, where that is to be said of each."""
         return []
 
-    def how_scored(self) -> Mapping[str, str]:
-        """Score name -> how it is counted, where there are several ways (tokenisers, smoothing)."""
+    def how_scored(self, truth: Truth) -> Mapping[str, str]:
+        """Score name -> how it is counted for these rows, where there are several ways (tokenisers, references)."""
         return {}
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:

@@ -51,6 +51,8 @@ def show_report(report: Mapping[str, Any]) -> None:
 
 def verdict(rung: Mapping[str, Any]) -> str:
     """What the tuned model is against this one: better, worse, or not distinguishable."""
+    if rung.get("oracle"):
+        return "an upper line: it looked at the truth"
     return "" if rung["tuned"] else safe((rung.get("comparison") or {}).get("verdict", ""))
 
 

@@ -27,6 +27,7 @@ PROBE = "probe"
 SLICE_SCORES = {
     "classes": "share of rows answered right", "flags": "share of rows with every label right",
     "numbers": "mean error, in units of the target's spread", "texts": "share of rows answered right",
+    "degrees": "how far off, 0 (as wanted) to 1",
 }
 
 
@@ -94,7 +95,8 @@ def judge(
         "sentence": words.headline(metric, scored["test"]["scores"][metric], len(test.truth), verdict["sentence"]),
         "leaked": len(leaked_L), "ladder": ladder, "power": _power(draws, strongest, metric), "looks": how.looks,
     }
-    return cast(Report, report | _details(task, here, test, how) | {"inputs": task.columns(task.inputs)})
+    said = {"inputs": task.columns(task.inputs), "how_scored": dict(task.how_scored(test.truth)), "chosen_by": task.chooses(metric)}
+    return cast(Report, report | _details(task, here, test, how) | said)
 
 
 def _untested(task: Task, parts: Mapping[str, Judged], how: How) -> Report:
@@ -103,7 +105,7 @@ def _untested(task: Task, parts: Mapping[str, Judged], how: How) -> Report:
     none: dict[str, Any] = {name: {"value": None, "low": None, "high": None, "method": "fixed"} for name in task.directions}
     found = {name: scores(task, judged, how) for name, judged in parts.items() if len(judged.truth)}
     empty = Part(rows=0, groups=0, resamples=0, capped=False, scores=none)
-    rung = Rung(name=TUNED, title=words.rung(TUNED), tuned=True, scores=none, seconds=how.costs.get(TUNED), comparison=None)
+    rung = Rung(name=TUNED, title=words.rung(TUNED), tuned=True, scores=none, seconds=how.costs.get(TUNED), comparison=None, oracle=False)
     verdict, _ = _verdict([rung], metric, True)
     sentence = "There are no test rows. Scores on validation rows flatter, because those rows chose the checkpoint."
     report: dict[str, Any] = {
@@ -111,7 +113,8 @@ def _untested(task: Task, parts: Mapping[str, Judged], how: How) -> Report:
         "directions": dict(task.directions), "level": how.level, "verdict": verdict, "names": [], "parts": found | {"test": empty},
         "sentence": sentence, "leaked": 0, "ladder": [rung], "power": None, "looks": how.looks,
     }
-    return cast(Report, report | _details(task, None, parts["test"], how) | {"inputs": task.columns(task.inputs)})
+    said = {"inputs": task.columns(task.inputs), "how_scored": {}, "chosen_by": task.chooses(metric)}
+    return cast(Report, report | _details(task, None, parts["test"], how) | said)
 
 
 def scores(task: Task, judged: Judged, how: How | None = None) -> Part:
@@ -170,7 +173,7 @@ def _ladder(
     rungs = [_rung(name, draws, candidates, seen, test, metric, higher, how) for name in ordered]
     tuned = Rung(
         name=TUNED, title=words.rung(TUNED), tuned=True, scores=_scores(draws, TUNED), seconds=how.costs.get(TUNED),
-        comparison=None,
+        comparison=None, oracle=False,
     )
     return [*rungs, tuned]
 
@@ -188,13 +191,13 @@ def _rung(
         compared["mcnemar"] = compare.mcnemar(ours.right_N, theirs.right_N).as_json()
     return Rung(
         name=name, title=words.rung(name), tuned=False, scores=_scores(draws, name), seconds=how.costs.get(name),
-        comparison=compared,
+        comparison=compared, oracle=name in candidates[name].task.oracles,
     )
 
 
 def _verdict(ladder: Sequence[Rung], metric: str, higher: bool) -> tuple[Verdict, str]:
     """The verdict against the strongest baseline, and that baseline's name."""
-    others = [rung for rung in ladder if not rung["tuned"]]
+    others = [rung for rung in ladder if not rung["tuned"] and not rung["oracle"]]
     if not others:
         sentence = "No baseline was fitted, so no gain can be claimed."
         return Verdict(against="", word="no baseline", sentence=sentence), ""
@@ -214,14 +217,15 @@ def _power(draws: Draws, strongest: str, metric: str) -> dict[str, Any] | None:
 def _details(task: Task, here: View | None, test: Judged, how: How) -> dict[str, Any]:
     empty: dict[str, Any] = {
         "calibration": None, "confusion": None, "per_label": [], "numbers": [], "slices": [], "slice_score": "",
-        "overall": None, "worst": [], "right": [],
+        "overall": None, "worst": [], "right": [], "by_degree": False,
     }
     if here is None:
         return empty
     inputs, targets = task.columns(task.inputs), task.columns(task.targets)
-    overall = here.loss_N if here.kind == "numbers" else here.right_N
+    overall = here.loss_N if here.measured else here.right_N
     common = {
-        "slices": slices(here, test.rows, inputs, targets, level=how.level), "slice_score": SLICE_SCORES[here.kind],
+        "slices": slices(here, test.rows, inputs, targets, level=how.level),
+        "slice_score": SLICE_SCORES["degrees" if here.by_degree else here.kind], "by_degree": here.by_degree,
         "overall": float(overall.mean()), "worst": worst.worst(here, test.rows, inputs),
         "right": worst.right(here, test.rows, inputs, seed=how.seed),
     }

@@ -43,6 +43,8 @@ class Rung(TypedDict):
     comparison: dict[str, Any] | None
     """The tuned model against this one in the headline score: `ours`, `theirs`, `difference` (a Score), `p`, `verdict`,
     `mcnemar`. None for the tuned model itself."""
+    oracle: bool
+    """It looked at the truth: an upper line, against which nothing is claimed."""
 
 
 class Verdict(TypedDict):
@@ -108,6 +110,12 @@ class Report(TypedDict):
     """What `score` of a slice is, in words."""
     overall: float | None
     """The same over all test rows."""
+    chosen_by: str
+    """The score by which validation rows chose the weights."""
+    by_degree: bool
+    """Rows are more or less right: `worst` is by how far off, `right` is drawn from all."""
+    how_scored: dict[str, str]
+    """Score -> how it was counted, where there are several ways."""
     worst: list[Example]
     right: list[Example]
     looks: int

@@ -49,7 +49,7 @@ def slices(
         if few <= inside_N.sum() <= len(table) - few
     ]
     _mark_clear(found, 1 - level)
-    worst_first = sorted(found, key=lambda one: -one["low"] if of.kind == "numbers" else one["high"])
+    worst_first = sorted(found, key=lambda one: -one["low"] if of.measured else one["high"])
     return worst_first[:MOST_SHOWN]
 
 
@@ -105,7 +105,7 @@ def _by_value(name: str, values: Sequence[Any]) -> Iterator[Group]:
 
 
 def _judge(of: View, inside_N: np.ndarray, level: float) -> dict[str, Any]:
-    if of.kind == "numbers":
+    if of.measured:
         return _judge_error(of.loss_N[inside_N], of.loss_N[~inside_N], level)
     right, rows = int(of.right_N[inside_N].sum()), int(inside_N.sum())
     other, others = int(of.right_N[~inside_N].sum()), int((~inside_N).sum())

@@ -51,6 +51,13 @@ class View:
     """texts: right, answered and true parts of each of `names` in each row."""
     pieces: Pieces | None = None
     """texts: parts of answers with confidences of their own."""
+    by_degree: bool = False
+    """texts: rows are more or less right, as with numbers."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether rows are judged by how far off they are, rather than by right or wrong."""
+        return self.kind == "numbers" or self.by_degree
 
     @property
     def rows(self) -> int:
@@ -102,7 +109,7 @@ def _graded(task: Task, outputs: Outputs, truth: Truth) -> View | None:
     return View(
         "texts", tuple(found.names), objects(found.truth), objects(found.answer), found.right_N, found.loss_N, found.sure_N,
         found.sure_N[:, None] if known else None, found.plain_N[:, None] if known else None, found.marks,
-        found.counts_NK3, found.pieces,
+        found.counts_NK3, found.pieces, found.by_degree,
     )
 
 

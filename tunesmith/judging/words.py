@@ -16,7 +16,8 @@ TITLES = {
     "ece": "ECE",
     "map": "mAP", "log_loss": "log loss", "nll": "log loss", "r2": "R²", "mse": "MSE", "rmse": "RMSE", "mae": "MAE",
     "bits_per_byte": "bits per byte", "perplexity": "perplexity per token", "byte_perplexity": "perplexity per byte",
-    "rouge_l": "ROUGE-L", "stops": "stops by itself",
+    "rouge_l": "ROUGE-L", "stops": "stops by itself", "bleu": "BLEU", "chrf": "chrF", "rouge1": "ROUGE-1", "rouge2": "ROUGE-2",
+    "rouge_lsum": "ROUGE-Lsum", "length_ratio": "length ratio",
     "pearson": "Pearson r", "spearman": "Spearman ρ", "hamming": "Hamming loss",
     "entity_f1": "entity F1", "partial_f1": "F1 with partial matches", "token_accuracy": "token accuracy",
     "exact_match": "exact match", "answerable_f1": "F1 of answerable questions",
@@ -25,6 +26,9 @@ TITLES = {
 RUNGS = {
     "majority": "Majority label", "prior": "Label prior", "mean": "Mean of the training rows", "tuned": "Tuned model",
     "untuned": "The model untuned", "byte unigrams": "Bytes by their frequency",
+    "the source as it is": "The source as it is", "dictionary, word by word": "Dictionary, word by word",
+    "first sentence": "First sentence", "first three sentences": "First three sentences",
+    "oracle: the best sentences, chosen by the references": "Oracle: the best sentences, chosen by the references",
     "probe": "Frozen encoder + linear", "frozen": "Frozen encoder + linear", "tfidf": "TF-IDF + linear",
     "tf-idf": "TF-IDF + linear", "tfidf-linear": "TF-IDF + linear", "tfidf_linear": "TF-IDF + linear", "tf-idf + linear": "TF-IDF + linear",
 }

@@ -24,14 +24,15 @@ LONGEST = 1200
 
 def worst(of: View, table: Rows, inputs: Sequence[str], count: int = 20) -> list[dict[str, Any]]:
     """Wrongly answered rows (for numbers: any) with the highest loss, highest first."""
-    candidates = np.arange(of.rows) if of.kind == "numbers" else np.flatnonzero(~of.right_N)
+    candidates = np.arange(of.rows) if of.measured else np.flatnonzero(~of.right_N)
     order = candidates[np.argsort(-of.loss_N[candidates], kind="stable")]
     return [example(of, table, inputs, int(row)) for row in order[:count]]
 
 
 def right(of: View, table: Rows, inputs: Sequence[str], count: int = 8, seed: int = 0) -> list[dict[str, Any]]:
-    """A random sample of the rows answered right (for numbers: of the closer half), most certain first."""
-    candidates = np.flatnonzero(of.right_N)
+    """A random sample of the rows answered right (for numbers: of the closer half; for texts that are more or less right: of all),
+    most certain first."""
+    candidates = np.arange(of.rows) if of.by_degree else np.flatnonzero(of.right_N)
     drawn = np.random.default_rng([seed, of.rows, 6]).permutation(candidates)[:count]
     return [example(of, table, inputs, int(row)) for row in drawn[np.argsort(of.loss_N[drawn], kind="stable")]]
 

@@ -24,7 +24,7 @@ FINISHED = {"reason": "", "best_step": 0, "best_stage": "", "seconds": None}
 def story(run_dir: str | Path) -> dict[str, Any]:
     """Everything that the page and the model card tell. Raises RunError where there is no `report.json`."""
     folder = Path(run_dir)
-    report = _json(folder / "report.json")
+    report = _whole(_json(folder / "report.json"))
     if not report:
         raise RunError(
             str(folder), expected="a finished run with report.json", got="none", code="run-unfinished",
@@ -39,6 +39,14 @@ def story(run_dir: str | Path) -> dict[str, Any]:
         "adjusted": [ADJUSTED | e for e in events if e.get("event") == "adjusted"],
         "finished": FINISHED | _last(events, "finished"), "started": {"learning": None} | _last(events, "started"),
     }
+
+
+def _whole(report: dict[str, Any]) -> dict[str, Any]:
+    """The report with what those of earlier versions leave out."""
+    if not report:
+        return {}
+    late = {"by_degree": False, "how_scored": {}, "chosen_by": report.get("metric")}
+    return late | report | {"ladder": [{"oracle": False} | rung for rung in report.get("ladder") or []]}
 
 
 def choices(plan: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -85,6 +85,8 @@ def _scores(report: Mapping[str, Any]) -> list[str]:
 def _against(rung: Mapping[str, Any]) -> str:
     if rung["tuned"]:
         return "this run"
+    if rung.get("oracle"):
+        return "an upper line"
     compared = rung["comparison"]
     size = show.number(abs(compared["difference"]["value"] or 0.0))
     return {"better": f"beaten by {size}", "worse": f"better by {size}"}.get(compared["verdict"], "not distinguishable")
