@@ -26,7 +26,7 @@ def family(request, tmp_path_factory):
 
 
 def collated(ears, sounds):
-    return batches.collate([ears.encode(one.astype(np.float32), SECONDS) for one in sounds], {ears.input_name: 0} if not ears.fixed else {})
+    return batches.collate([ears.encode(one.astype(np.float32), SECONDS) for one in sounds], {ears.input_name: 0} if not ears.frames.fixed else {})
 
 
 def test_a_sound_alone_is_as_in_a_batch(family):
@@ -48,7 +48,7 @@ def test_frames_are_as_many_as_were_said(family):
         with torch.no_grad():
             found = sound.hear(model, batch).last_hidden_state.shape[1]
         samples = int(seconds * 16_000)
-        assert found == ears.tokens(samples, SECONDS) and 1 <= int(batch["frames"]) == ears.frames(samples, SECONDS) <= found
+        assert found == ears.frames.cost(samples, SECONDS) and 1 <= int(batch["frames"]) == ears.frames.count(samples, SECONDS) <= found
 
 
 def test_saved_and_loaded_it_answers_the_same(family, tmp_path):
@@ -99,7 +99,7 @@ def test_a_whisper_with_a_shorter_window_reads_it_and_loads_plainly(tmp_path):
     assert example["input_features"].shape == (80, 100) and example["frames"] == 20
     save(model, ears, tmp_path / "s")
     again, shorter = load_model(tmp_path / "s"), load_processor(tmp_path / "s")
-    assert shorter.most_seconds == 1
+    assert shorter.frames.most_seconds == 1
     batch = batches.collate([example], {})
     with torch.no_grad():
         assert torch.equal(model(batch), again(batch))

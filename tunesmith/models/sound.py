@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from ..errors import ModelError, shorten
+from ..parts.frames import HOP, Frames
 from . import facts, tensors
 from .allow import check_folder, read_json
 
@@ -39,8 +40,6 @@ EXTRACTORS = ("Wav2Vec2FeatureExtractor", "SeamlessM4TFeatureExtractor", "Whispe
 WRITTEN_IN = ("preprocessor_config.json", "processor_config.json")
 LONGEST = 30
 """Seconds of one pass through a model: the window of Whisper; attention over more grows with its square."""
-HOP = 160
-"""Samples between two mel frames, in Whisper and w2v-BERT."""
 ABOVE = ("quantizer.", "project_q.", "project_hid.", "lm_head.", "classifier.", "projector.", "proj_out.", "dropout_features.", "ctc_proj.")
 """Names of what pretraining, or an earlier task, put on top."""
 RENAMED = {"conv.weight_g": "conv.parametrizations.weight.original0", "conv.weight_v": "conv.parametrizations.weight.original1"}
@@ -92,19 +91,14 @@ class Ears:
     """How a model wants its sounds: the library's feature extractor, and what is known of the frames that come of it."""
 
     extractor: Any
-    kind: str
-    """The family, as transformers calls it."""
-    steps: tuple[tuple[int, int], ...] = ()
-    """(kernel, stride) of the convolutions over samples."""
-    positions: int = 0
-    """Most frames, where the window is fixed."""
+    frames: Frames
     tokenizer: Any = None
     """Of a model that writes."""
 
     @property
     def rate(self) -> int:
         """Samples a second."""
-        return int(self.extractor.sampling_rate)
+        return self.frames.rate
 
     @property
     def pad_token_id(self) -> int | None:
@@ -112,61 +106,22 @@ class Ears:
         return getattr(self.tokenizer, "pad_token_id", None)
 
     @property
-    def fixed(self) -> bool:
-        """Whether the model reads windows of one length, filled up with silence."""
-        return self.kind in (WHISPER, AST)
-
-    @property
-    def most_seconds(self) -> int:
-        """Longest sound of one pass."""
-        if self.kind == AST:
-            return max(1, int(self.extractor.max_length) * HOP // self.rate)
-        return self.positions * 2 * HOP // self.rate if self.kind == WHISPER else LONGEST
-
-    @property
     def input_name(self) -> str:
         """Under which name the model takes its sounds."""
-        return "input_features" if self.kind in (WHISPER, *FRAMES) else "input_values"
-
-    def frames(self, samples: int, seconds: int) -> int:
-        """Frames that a sound of so many samples becomes (`seconds`: of the window), silence not counted."""
-        if self.kind == AST:
-            return 1
-        if self.kind == WHISPER:
-            return min(max(1, -(-samples // (2 * HOP))), seconds * self.rate // (2 * HOP))
-        samples = max(samples, self.least)
-        if self.kind in FRAMES:
-            return (1 + (samples - 400) // HOP) // 2
-        for kernel, stride in self.steps:
-            samples = (samples - kernel) // stride + 1
-        return samples
-
-    def tokens(self, samples: int, seconds: int) -> int:
-        """What a sound costs: frames, with the silence that fills a window."""
-        if self.kind == AST:
-            return self.positions
-        return seconds * self.rate // (2 * HOP) if self.kind == WHISPER else self.frames(samples, seconds)
-
-    @property
-    def least(self) -> int:
-        """Fewest samples of which the model can make two frames; shorter sounds are filled up with silence."""
-        if self.kind in (AST, *FRAMES):
-            return 400 + 4 * HOP
-        if self.kind == WHISPER:
-            return 1
-        samples = 2
-        for kernel, stride in reversed(self.steps):
-            samples = (samples - 1) * stride + kernel
-        return samples
+        return "input_features" if self.frames.kind in ("whisper", "mel") else "input_values"
 
     def encode(self, sound_S: np.ndarray, seconds: int) -> dict[str, Any]:
-        """`input_values` (S,) or (T, M), or `input_features` (T, M), of Whisper (M, T); and `frames`. Each sound by itself."""
-        sound_S = np.pad(sound_S, (0, max(0, self.least - len(sound_S))))
-        settings = {"max_length": seconds * self.rate} if self.kind == WHISPER else {}
+        """`input_values` (S,) or (T, M), or `input_features` (T, M), of Whisper (M, T); and `frames`. Each sound by itself.
+
+        `seconds`: at most so much is read; the length of a window.
+        """
+        sound_S = sound_S[: seconds * self.rate]
+        sound_S = np.pad(sound_S, (0, max(0, self.frames.least - len(sound_S))))
+        settings = {"max_length": seconds * self.rate} if self.frames.kind == "whisper" else {}
         found = self.extractor(sound_S, sampling_rate=self.rate, return_tensors="np", **settings)
-        frames = self.frames(len(sound_S), seconds)
+        frames = self.frames.count(len(sound_S), seconds)
         inputs = np.asarray(found[self.input_name][0], np.float32)
-        return {self.input_name: inputs[:frames] if self.kind in FRAMES else inputs, "frames": frames}
+        return {self.input_name: inputs[:frames] if self.frames.kind == "mel" else inputs, "frames": frames}
 
     def to_dict(self) -> dict[str, Any]:
         """Settings, for keys of caches."""
@@ -193,9 +148,14 @@ def load_processor(folder: Path) -> Ears:
         raise _bad(path, "sampling_rate 16000, as models of speech have it", shorten(repr(rate)))
     extractor = _made(path, name, values)
     if kind in SAMPLES:
-        return Ears(extractor, kind, tuple(zip(*(_numbers(config, path, key) for key in ("conv_kernel", "conv_stride")), strict=True)))
-    positions = most_frames(config) if kind in (WHISPER, AST) else 0
-    return Ears(extractor, kind, positions=positions, tokenizer=_tokenizer(folder) if kind == WHISPER else None)
+        kernels, strides = (_numbers(config, path, key) for key in ("conv_kernel", "conv_stride"))
+        return Ears(extractor, Frames("samples", rate, most_seconds=LONGEST, kernels=kernels, strides=strides))
+    if kind in FRAMES:
+        return Ears(extractor, Frames("mel", rate, most_seconds=LONGEST))
+    most = most_frames(config)
+    if kind == AST:
+        return Ears(extractor, Frames("ast", rate, most, max(1, int(extractor.max_length) * HOP // rate)))
+    return Ears(extractor, Frames("whisper", rate, most, most * 2 * HOP // rate), _tokenizer(folder))
 
 
 def _settings(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -38,13 +38,18 @@ def features(cells: Sequence[Any]) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
 
-def class_outputs(train: Sequence[Any], class_N: np.ndarray, count: int, rows: Sequence[Any]) -> Outputs:
-    """Logistic regression for one label of `count`; the penalty that suits held-out rows also keeps its confidence honest."""
+def class_outputs(
+    train: Sequence[Any], class_N: np.ndarray, count: int, rows: Sequence[Any], look: Callable[[Sequence[Any]], np.ndarray] = features
+) -> Outputs:
+    """Logistic regression for one label of `count`; the penalty that suits held-out rows also keeps its confidence honest.
+
+    `look`: makes features of cells.
+    """
     known = np.flatnonzero(class_N >= 0)
     chosen = known[_spaced(len(known))]
     if len(np.unique(class_N[chosen])) < 2:
         return classes.prior_outputs(class_N, count, len(rows))
-    own_NF, target_N = features([train[i] for i in chosen]), class_N[chosen]
+    own_NF, target_N = look([train[i] for i in chosen]), class_N[chosen]
 
     def solve(at: np.ndarray, strength: float) -> Solution:
         return linear.multinomial(own_NF[at], target_N[at], count, strength, passes=PASSES)
@@ -52,7 +57,7 @@ def class_outputs(train: Sequence[Any], class_N: np.ndarray, count: int, rows: S
     def loss(logits_NC: np.ndarray, at: np.ndarray) -> float:
         return -float(classes.log_probabilities(logits_NC)[np.arange(len(at)), target_N[at]].mean())
 
-    return {"logits": linear.scores(features(rows), _best(own_NF, solve, loss)), "temperature": np.ones((len(rows), 1))}
+    return {"logits": linear.scores(look(rows), _best(own_NF, solve, loss)), "temperature": np.ones((len(rows), 1))}
 
 
 def flag_outputs(train: Sequence[Any], flags_NC: np.ndarray, rows: Sequence[Any]) -> Outputs:
