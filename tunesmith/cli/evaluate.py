@@ -1,11 +1,12 @@
 """Score a run on a labelled file, with intervals.
 
 Example: tunesmith evaluate RUN labelled.csv
+Example: tunesmith evaluate RELATIONS test.jsonl --entities ENTITIES
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,18 +16,31 @@ File = Annotated[
     str, typer.Argument(metavar="FILE", help="A labelled file with the columns that the run learned from.")
 ]
 
+Entities = Annotated[
+    str | None,
+    typer.Option(
+        "--entities", metavar="RUN", help="A token-classification run: this relation-extraction run is judged on the entities it finds."
+    ),
+]
 
-def command(run: RunPath, file: File, *, json: Json = False) -> int:
+
+def command(run: RunPath, file: File, *, entities: Entities = None, json: Json = False) -> int:
     """Evaluate."""
     from .. import api
     from ._findings import show_said
     from ._result import show_scores
     from ._show import print_json
 
-    found = api.evaluate(run, file)
+    found = _end_to_end(run, entities, file) if entities else api.evaluate(run, file)
     if json:
         print_json(found)
     else:
         show_said(found)
         show_scores(found["scores"], title=f"scores on {file}")
     return 0
+
+
+def _end_to_end(run: str, entities: str, file: str) -> dict[str, Any]:
+    from ..chain import Chain
+
+    return Chain.load(entities, run).evaluate(file)

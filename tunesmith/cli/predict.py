@@ -2,6 +2,7 @@
 
 Example: tunesmith predict RUN "A quiet, exact film."
 Example: tunesmith predict RUN --file new.csv --out answers.csv
+Example: tunesmith predict RELATIONS --entities ENTITIES "Anna was born in Rome."
 """
 
 from __future__ import annotations
@@ -31,6 +32,13 @@ Out = Annotated[
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Overwrite the file of `--out`.")]
 
+Entities = Annotated[
+    str | None,
+    typer.Option(
+        "--entities", metavar="RUN", help="A token-classification run that finds the entities which this relation-extraction run relates."
+    ),
+]
+
 CHUNK = 4096
 SAY_EVERY_SECONDS = 5.0
 LARGEST = 3
@@ -45,6 +53,7 @@ def command(
     file: File = None,
     out: Out = None,
     replace: Replace = False,
+    entities: Entities = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> int:
@@ -54,12 +63,18 @@ def command(
 
     asked = _what_is_asked(texts, row, file, out)
     answer_only(run)
-    predictor = api.load(run)
+    predictor = _chain(run, entities) if entities else api.load(run)
     if file is not None:
         answer_file(predictor, file, out, replace=replace, quiet=quiet)
     else:
         show_answers(asked, predictor.predict(asked), as_json=json)
     return 0
+
+
+def _chain(run: str, entities: str) -> Any:
+    from ..chain import Chain
+
+    return Chain.load(entities, run)
 
 
 def _what_is_asked(texts: Sequence[str] | None, row: Sequence[str] | None, file: str | None, out: str | None) -> Any:

@@ -122,16 +122,16 @@ class RelationExtraction(Task):
         if not self.many:
             labels = relating.closed(tuple(classes.tally(train.arrow(self.relation))))
             none = relating.negative_of(labels) if self.negative == "auto" else self.negative
-            self._rows(train)
+            self.read(train)
             return self.settle(labels=labels, none=none if none in labels else "")
-        rows = self._rows(train)
+        rows = self.read(train)
         types = {(said.spans[link.head].type, said.spans[link.tail].type) for said in rows for link in said.links}
         names = sorted({link.type for said in rows for link in said.links} - {NONE})
         return self.settle(labels=(NONE, *names), none=NONE, type_pairs=tuple(sorted(types)))
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle how many tokens are read around a pair, and the labels' weights."""
-        rows = self._rows(train)
+        rows = self.read(train)
         asked = [pairing.Asked(said.text, said.spans[a], said.spans[b]) for said in rows for a, b in self._pairs(said)]
         weights: tuple[float, ...] = ()
         if balance == "weights":
@@ -143,7 +143,7 @@ class RelationExtraction(Task):
         """(N,) class ids, -1 for a label unknown to training; of many pairs (N,) objects with `links` [head, tail, type]."""
         if not self.many:
             return classes.encode_column(rows.arrow(self.relation), self.labels)
-        return objects([_true(said) for said in self._rows(rows)])
+        return objects([_true(said) for said in self.read(rows)])
 
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
         """An example for each pair: token ids, `spans` (T,) which tokens are of the head and the tail, and where the rows say it the
@@ -245,7 +245,7 @@ class RelationExtraction(Task):
         """The commonest label; the words between the spans with a linear model."""
         from ..parts import bags
 
-        own, other = self._rows(train), self._rows(rows)
+        own, other = self.read(train), self.read(rows)
         label_N = np.concatenate([self._targets(said) for said in own]) if self.many else self.truth(train)
         before, after = (self._bags(said) for said in (own, other))
         made = {
@@ -289,7 +289,8 @@ class RelationExtraction(Task):
             return relating.of_columns(row[self.text], row[self.head], row[self.tail], (self.head, self.tail))
         return relating.of_markers(row[self.text])
 
-    def _rows(self, table: Table) -> list[relating.Said]:
+    def read(self, table: Table) -> list[relating.Said]:
+        """The rows as texts with spans and relations. Raises DataError with the row that cannot be read so."""
         return [self._placed(row, table.place(at)) for at, row in enumerate(table.rows())]
 
     def _asked(self, row: Row, number: int) -> relating.Said:
