@@ -63,7 +63,7 @@ class Example(TypedDict):
     marks: dict[str, list[list[Any]]]
     """Column -> [start, end, `truth` or `answer`, label] of what is pointed out in it."""
     pictures: dict[str, str]
-    """Column -> a small copy of its image, as a `data:` address."""
+    """Column -> a small copy of its image, or the beginning of its sound, as a `data:` address."""
     truth: str
     answer: str
     confidence: float | None

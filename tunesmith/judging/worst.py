@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import images
+from ..data import images, sounds
 from ..parts.words import of_tokens
 from ..task import Mark
 from .slices import Rows
@@ -38,10 +38,10 @@ def right(of: View, table: Rows, inputs: Sequence[str], count: int = 8, seed: in
 
 
 def example(of: View, table: Rows, inputs: Sequence[str], row: int) -> dict[str, Any]:
-    """One row: `place`, `inputs` (column -> text), `pictures` (column -> small image), `marks` (column -> [start, end, truth or
+    """One row: `place`, `inputs` (column -> text), `pictures` (column -> small image or sound), `marks` (column -> [start, end, truth or
     answer, label]), `truth`, `answer`, `confidence`, `loss`, `right`."""
     cells, marks = table.rows([row])[0], of.marks[row] if of.marks else ()
-    seen = {name: images.thumbnail(cells[name]) for name in inputs if is_file(cells.get(name))}
+    seen = {name: _small(cells[name]) for name in inputs if is_file(cells.get(name))}
     shown = {name: _shown(cells.get(name), [mark for mark in marks if mark.column == name]) for name in inputs}
     return {
         "place": table.place(row),
@@ -52,6 +52,11 @@ def example(of: View, table: Rows, inputs: Sequence[str], row: int) -> dict[str,
         "confidence": None if np.isnan(of.sure_N[row]) else float(of.sure_N[row]),
         "loss": float(of.loss_N[row]), "right": bool(of.right_N[row]),
     }
+
+
+def _small(cell: Any) -> str:
+    """A `data:` address of a small copy of an image, or of the beginning of a sound."""
+    return sounds.player(cell) if "rate" in cell else images.thumbnail(cell)
 
 
 def is_file(cell: Any) -> bool:

@@ -26,7 +26,7 @@ WAYS = ("speed", "gain", "noise", "specaugment")
 """In the order in which they are done."""
 LOUDNESS = 6.0
 """Largest change of loudness, in decibels."""
-NOISE = (10.0, 40.0)
+NOISE = (15.0, 45.0)
 """Decibels by which a sound may be louder than the noise that is added to it."""
 SPEEDS = ((10, 9), (1, 1), (10, 11))
 """Length afterwards to length before: 0.9, 1 and 1.1 times as fast (Ko et al. 2015)."""
@@ -36,6 +36,11 @@ HIDDEN = (0.1, 0.15)
 """Largest share of the frames, and of the mel bands, that one mask hides."""
 SOUND_NAMES = ("audio", "sound", "speech", "recording", "clip", "wav", "file", "filename", "file_name", "path", "audio_path", "filepath")
 ENDINGS = sounds.SUFFIXES
+
+SUGGESTS: dict[str, Choice[Any]] = {
+    "train.dropout": Choice(0.0, "what Whisper is pretrained with: its vectors do not bear it; sounds are changed in each epoch instead"),
+}
+"""What `auto` means where a model of sounds is tuned."""
 
 
 # -- columns ----------------------------------------------------------------------------------------------------------
@@ -161,7 +166,9 @@ def _gain(sound_S: np.ndarray, draw: Draw) -> np.ndarray:
 
 
 def _noise(sound_S: np.ndarray, draw: Draw) -> np.ndarray:
-    """Noise at a drawn distance below the sound's own loudness, white or falling by 3 dB an octave (pink)."""
+    """To every other sound: noise at a drawn distance below its own loudness, white or falling by 3 dB an octave (pink)."""
+    if draw.random() < 0.5:
+        return sound_S
     power = float(np.square(sound_S, dtype=np.float64).mean())
     white_S = draw.standard_normal(len(sound_S))
     if draw.random() < 0.5:

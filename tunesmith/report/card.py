@@ -22,6 +22,9 @@ USES = {
     "numbers": "reads a number off a text", "texts": "reads its answer out of a text", "other": "answers rows of data",
 }
 
+SPOKEN = {"speech-recognition": "writes down what is said"}
+"""The same for tasks whose answers are told otherwise."""
+
 
 def write(run_dir: str | Path) -> Path:
     """Write `README.md` of a finished run; returns its path. Raises RunError without report.json."""
@@ -60,7 +63,7 @@ def _what(told: Mapping[str, Any]) -> str:
     more = f" and {len(report['names']) - MOST_NAMES:,} more" if len(report["names"]) > MOST_NAMES else ""
     noun = "Targets" if report["kind"] == "numbers" else "Labels"
     listed = f"\n\n{noun} ({len(report['names']):,}): {', '.join(names)}{more}." if names else ""
-    does = USES[report["kind"]].replace("a text", "an image" if report["task"].startswith("image-") else "a text")
+    does = SPOKEN.get(report["task"]) or USES[report["kind"]].replace("a text", show.read_by(report["task"]))
     return f"A model that {does} (task `{report['task']}`), fine-tuned from {base}.{listed}"
 
 

@@ -58,12 +58,19 @@ def _stretch(text: str, start: int, end: int, marks: Sequence[Sequence[Any]]) ->
 
 
 def asked(inputs: Sequence[str], python: bool = False, task: str = "") -> str:
-    """How one row is given to `predict`: a text or an image, or cell by cell where the task reads several columns."""
+    """How one row is given to `predict`: a text, an image or a sound, or cell by cell where the task reads several columns."""
     if len(inputs) < 2:
-        return '"photo.jpg"' if task.startswith("image-") else '"your text"'
+        return {"an image": '"photo.jpg"', "a sound": '"sound.wav"'}.get(read_by(task), '"your text"')
     if python:
         return "{" + ", ".join(f"{visible(name)!r}: ..." for name in inputs) + "}"
     return " ".join(f"--row {shlex.quote(visible(name) + '=...')}" for name in inputs)
+
+
+def read_by(task: str) -> str:
+    """What a task reads, in words."""
+    if task in ("speech-recognition", "audio-classification"):
+        return "a sound"
+    return "an image" if task.startswith("image-") else "a text"
 
 
 def markdown(value: Any) -> str:

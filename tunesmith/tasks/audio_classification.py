@@ -41,6 +41,7 @@ class AudioClassification(Task):
     files: ClassVar[tuple[str, ...]] = ("audio",)
     targets: ClassVar[tuple[str, ...]] = ("label",)
     target_kind: ClassVar[str] = "label"
+    suggests: ClassVar[Mapping[str, Choice[Any]]] = waves.SUGGESTS
 
     audio: str = "audio"
     """Column with the sounds: paths, counted from the file that names them, or their bytes."""
