@@ -15,8 +15,8 @@ from ..data.finding import Finding, count, places
 from ..data.profile import ColumnProfile, Profile
 from ..spec import Choice
 from ..task import Claim
-from . import columns, languages, options
-from .rewriting import targets_of, text_of
+from . import columns, languages, options, overlap
+from .rewriting import cell_of, targets_of, text_of
 
 if TYPE_CHECKING:
     from ..data.table import Table
@@ -86,7 +86,23 @@ def _called(profile: Profile, name: str) -> ColumnProfile | None:
 
 
 def _is_text(column: ColumnProfile) -> bool:
-    return column.kind == "text" or (column.kind in ("category", "list") and column.mean_words >= 2)
+    if column.kind == "list":
+        items = _items(column)
+        return bool(items) and sum(len(overlap.words_of(item)) for item in items) >= 2 * len(items)
+    return column.kind == "text" or (column.kind == "category" and column.mean_words >= 2)
+
+
+def _items(column: ColumnProfile) -> list[str]:
+    """What the lists among a column's examples hold; nothing where that is no text."""
+    cells = [cell_of(cell) for cell in column.examples]
+    items = [item for cell in cells for item in (cell if isinstance(cell, list | tuple) else [cell])]
+    return items if all(isinstance(item, str) for item in items) else []
+
+
+def _size(column: ColumnProfile) -> float:
+    """Characters of a text; of lists those of an item."""
+    items = _items(column) if column.kind == "list" else []
+    return sum(map(len, items)) / len(items) if items else column.mean_chars
 
 
 def _fits(source: ColumnProfile, target: ColumnProfile, sums_up: bool, unsure: bool) -> bool:
@@ -95,7 +111,7 @@ def _fits(source: ColumnProfile, target: ColumnProfile, sums_up: bool, unsure: b
         return False
     if not unsure:
         return sums_up or source.kind != "list"
-    shorter = source.kind == "list" or source.mean_chars > LONGER * max(target.mean_chars, 1)
+    shorter = source.kind == "list" or _size(source) > LONGER * max(_size(target), 1)
     return shorter == sums_up
 
 
