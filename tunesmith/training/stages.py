@@ -136,7 +136,8 @@ def validate(state: State, work: Work) -> tuple[dict[str, float], float]:
     for _ in range(NOISE_DRAWS):
         rows = rng.integers(0, len(truth), len(truth))
         drawn.append(task.score({name: value[rows] for name, value in outputs.items()}, truth[rows])[metric])
-    return task.score(outputs, truth), float(np.nanstd(drawn)) if np.isfinite(drawn).any() else 0.0
+    scores = task.score(outputs, truth)
+    return {metric: scores[metric]} | scores, float(np.nanstd(drawn)) if np.isfinite(drawn).any() else 0.0
 
 
 def steps_in(state: State, work: Work, stage: Stage) -> tuple[int, int]:
