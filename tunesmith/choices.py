@@ -148,6 +148,7 @@ def settle_training(spec: Spec, facts: Facts, strategy: Strategy) -> dict[str, C
         "evaluations": choose_evaluations,
         "device": choose_device,
         "precision": choose_precision,
+        "processes": choose_processes,
         "threads": choose_threads,
         "micro_tokens": choose_micro_tokens,
     }
@@ -241,10 +242,17 @@ def _faster_steps(facts: Facts) -> float:
     return (passes + update) / (passes / facts.trial.bf16 + update)
 
 
+def choose_processes(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:
+    """One: several are worth their traffic on several GPUs, and then are asked for."""
+    return Choice(1, "one process; `--set train.processes=N` shares each batch among N (one for each GPU)")
+
+
 def choose_threads(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:
-    """All cores that the process may use."""
+    """All cores that the process may use, shared where there are several processes."""
+    processes = 1 if train.processes == "auto" else int(train.processes)
     return Choice(
-        facts.cores, "all cores that this process may use; fixed, because the number changes the last bits of sums"
+        max(1, facts.cores // processes),
+        "all cores that this process may use; fixed, because the number changes the last bits of sums",
     )
 
 

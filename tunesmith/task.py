@@ -138,6 +138,14 @@ class Task(ABC):
 
     modality: ClassVar[str] = "text"
     """text, image, audio or mixed: which models and which baselines suit."""
+    joint: ClassVar[bool] = False
+    """Whether a row's loss depends on the rows beside it: `represent` and `joint_loss` make it (`training/joint.py`)."""
+    mines: ClassVar[bool] = False
+    """Whether `mine` adds to the training rows what the untuned model finds among them."""
+    alone: ClassVar[bool] = False
+    """Whether a row may be asked with the first of its inputs only."""
+    grouped: ClassVar[str] = ""
+    """Column whose equal cells stay on one side of the split."""
     directions: ClassVar[Mapping[str, bool]] = {}
     """Score name -> True where higher is better. The first is the headline."""
     inputs: ClassVar[tuple[str, ...]] = ()

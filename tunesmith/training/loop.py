@@ -15,7 +15,8 @@ import torch
 from ..errors import DivergedError, listing
 from ..inference import Encoded, collate
 from ..task import Solution
-from . import batches, blend, device, optim, range_test, solve, soup
+from . import batches, blend, device, optim, range_test, room, solve, soup
+from .crew import Crew
 from .events import Adjusted, Evaluated, Event, Finished, Saved, Started, Step
 from .stages import Work, batches_from, frozen_cut, gradient_of, steps_in, this_epoch, validate, with_cache
 from .state import Best, State
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 SAVE_SECONDS = 60.0
 """Time between checkpoints where the plan names no number of steps; when it is written changes no bit of what is learned."""
-SMALLEST_MICRO = 8
-"""Tokens below which a micro-batch is not cut further."""
 
 
 @final
@@ -49,12 +48,24 @@ class Clock:
 def train(state: State, folder: Path) -> Iterator[Event]:
     """Train from where `state` stands to the end, to the budget, or to `state.stop_asked`; checkpoints go to `folder`.
 
-    Raises DivergedError, with the rows, within the step that first gave a number that is not finite.
+    Raises DivergedError, with the rows, within the step that first gave a number that is not finite; ResourceError where one of
+    several processes is gone.
     """
+    try:
+        yield from _train(state, folder)
+    finally:
+        if state.crew is not None:
+            state.crew.dismiss()
+            state.crew = None
+
+
+def _train(state: State, folder: Path) -> Iterator[Event]:
     work = Work.of(state)
     total = sum(steps_in(state, work, stage)[0] for stage in state.stages)
     learning = sum(p.numel() for n, p in state.model.named_parameters() if n in state.carried)
     yield Started(str(folder.parent), state.total, total, tuple(s.name for s in state.stages), learning)
+    if state.smaller:
+        yield room.halve(state, work, folder)
     while state.stage < len(state.stages) and not state.done:
         if state.optimizer is None:
             state.enter_stage()
@@ -116,6 +127,8 @@ def _descend(state: State, work: Work, folder: Path) -> Iterator[Event]:
     yield from notes
     settings, clock, watch = state.ready.plan.spec.train, Clock(time.monotonic()), Watch()
     every = max(1, per_epoch // int(settings.evaluations))
+    if int(settings.processes) > 1 and state.crew is None:
+        state.crew = Crew.gather(folder.parent, int(settings.processes), int(settings.threads), state.accelerator.device.type)
     if settings.range_test and state.step == 0:
         yield range_test.find_rate(state, work, per_epoch)
     for positions in batches_from(state, work, per_epoch, total):
@@ -147,7 +160,7 @@ def _step(state: State, work: Work, positions: np.ndarray, total: int, per_epoch
             found = gradient_of(state, work, positions)
             break
         except (RuntimeError, MemoryError) as error:
-            if not device.out_of_memory(error) or state.micro_tokens <= SMALLEST_MICRO:
+            if not device.out_of_memory(error) or state.micro_tokens <= room.SMALLEST_MICRO:
                 raise
         state.optimizer.zero_grad()
         state.micro_tokens //= 2

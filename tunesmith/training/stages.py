@@ -39,6 +39,8 @@ class Work:
     train: Rows
     validation: Rows
     pad: int
+    cached: bool = False
+    """Whether the rows are activations of what lies below the weights that learn."""
 
     @classmethod
     def of(cls, state: State) -> Work:
@@ -46,16 +48,28 @@ class Work:
         data, task = state.ready.data, state.ready.task
         make = lambda table: Rows(encode(task, state.processor, table), task.truth(table))  # noqa: E731
         train = make(data.train)
-        changing = Rows(task.learned(train.encoded).changing(task, state.processor, data.train), train.truth)
+        learned = _mined(state, task.learned(train.encoded))
+        changing = Rows(learned.changing(task, state.processor, data.train), train.truth)
         return cls(changing, make(data.validation), pad_id(state.processor))
 
     def map(self, function: Any) -> Work:
-        """The same rows, encoded otherwise."""
+        """The same rows as cached activations."""
         return Work(
             Rows(function(self.train.encoded), self.train.truth),
             Rows(function(self.validation.encoded), self.validation.truth),
             self.pad,
+            cached=True,
         )
+
+
+def _mined(state: State, encoded: Encoded) -> Encoded:
+    """The training rows with what the untuned model finds among them: the same after resuming, whatever the weights are by then."""
+    task = state.ready.task
+    if not task.mines:
+        return encoded
+    model = state.model if state.total == 0 else type(state).start(state.ready).model
+    outputs = infer(task, model, encoded, pad=pad_id(state.processor), micro_tokens=state.micro_tokens)
+    return task.mine(encoded, outputs)  # type: ignore[attr-defined]
 
 
 def frozen_cut(state: State, stage: Stage) -> cache.Cut | None:
@@ -171,6 +185,8 @@ def _epoch_rows(state: State, work: Work, epoch: int) -> np.ndarray:
 
 def gradient_of(state: State, work: Work, positions: np.ndarray) -> Gradient:
     """The gradient of one nominal batch."""
+    if state.crew is not None:
+        return state.crew.gradient(state, work, positions)
     encoded, task = this_epoch(state, work), state.ready.task
     parts = batches.micro_batches(positions, encoded.lengths_N, state.micro_tokens)
     made = [collate(task, encoded, part, work.pad, state.accelerator.device) for part in parts]

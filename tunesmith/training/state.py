@@ -21,13 +21,14 @@ from ..models.outline import outline
 from ..models.source import load, processor
 from ..strategy import Outline, Stage
 from ..task import Solution
-from . import checkpoint, device, optim
+from . import checkpoint, device, optim, room
 from .solve import solvable
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from ..planning import Ready
+    from .crew import Crew
 
 
 @final
@@ -84,7 +85,11 @@ class State:
     """Why training ended; empty while it goes on."""
     stop_asked: bool = False
     """Set by a signal handler: save and stop after this step."""
+    smaller: bool = False
+    """The sitting before was killed for memory: this one halves the micro-batch (`room.halve`)."""
     since: float = field(default_factory=time.monotonic)
+    crew: Crew | None = None
+    """Processes that share each batch, where there are several."""
     carried: tuple[str, ...] = ()
     """Names of the parameters that some stage changes: what checkpoints hold."""
 
@@ -102,6 +107,7 @@ class State:
         shape = outline(model)
         stages = _possible(ready.strategy.stages(shape), solvable(ready.task))
         _refuse_idle(stages, ready)
+        _refuse_apart(ready)
         names = [n for n in shape.depths if n in shape.adapters or any(_learns(stage, n, shape) for stage in stages)]
         return cls(
             ready,
@@ -135,6 +141,7 @@ class State:
             )
         if found is not None:
             state._restore(*checkpoint.read(found))
+        state.micro_tokens = min(state.micro_tokens, room.most_tokens(folder))
         return state, passed
 
     @property
@@ -250,6 +257,18 @@ def _refuse_idle(stages: Sequence[Stage], ready: Ready) -> None:
             got="none: this task keeps the head that the model was pretrained with",
             fix="use `lora`, `last-k` or `full`",
             code="nothing-learns",
+        )
+
+
+def _refuse_apart(ready: Ready) -> None:
+    """Raises SpecError where several processes were asked for a loss that needs the whole batch in one."""
+    if int(ready.plan.spec.train.processes) > 1 and ready.task.joint:
+        raise SpecError(
+            "train.processes",
+            expected="1 for a task whose rows are compared with each other",
+            got=str(ready.plan.spec.train.processes),
+            fix="leave it out; `train.micro_tokens` bounds the memory of a large batch",
+            code="joint-loss",
         )
 
 

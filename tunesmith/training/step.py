@@ -15,7 +15,7 @@ from torch import nn
 
 from ..spec import Train
 from ..task import Batch, Task
-from . import device
+from . import device, joint
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -37,6 +37,16 @@ class Gradient:
         return math.isfinite(self.loss) and math.isfinite(self.norm)
 
 
+@dataclass(frozen=True)
+class Sums:
+    """What backward passes over micro-batches added up to; the gradients themselves are in the parameters."""
+
+    loss: float = 0.0
+    weight: float = 0.0
+    tokens: int = 0
+    bad: tuple[int, ...] = ()
+
+
 def gradient(
     task: Task,
     model: nn.Module,
@@ -47,21 +57,38 @@ def gradient(
 ) -> Gradient:
     """Accumulate the gradient of these micro-batches as one batch. Seeds: (seed, stage, step)."""
     whole = sum(task.weight(batch) for batch in batches) or 1.0  # no row counts: the gradient is nothing
-    total, tokens, bad = 0.0, 0, []
+    batches = joint.settled(task, model, batches, accelerator, seeds)
+    sums = accumulate(task, model, batches, settings, accelerator, seeds, whole)
+    return Gradient(sums.loss, math.nan if sums.bad else finish(model, settings), sums.tokens, sums.bad)
+
+
+def accumulate(
+    task: Task,
+    model: nn.Module,
+    batches: Sequence[Batch],
+    settings: Train,
+    accelerator: Accelerator,
+    seeds: tuple[int, ...],
+    whole: float,
+    first: int = 0,
+) -> Sums:
+    """Backward passes over these micro-batches, each loss divided by `whole`; stops at the first that is not finite.
+
+    `first`: the number of the first one, so that the dropout of one process's micro-batches is not another's.
+    """
+    total, tokens = 0.0, 0
+    weight = float(sum(task.weight(batch) for batch in batches))
     for index, batch in enumerate(batches):
-        device.seed(*seeds, index)
+        device.seed(*seeds, first + index)
         with accelerator.autocast():
             loss = _loss(task, model, batch, settings) / whole
         value = float(loss.detach())
         total += value
         tokens += int(batch["attention_mask"].sum()) if "attention_mask" in batch else len(next(iter(batch.values())))
         if not math.isfinite(value):
-            bad.append(index)
-            break
+            return Sums(total, weight, tokens, (index,))
         accelerator.backward(loss)
-    learning = [p for p in model.parameters() if p.requires_grad]
-    norm = math.nan if bad else _finish(learning, settings)
-    return Gradient(total, norm, tokens, tuple(bad))
+    return Sums(total, weight, tokens)
 
 
 def bad_rows(task: Task, model: nn.Module, batch: Batch) -> list[int]:
@@ -96,8 +123,9 @@ def _together(value: Any) -> torch.Tensor:
     return torch.cat(value) if isinstance(value, list) else value
 
 
-def _finish(learning: Iterable[nn.Parameter], settings: Train) -> float:
-    parameters = [p for p in learning if p.grad is not None]
+def finish(model: nn.Module, settings: Train) -> float:
+    """L1 and clipping, once the gradient is whole; returns its norm before clipping."""
+    parameters = [p for p in model.parameters() if p.requires_grad and p.grad is not None]
     if settings.l1:
         for parameter in parameters:
             parameter.grad.add_(parameter.detach().sign(), alpha=settings.l1)  # type: ignore[union-attr]
