@@ -6,10 +6,7 @@ run.scores["macro_f1"]; run.predict(["A quiet, exact film."])
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, final
@@ -17,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, final
 from .errors import RunError
 from .run import Run
 from .run import runs as _runs
+from .signals import gently
 from .spec import Spec
 from .training.events import Event, Finished, Started
 
@@ -217,8 +215,11 @@ def resume(path: str | Path, on_event: Callable[[Event], None] | None = None) ->
     return follow(resume_events(path), on_event)
 
 
-def resume_events(path: str | Path) -> Iterator[Event]:
-    """Go on with a run. Raises RunError where its data or settings are no longer the same."""
+def resume_events(path: str | Path, *, smaller: bool = False) -> Iterator[Event]:
+    """Go on with a run; `smaller`: with half the micro-batch, since memory ran out: same batch, same steps, same order.
+
+    Raises RunError where its data or settings are no longer the same.
+    """
     from .planning import prepare
     from .training.events import Adjusted
     from .training.room import require
@@ -230,6 +231,7 @@ def resume_events(path: str | Path) -> Iterator[Event]:
         ready = prepare(run.spec)
         refuse_drift(run, ready)
         state, passed = State.resume(ready, run.checkpoints)
+        state.smaller = smaller
         require(state, run.checkpoints)
         for folder in passed:
             yield _kept(
@@ -333,7 +335,7 @@ def _story(run: Run, ready: Ready, state: State) -> Iterator[Event]:
     from .finish import finish
     from .training.loop import train
 
-    with _interrupts(state):
+    with gently(state):
         for event in train(state, run.checkpoints):
             yield _kept(run, event)
     if not state.stop_asked:
@@ -344,26 +346,6 @@ def _story(run: Run, ready: Ready, state: State) -> Iterator[Event]:
 def _kept(run: Run, event: Event) -> Event:
     run.record(event)
     return event
-
-
-@contextmanager
-def _interrupts(state: State) -> Iterator[None]:
-    """SIGTERM or Ctrl-C: save after this step and stop; the second one stops at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ask(number: int, frame: Any) -> None:
-        if state.stop_asked:
-            raise KeyboardInterrupt
-        state.stop_asked = True
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _paths() -> dict[str, str]:

@@ -54,8 +54,14 @@ def wait_for(path, condition, seconds=120):
     raise AssertionError("training did not get there in time")
 
 
+def children(process):
+    """The processes that one has started."""
+    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
 @pytest.mark.slow
-def test_sigterm_saves_and_resume_finishes(tmp_path, tiny_bert):
+@pytest.mark.parametrize("together", [False, True], ids=["the command alone", "the command and its child"])
+def test_sigterm_saves_and_resume_finishes(tmp_path, tiny_bert, together):
     rows = write_rows(tmp_path / "rows.csv", n=120)
     child = start(
         tmp_path, "fit", str(rows), "--model", str(tiny_bert), "--epochs", "200", "--set", "train.patience=null", *WORDS
@@ -64,6 +70,9 @@ def test_sigterm_saves_and_resume_finishes(tmp_path, tiny_bert):
     locked = start(tmp_path, "resume", str(run))
     _, complaint = locked.communicate(timeout=120)
     assert locked.returncode == 2 and "another process" in complaint, complaint
+    (trains,) = children(child.pid)
+    if together:  # as a service manager or `timeout` does: one ask, told to both
+        os.kill(trains, signal.SIGTERM)
     child.send_signal(signal.SIGTERM)
     started = time.monotonic()
     _, complaint = child.communicate(timeout=60)
@@ -74,9 +83,15 @@ def test_sigterm_saves_and_resume_finishes(tmp_path, tiny_bert):
     assert any(event["event"] == "saved" and event["step"] == steps for event in last), "no step is lost"
     assert last[-1]["reason"] == "stopped" and not (run / "report.json").exists()
     again = start(tmp_path, "resume", str(run))
-    time.sleep(1)
-    again.send_signal(signal.SIGTERM)  # wherever it is: nothing is torn
+    until = time.monotonic() + 30
+    while not children(again.pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    (trains,) = children(again.pid)
+    again.send_signal(signal.SIGKILL if together else signal.SIGTERM)  # wherever it is: nothing is torn
     again.communicate(timeout=60)
+    while together and Path(f"/proc/{trains}/status").exists() and time.monotonic() < until:
+        time.sleep(0.05)  # killed with the command that kept it
+    assert not together or not Path(f"/proc/{trains}/status").exists()
     spec = (run / "spec.yaml").read_text()
     assert "epochs: 200" in spec
 

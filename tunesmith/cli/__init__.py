@@ -53,8 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _print_overview()
     if words[0] in ("--version", "-V"):
         words[0] = "version"
+    from . import _keeper
     from ._guard import call
 
+    if argv is None and _keeper.keeps(words):
+        return _keeper.keep(lambda doing: call(COMMANDS, doing[0], doing[1:]), words)
     return call(COMMANDS, words[0], words[1:])
 
 

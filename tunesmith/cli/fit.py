@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
@@ -17,6 +17,7 @@ from ._flags import Json, Quiet, takes_spec
 
 if TYPE_CHECKING:
     from ..spec import Spec
+    from ..training.events import Event
 
 
 @takes_spec
@@ -36,7 +37,7 @@ def learn(events: Any, *, quiet: bool, json: bool) -> int:
     story = _progress.Story()
     try:
         with _terminations():
-            _progress.follow(events, story, quiet=quiet, as_json=json)
+            _progress.follow(_told(events), story, quiet=quiet, as_json=json)
     except KeyboardInterrupt as stop:
         if not story.run and not isinstance(stop, Terminated):
             raise
@@ -54,6 +55,16 @@ def learn(events: Any, *, quiet: bool, json: bool) -> int:
     return 0
 
 
+def _told(events: Iterable[Event]) -> Iterator[Event]:
+    """The events; whoever keeps this process learns which run it is."""
+    from ._keeper import tell
+
+    for event in events:
+        if event.kind == "started":
+            tell(event.run)  # type: ignore[attr-defined]
+        yield event
+
+
 @final
 class Terminated(KeyboardInterrupt):
     """SIGTERM while nothing waits for it: before the first step, and after the last."""
@@ -62,13 +73,17 @@ class Terminated(KeyboardInterrupt):
 @contextmanager
 def _terminations() -> Iterator[None]:
     """SIGTERM ends a command as Ctrl-C does, so that what was begun is left in order; training has its own, gentler way."""
+    from ..signals import forget, is_echo
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def end(number: int, frame: object) -> None:
-        raise Terminated
+        if not is_echo():
+            raise Terminated
 
+    forget()
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
