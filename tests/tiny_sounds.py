@@ -85,3 +85,27 @@ def make(folder: Path, family: str = "wavlm", seed: int = 0) -> Path:
     made.save_pretrained(folder)
     getattr(hf, extractor)(**sizes).save_pretrained(folder)
     return folder
+
+
+def whisper(folder: Path, seed: int = 0, languages: tuple[str, ...] = ()) -> Path:
+    """A whole Whisper with a byte-level tokenizer, windows of two seconds; with languages, one that wants to be told which."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    special = ["<|endoftext|>", "<|startoftranscript|>", *(f"<|{one}|>" for one in languages)]
+    special += [*(["<|translate|>", "<|transcribe|>"] if languages else []), "<|notimestamps|>", "<|0.00|>"]
+    tokenizer = Tokenizer(models.BPE({word: i for i, word in enumerate([*letters, *special])}, []))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    ids = {"bos_token": special[0], "eos_token": special[0], "pad_token": special[0]}
+    fast = hf.PreTrainedTokenizerFast(tokenizer_object=tokenizer, additional_special_tokens=special[1:], **ids)
+    end = len(letters)
+    numbers = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": end + 1}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = hf.WhisperForConditionalGeneration(hf.WhisperConfig(**{**WHISPER, **numbers, "vocab_size": end + len(special)}))
+    made.generation_config.is_multilingual = bool(languages)
+    made.generation_config.suppress_tokens = made.generation_config.begin_suppress_tokens = None
+    made.save_pretrained(folder)
+    fast.save_pretrained(folder)
+    hf.WhisperFeatureExtractor(chunk_length=2).save_pretrained(folder)
+    return folder

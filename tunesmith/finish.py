@@ -219,7 +219,7 @@ def _untouched(ready: Ready) -> State:
     """The model as it was before training, without adapters."""
     from .registry import STRATEGIES
 
-    plain = dataclasses.replace(ready, strategy=STRATEGIES.load("full" if ready.task.language else "head-only")())
+    plain = dataclasses.replace(ready, strategy=STRATEGIES.load("full" if ready.task.did else "head-only")())
     return State.start(plain)
 
 

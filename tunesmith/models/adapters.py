@@ -239,7 +239,7 @@ def _attention(model: nn.Module, block: nn.Module) -> nn.Module:
 
 def is_pair(model: Any) -> bool:
     """Whether it is an encoder-decoder."""
-    return getattr(model, "pooling", "") == "seq2seq"
+    return getattr(model, "pooling", "") in ("seq2seq", "speech")
 
 
 def _stacks(model: nn.Module) -> list[tuple[str, nn.ModuleList]]:

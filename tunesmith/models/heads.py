@@ -158,7 +158,7 @@ class Pooled(nn.Module):
             return vision.pool(output, "pooler")
         hidden_BTD = output.last_hidden_state
         if self.per_token:
-            return hidden_BTD[:, : int(batch["frames"].max())].float()
+            return sound.joined(hidden_BTD, batch["frames"], batch["windows"], batch["length"]).float()
         return pool(hidden_BTD, sound.frame_mask(hidden_BTD, batch["frames"]), self.pooling)
 
     def seen(self, batch: Batch) -> Any:

@@ -30,6 +30,8 @@ from .outline import ADAPTER
 from .seq2seq import POOLING as PAIRED
 from .seq2seq import Seq2Seq
 from .source import Backbone, Form, Source, find, load, modality_of
+from .whisper import POOLING as HEARD
+from .whisper import Recogniser
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -82,12 +84,12 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
     source = dataclasses.replace(
         find(str(folder), modality(folder)), name=str(head["base"]), licence=str(head["licence"]), max_length=int(head["max_length"])
     )
-    form: Form = {POOLING: "language", PAIRED: "seq2seq"}.get(str(head["pooling"]), "")  # type: ignore[assignment]
+    form: Form = {POOLING: "language", PAIRED: "seq2seq", HEARD: "speech"}.get(str(head["pooling"]), "")  # type: ignore[assignment]
     backbone = load(source, own=True, form=form)
     dropout = float(head["dropout"])
     with Undrawn():
         if task is None:
-            kept = {"language": Language, "seq2seq": Seq2Seq}.get(form)
+            kept = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser}.get(form)
             pooling = str(head["pooling"])
             model: Any = kept(backbone, dropout) if kept else Pooled(backbone, int(head["out"]), dropout, pooling=pooling)
         else:
@@ -153,7 +155,7 @@ def top_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def language_state(model: Any, state: State) -> dict[str, torch.Tensor]:
     """The decoder's tensors under the names of the architecture with its head, a tied head left out."""
-    if model.pooling == PAIRED:
+    if model.pooling in (PAIRED, HEARD):
         return dict(state)
     prefix = model.whole.base_model_prefix
     own = {name: tensor for name, tensor in model.whole.state_dict().items() if not name.startswith(f"{prefix}.")}
@@ -199,7 +201,7 @@ def _read_head(folder: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(values.get(key), kind):
             raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
-    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, POOLING, PAIRED}
+    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, POOLING, PAIRED, HEARD}
     if values["pooling"] not in known or values.get("adapter") not in {None, "peft", "bottlenecks"}:
         raise _bad_file(
             path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}"

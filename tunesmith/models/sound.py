@@ -40,6 +40,8 @@ EXTRACTORS = ("Wav2Vec2FeatureExtractor", "SeamlessM4TFeatureExtractor", "Whispe
 WRITTEN_IN = ("preprocessor_config.json", "processor_config.json")
 LONGEST = 30
 """Seconds of one pass through a model: the window of Whisper; attention over more grows with its square."""
+MULTILINGUAL = 51_865
+"""Entries of Whisper's vocabulary from which it has those of languages."""
 ABOVE = ("quantizer.", "project_q.", "project_hid.", "lm_head.", "classifier.", "projector.", "proj_out.", "dropout_features.", "ctc_proj.")
 """Names of what pretraining, or an earlier task, put on top."""
 RENAMED = {"conv.weight_g": "conv.parametrizations.weight.original0", "conv.weight_v": "conv.parametrizations.weight.original1"}
@@ -94,6 +96,8 @@ class Ears:
     frames: Frames
     tokenizer: Any = None
     """Of a model that writes."""
+    multilingual: bool = False
+    """Whether it wants to be told the language."""
 
     @property
     def rate(self) -> int:
@@ -155,7 +159,10 @@ def load_processor(folder: Path) -> Ears:
     most = most_frames(config)
     if kind == AST:
         return Ears(extractor, Frames("ast", rate, most, max(1, int(extractor.max_length) * HOP // rate)))
-    return Ears(extractor, Frames("whisper", rate, most, most * 2 * HOP // rate), _tokenizer(folder))
+    said = folder / "generation_config.json"
+    several = read_json(tensors.within(said, folder)).get("is_multilingual") if said.is_file() else None
+    several = facts.first(config, "vocab_size") >= MULTILINGUAL if several is None else bool(several)
+    return Ears(extractor, Frames("whisper", rate, most, most * 2 * HOP // rate), _tokenizer(folder), several)
 
 
 def _settings(folder: Path) -> tuple[Path, dict[str, Any]]:
@@ -226,6 +233,13 @@ def model_class(config: Any) -> Any:
     return WhisperEncoder
 
 
+def recogniser_class() -> Any:
+    """Whisper with its decoder and head."""
+    from transformers.models.whisper.modeling_whisper import WhisperForConditionalGeneration
+
+    return WhisperForConditionalGeneration
+
+
 def only(config: Any, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The encoder's tensors, under its own names: without heads, of Whisper without the decoder. Other models' as they are."""
     if config.model_type not in FAMILIES:
@@ -259,6 +273,8 @@ def settle(module: nn.Module) -> None:
         for name in ("layerdrop", "encoder_layerdrop", "decoder_layerdrop"):
             if hasattr(config, name):
                 setattr(config, name, 0.0)
+        if config.model_type == WHISPER:
+            config.apply_spec_augment = False
         for part in module.modules():
             if isinstance(getattr(part, "layerdrop", None), float):
                 part.layerdrop = 0.0
@@ -289,6 +305,7 @@ def hear(module: Any, batch: Batch) -> Any:
     twin = copy.copy(module)
     twin.config = copy.copy(module.config)
     twin.config.mask_time_prob = twin.config.mask_feature_prob = 0.0
+    twin.config.apply_spec_augment = True
     named: dict[str, Any] = {"attention_mask": batch["attention_mask"]}
     if "masked" in batch and hasattr(module, "masked_spec_embed"):
         named["mask_time_indices"] = batch["masked"].bool()
@@ -319,6 +336,19 @@ def _given(found_BDT: torch.Tensor) -> Any:
     given = nn.Identity()
     given.forward = lambda _: found_BDT  # type: ignore[method-assign]
     return given
+
+
+def joined(hidden_WTD: torch.Tensor, frames_W: torch.Tensor, windows_B: torch.Tensor, length_B: torch.Tensor) -> torch.Tensor:
+    """(B, T, D) frames of whole sounds from those of their windows, one after another; each row brought to its `length`."""
+    import torch
+
+    rows, at = list[torch.Tensor](), 0
+    for windows, length in zip(windows_B.tolist(), length_B.tolist(), strict=True):
+        parts = [hidden_WTD[i, : int(frames_W[i])] for i in range(at, at + windows)]
+        row_TD = torch.cat(parts)[:length]
+        rows.append(torch.cat([row_TD, row_TD[-1:].expand(length - len(row_TD), -1)]))
+        at += windows
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
 def frame_mask(hidden_BTD: torch.Tensor, frames_B: torch.Tensor) -> torch.Tensor:

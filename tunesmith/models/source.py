@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-Form = Literal["", "language", "seq2seq"]
+Form = Literal["", "language", "seq2seq", "speech"]
 """The bare model; a decoder with its language-model head; an encoder-decoder with its head, made of an encoder where it is one."""
 
 
@@ -156,6 +156,9 @@ def load(source: Source, *, own: bool = False, form: Form = "") -> Backbone:
 
     if form == "seq2seq":
         return _pair(source, own)
+    if form == "speech":
+        module, spare = load_module(source.folder, own, made_by=sound.recogniser_class())
+        return Backbone(module, source, spare)
     module, spare = load_module(source.folder, own, form == "language")
     if form == "language":
         return Backbone(module.base_model, source, spare, module)

@@ -147,17 +147,21 @@ def encode(cell: Any, ears: Any, seconds: int, chosen: Sequence[str] = (), draw:
     frames that are to be hidden. Raises DataError where the sound cannot be read whole.
     """
     sound_S = sounds.wave(cell, ears.rate)
-    if draw is not None:
-        for way in WAYS[:3]:
-            changed_S = _CHANGES[way](sound_S, draw) if way in chosen else sound_S
-            fits = ears.frames.count(len(changed_S), seconds) >= least and len(changed_S) <= max(len(sound_S), seconds * ears.rate)
-            sound_S = changed_S if fits else sound_S
+    return ears.encode(sound_S, seconds) if draw is None else changed(sound_S, ears, seconds, chosen, draw, least)
+
+
+def changed(sound_S: np.ndarray, ears: Any, seconds: int, chosen: Sequence[str], draw: Draw, least: int = 0) -> Example:
+    """The same of samples at the model's rate, with a draw."""
+    for way in WAYS[:3]:
+        changed_S = _CHANGES[way](sound_S, draw) if way in chosen else sound_S
+        fits = ears.frames.count(len(changed_S), seconds) >= least and len(changed_S) <= max(len(sound_S), seconds * ears.rate)
+        sound_S = changed_S if fits else sound_S
     example = ears.encode(_part(sound_S, seconds * ears.rate, draw), seconds)
-    return _hidden(example, ears, draw) if draw is not None and "specaugment" in chosen else example
+    return _hidden(example, ears, draw) if "specaugment" in chosen else example
 
 
-def _part(sound_S: np.ndarray, most: int, draw: Draw | None) -> np.ndarray:
-    start = int(draw.integers(len(sound_S) - most + 1)) if draw is not None and len(sound_S) > most else 0
+def _part(sound_S: np.ndarray, most: int, draw: Draw) -> np.ndarray:
+    start = int(draw.integers(len(sound_S) - most + 1)) if len(sound_S) > most else 0
     return sound_S[start : start + most]
 
 
