@@ -60,7 +60,7 @@ def tiny_wav2vec2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder with a T5 of two layers each, width 32."""
+    """A model folder with a T5 of one layer each, width 32."""
     from tests.tiny_pairs import pair
 
     return pair(tmp_path_factory.mktemp("models") / "tiny-t5", "t5")

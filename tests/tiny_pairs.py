@@ -11,16 +11,16 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from tests.tiny_models import WORDS
 
 SPECIAL = ["<pad>", "</s>", "<s>", "<unk>", "en_XX", "de_DE", "fr_XX"]
-SIZE = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
+SIZE = {"d_model": 32, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
         "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "max_position_embeddings": 96}  # fmt: skip
 
 
-def pair(folder: Path, family: str = "t5", seed: int = 0) -> Path:
-    """`t5`, `bart`, `marian`, `mbart` (with languages en_XX, de_DE and fr_XX) or `m2m_100`: two layers each, width 32."""
+def pair(folder: Path, family: str = "t5", seed: int = 0, layers: int = 1) -> Path:
+    """`t5`, `bart`, `marian`, `mbart` (with languages en_XX, de_DE and fr_XX) or `m2m_100`: so many layers each, width 32."""
     tokenizer = _tokenizer(family)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _model(family, len(tokenizer))
+        model = _model(family, len(tokenizer), layers)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -48,22 +48,19 @@ def _names() -> dict[str, str]:
 
 def _speaking(made: Tokenizer) -> Any:
     """mBART-50's way: the language first, the end last, the language of the moment in the template."""
-    import json
-
     from transformers import MBart50Tokenizer
 
-    words = json.loads(made.to_str())["model"]
-    vocabulary = [(token, -float(at)) for token, at in sorted(words["vocab"].items(), key=lambda item: item[1])]
-    del words
+    known = sorted(made.get_vocab().items(), key=lambda item: item[1])
+    vocabulary = [(token, -float(at)) for token, at in known]
     return MBart50Tokenizer(vocab=vocabulary, src_lang="en_XX", tgt_lang="de_DE", model_max_length=96, **_names())
 
 
-def _model(family: str, words: int) -> Any:
+def _model(family: str, words: int, layers: int) -> Any:
     import transformers as hf
 
     ids = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
     if family == "t5":
-        size = {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 2, "num_heads": 2, "dropout_rate": 0.0}
+        size = {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": layers, "num_heads": 2, "dropout_rate": 0.0}
         return hf.T5ForConditionalGeneration(hf.T5Config(vocab_size=words, decoder_start_token_id=0, **size, **ids))
     kinds = {
         "bart": (hf.BartConfig, hf.BartForConditionalGeneration, 1), "marian": (hf.MarianConfig, hf.MarianMTModel, 0),
@@ -71,4 +68,5 @@ def _model(family: str, words: int) -> Any:
         "m2m_100": (hf.M2M100Config, hf.M2M100ForConditionalGeneration, 1),
     }  # fmt: skip
     config, made_by, start = kinds[family]
-    return made_by(config(vocab_size=words, decoder_start_token_id=start, forced_eos_token_id=None, **SIZE, **ids))
+    depth = {"encoder_layers": layers, "decoder_layers": layers}
+    return made_by(config(vocab_size=words, decoder_start_token_id=start, forced_eos_token_id=None, **depth, **SIZE, **ids))

@@ -7,7 +7,9 @@ from sacrebleu.metrics import BLEU, CHRF
 from tunesmith.parts import overlap
 
 SAID = ["the cat sat on the mat .", "a dog", "", "猫 在 这里", "one two three four five six", "die Katze schläft heute"]
-WANTED = [["the cat is on the mat ."], ["the dog barks"], ["nothing said"], ["猫在那里"], ["one two three four six five"], ["die Katze schläft"]]
+WANTED = [
+    ["the cat is on the mat ."], ["the dog barks"], ["nothing said"], ["猫在那里"], ["one two three four six five"], ["die Katze schläft"],
+]
 MORE = [[*refs, f"{refs[0]} indeed"] for refs in WANTED]
 
 
@@ -50,7 +52,10 @@ def test_rouge_reads_chinese_by_characters_and_stems_where_asked():
 
 @pytest.mark.parametrize(
     ("language", "text", "tokeniser"),
-    [("en", "hello", "13a"), ("zh_CN", "x", "zh"), ("jpn_Jpan", "x", "char"), ("", "これ は ペン です", "char"), ("", "这是一支笔", "zh"), ("", "ok", "13a")],
+    [
+        ("en", "hello", "13a"), ("zh_CN", "x", "zh"), ("jpn_Jpan", "x", "char"), ("", "これ は ペン です", "char"),
+        ("", "这是一支笔", "zh"), ("", "ok", "13a"),
+    ],
 )
 def test_the_tokeniser_follows_the_language(language, text, tokeniser, monkeypatch):
     monkeypatch.setattr(overlap, "_has_mecab", lambda code: False)

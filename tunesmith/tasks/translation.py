@@ -252,9 +252,10 @@ class Translation(Task):
         nouns, marks = {"film": "red", "book": "blue", "meal": "two", "room": "four"}, {"good": "one", "bad": "three", "warm": "five"}
         rows = []
         for _ in range(n):
-            (noun, there), (mark, so) = list(nouns.items())[rng.integers(4)], list(marks.items())[rng.integers(3)]
+            picked = [(list(nouns.items())[rng.integers(4)], list(marks.items())[rng.integers(3)]) for _ in range(2)]
+            ours, theirs = (" ".join(found) for found in zip(*((f"{m} {n}", f"{t} {s}") for (n, t), (m, s) in picked)))
             number = rng.integers(1, 100)
-            rows.append({"source": f"the {mark} {noun} {number}", "target": f"{there} {so} {number}"})
+            rows.append({"source": f"{ours} {number}", "target": f"{theirs} {number}"})
         return rows
 
 
