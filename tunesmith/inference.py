@@ -37,10 +37,16 @@ class Ragged:
     def __getitem__(self, row: int) -> np.ndarray:
         return self.values[self.starts[row] : self.starts[row + 1]]
 
+    @classmethod
+    def of(cls, rows: Sequence[np.ndarray]) -> Ragged:
+        """These rows end to end."""
+        starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+        return cls(np.concatenate(rows) if len(rows) else np.zeros(0, np.int32), starts)
+
     def take(self, positions: np.ndarray) -> Ragged:
         """The rows at these positions, in that order."""
         chosen = [self[int(position)] for position in positions]
-        return Ragged(np.concatenate([self.values[:0], *chosen]), np.concatenate([[0], np.cumsum([len(one) for one in chosen])]).astype(np.int64))
+        return Ragged.of(chosen) if chosen else Ragged(self.values[:0], np.zeros(1, np.int64))
 
 
 @final
@@ -149,6 +155,11 @@ class Encoded:
     def with_arrays(self, **arrays: Ragged | np.ndarray) -> Encoded:
         """The same rows with more (or replaced) arrays."""
         return replace(self, arrays={**self.arrays, **arrays})
+
+    def with_rows(self, **rows: Sequence[np.ndarray]) -> Encoded:
+        """The same rows with more (or replaced) arrays of unlike length; their tokens say how long they are."""
+        made = {name: Ragged.of(values) for name, values in rows.items()}
+        return replace(self.with_arrays(**made), lengths_N=_lengths({**self.arrays, **made}, len(self)))
 
     def without(self, *names: str) -> Encoded:
         """The same rows without these arrays."""

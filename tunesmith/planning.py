@@ -23,7 +23,7 @@ from .forecast import Forecast, forecast
 from .models.source import Source, find, processor
 from .parts.misfit import explain
 from .registry import STRATEGIES, TASKS
-from .spec import Choice, Spec
+from .spec import Choice, Data, Spec
 from .strategy import Strategy
 from .task import Claim, Task
 
@@ -108,13 +108,19 @@ def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
     sources, bad = _with_files(task, sources, spec)
     data = arrange(
         sources,
-        spec.data,
+        _split_by(spec, task),
         inputs=task.columns(task.inputs),
         targets=task.columns(task.targets),
         kind=task.target_kind,
         seed=spec.train.seed,
     )
     return chosen, data.with_findings([*bad, *(f for part in PARTS for f in task.check(data.part(part)))])
+
+
+def _split_by(spec: Spec, task: Task) -> Data:
+    """How the rows are split: as asked, else so that what the task says belongs together stays together."""
+    plain = spec.data.split == "auto" and not (spec.data.group or spec.data.time or spec.data.split_column)
+    return spec.data.model_copy(update={"group": task.grouped}) if task.grouped and plain else spec.data
 
 
 def marked(spec: Spec, chosen: Mapping[str, Choice[Any]], data: Dataset) -> list[tuple[str, bool]]:

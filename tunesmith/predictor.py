@@ -67,7 +67,7 @@ class Predictor:
     def parts(self, table: Table, purpose: Purpose) -> Iterator[tuple[range, Outputs]]:
         """The same, a few thousand rows at a time: memory does not grow with the table."""
         task = self.task.set_for(purpose)
-        table.require(task.columns(task.inputs))
+        table.require(task.columns(task.inputs)[: 1 if task.alone else None])
         for start in range(0, len(table), CHUNK):
             positions = range(start, min(start + CHUNK, len(table)))
             part = self._with_files(table.take(positions))
@@ -105,8 +105,14 @@ class Predictor:
         if isinstance(rows, Table):
             return rows
         texts = [rows] if isinstance(rows, str) else list(rows)
+        return Table.of([self._row(row, index, self._asked(row)) for index, row in enumerate(texts)], name="the request")
+
+    def _asked(self, row: Any) -> list[str]:
+        """The columns that a row needs; of a task that answers the first of its inputs alone, those that it has."""
         columns = self.task.columns(self.task.inputs)
-        return Table.of([self._row(row, index, columns) for index, row in enumerate(texts)], name="the request")
+        if not self.task.alone:
+            return columns
+        return columns[:1] + [name for name in columns[1:] if isinstance(row, Mapping) and row.get(name) is not None]
 
     def _row(self, row: Any, index: int, columns: Sequence[str]) -> dict[str, Any]:
         place = f"the request, row {index + 1}"

@@ -23,6 +23,7 @@ from torch import nn
 from ..errors import ModelError, listing, shorten
 from . import adapters, sound, tensors, vision
 from .allow import check_adapter, read_json
+from .embedder import Embedder, sentence_files
 from .heads import SPANS, Pooled, bare, virtual_tokens
 from .language import POOLING, Language
 from .loading import Undrawn, load_tokenizer, quiet
@@ -71,7 +72,8 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
     _write_tensors(folder / "head.safetensors", top_state(model))
     _write_json(folder / "head.json", _head(model, kind))
     if model.pooling in {"mean", "cls", "last"} and source.modality == "text":
-        _write_sentence_files(model, folder)
+        for name, values in sentence_files(model).items():
+            _write_json(folder / name, values)
 
 
 def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module:
@@ -89,7 +91,7 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
     dropout = float(head["dropout"])
     with Undrawn():
         if task is None:
-            kept = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser}.get(form)
+            kept = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser}.get(form) or (None if head["out"] else Embedder)
             pooling = str(head["pooling"])
             model: Any = kept(backbone, dropout) if kept else Pooled(backbone, int(head["out"]), dropout, pooling=pooling)
         else:
@@ -169,7 +171,7 @@ def _head(model: nn.Module, kind: str | None) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "pooling": model.pooling,
-        "out": model.head.out_features,
+        "out": model.head.out_features if hasattr(model, "head") else 0,
         "dropout": model.dropout.p,
         "adapter": kind,
         "base": _public(source),
@@ -206,7 +208,7 @@ def _read_head(folder: Path) -> dict[str, Any]:
         raise _bad_file(
             path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}"
         )
-    if values["format"] != FORMAT or not 0 < values["out"] < 10**6 or not 0 <= values["dropout"] < 1:
+    if values["format"] != FORMAT or not 0 <= values["out"] < 10**6 or not 0 <= values["dropout"] < 1:
         raise _bad_file(path, "keys 'format', 'out', 'dropout'", f"format {FORMAT} and sane numbers", "others")
     return {"adapter": None, **values}
 
@@ -336,18 +338,6 @@ def _save_tokenizer(processor: Any, folder: Path, source: Source) -> None:
         _write_json(
             path, {key: value for key, value in values.items() if key not in {"name_or_path", "local_files_only"}}
         )
-
-
-def _write_sentence_files(model: nn.Module, folder: Path) -> None:
-    mode = {"mean": "mean_tokens", "cls": "cls_token", "last": "lasttoken"}[model.pooling]
-    modes = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
-    values = {"word_embedding_dimension": model.source.hidden} | {
-        f"pooling_mode_{name}": name == mode for name in modes
-    }
-    _write_json(folder / "1_Pooling" / "config.json", values)
-    _write_json(
-        folder / "sentence_bert_config.json", {"max_seq_length": model.source.max_length, "do_lower_case": False}
-    )
 
 
 def _write_tensors(path: Path, state: State) -> None:
