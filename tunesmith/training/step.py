@@ -72,23 +72,23 @@ def accumulate(
     whole: float,
     first: int = 0,
 ) -> Sums:
-    """Backward passes over these micro-batches, each loss divided by `whole`; stops at the first that is not finite.
+    """Backward passes over these micro-batches, each loss divided by `whole`.
 
-    `first`: the number of the first one, so that the dropout of one process's micro-batches is not another's.
+    `first`: the number of the first one, so that the dropout of one process's micro-batches is not another's. Losses are looked at
+    once, at the end: looking at one makes a GPU's work wait.
     """
-    total, tokens = 0.0, 0
+    losses, tokens = [], []
     weight = float(sum(task.weight(batch) for batch in batches))
     for index, batch in enumerate(batches):
         device.seed(*seeds, first + index)
         with accelerator.autocast():
             loss = _loss(task, model, batch, settings) / whole
-        value = float(loss.detach())
-        total += value
-        tokens += int(batch["attention_mask"].sum()) if "attention_mask" in batch else len(next(iter(batch.values())))
-        if not math.isfinite(value):
-            return Sums(total, weight, tokens, (index,))
+        losses.append(loss.detach())
+        mask = batch.get("attention_mask")
+        tokens.append(loss.new_tensor(len(next(iter(batch.values())))) if mask is None else mask.sum())
         accelerator.backward(loss)
-    return Sums(total, weight, tokens)
+    values = [float(value) for value in torch.stack(losses).tolist()] if losses else []
+    return Sums(sum(values), weight, int(sum(tokens)), tuple(i for i, value in enumerate(values) if not math.isfinite(value)))
 
 
 def bad_rows(task: Task, model: nn.Module, batch: Batch) -> list[int]:
