@@ -179,14 +179,15 @@ def check(spec: Spec) -> Checked:
     """Findings about the data only."""
     from .data.finding import refuse
     from .errors import DataError
-    from .planning import marked, read
+    from .planning import read, seen
 
     chosen, data = read(spec)
     try:
         refuse(data.findings)
     except DataError:
         return Checked(data)
-    return Checked(data, tuple(marked(spec, chosen, data)))
+    marks, unseen = seen(spec, chosen, data)
+    return Checked(data.with_findings(unseen), tuple(marks))
 
 
 def fit_events(spec: Spec) -> Iterator[Event]:

@@ -58,6 +58,8 @@ class Facts:
     """Seconds to encode a row."""
     trial: Trial | None = None
     """What a token costs on the model at hand; None where that could not be tried."""
+    written: float = 0.0
+    """Tokens written of each test row."""
 
 
 # -- facts ------------------------------------------------------------------------------------------------------------
@@ -80,7 +82,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset) -> Facts:
     tried = trial(source, float(encoded.lengths_N.mean()), flops, threads, bf16=unsure)
     return Facts(
         len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores or 1, flops, _unknown(encoded, reader),
-        int(encoded.lengths_N.max()), encoding, tried,
+        int(encoded.lengths_N.max()), encoding, tried, task.effort(),
     )  # fmt: skip
 
 

@@ -31,6 +31,8 @@ SCORE_SECONDS = 2e-7
 """Seconds a row and class to score once, beside a millisecond; bootstraps repeat it, for the model and three others."""
 JUDGING_SECONDS = 30.0
 """Most seconds that the resampling of the test rows takes (`judging.judge.How.seconds`); validation rows get a third."""
+WRITING = 3.0
+"""Cost of a token that is written, one after another, over that of one read among many."""
 SIMPLE_SECONDS = 1e-3
 """Seconds a row to fit and ask the simple models, beside those in which their library is imported."""
 
@@ -48,7 +50,7 @@ class Forecast:
     @property
     def model_seconds(self) -> float:
         """Seconds that scale with the model's own pace."""
-        return sum(self.parts.get(name, 0.0) for name in ("frozen layers", "training", "validation", "judging passes"))
+        return sum(self.parts.get(name, 0.0) for name in ("frozen layers", "training", "validation", "judging passes", "writing"))
 
 
 @final
@@ -71,9 +73,10 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
         "training": sum(_training(spec, facts, stage, strategy, rows["train"]) for stage in stages if not stage.solve),
         "validation": sum(_validating(spec, facts, stage, rows) for stage in stages if not stage.solve),
         "judging passes": _forward(facts) * (rows["validation"] + 2 * rows["calibration"] + 2 * rows["test"]),
+        "writing": WRITING * _forward(facts) / (facts.tokens * PADDING) * facts.written * rows["test"],
         "judging": COLD_START + _judging(spec, rows, classes),
     }
-    rounded = {name: round(seconds, 2) for name, seconds in parts.items()}
+    rounded = {name: round(seconds, 2) for name, seconds in parts.items() if seconds or name != "writing"}
     return Forecast(round(sum(rounded.values()), 1), _memory(spec, facts, stages, strategy), rounded)
 
 
@@ -109,7 +112,7 @@ def corrected(planned: Forecast, elapsed: float, done: float, ratio: float) -> f
     `elapsed`: seconds so far; `done`: share of the planned training that is behind us (0 to 1).
     """
     parts = planned.parts
-    ahead = ratio * (parts["training"] * (1 - done) + parts["validation"] * (1 - done) + parts["judging passes"])
+    ahead = ratio * (parts["training"] * (1 - done) + parts["validation"] * (1 - done) + parts["judging passes"] + parts.get("writing", 0.0))
     return round(elapsed + ahead + parts["judging"], 1)
 
 

@@ -123,16 +123,16 @@ def _split_by(spec: Spec, task: Task) -> Data:
     return spec.data.model_copy(update={"group": task.grouped}) if task.grouped and plain else spec.data
 
 
-def marked(spec: Spec, chosen: Mapping[str, Choice[Any]], data: Dataset) -> list[tuple[str, bool]]:
-    """The first training row as the model reads it, where the task learns parts of rows and a model was named."""
+def seen(spec: Spec, chosen: Mapping[str, Choice[Any]], data: Dataset) -> tuple[list[tuple[str, bool]], list[Finding]]:
+    """The first training row as the model reads it, and what it will not see, where the task learns parts of rows and a model was named."""
     name = chosen["task"].value
     if not TASKS.load(name).language or spec.model == "auto":
-        return []
+        return [], []
     options = {k.removeprefix("options."): c.value for k, c in chosen.items() if k.startswith("options.")}
     source = find(spec.model)
     _refuse_silent(TASKS.load(name), source, name)
     task = _fit_task(TASKS.load(name).build({**spec.options, **options}, name), data, source, spec)
-    return task.marked(data.train.rows([0]), processor(source))
+    return task.marked(data.train.rows([0]), processor(source)), lost(task, data, source)
 
 
 def lost(task: Task, data: Dataset, source: Source) -> list[Finding]:

@@ -207,6 +207,10 @@ class Task(ABC):
         """The score by which validation rows choose the weights, where the headline takes long to make."""
         return headline
 
+    def effort(self) -> float:
+        """Tokens that a verdict writes of each test row, over all models and all texts followed at a time."""
+        return 0.0
+
     def lost(self, rows: Table, processor: Any) -> list[Finding]:
         """What of these rows the suited task's model will not see, row by row, where that is to be said of each."""
         return []

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..task import Batch, Graded, Outputs, Truth
 from . import writing
-from .rewriting import BEAMS, Reply, Rewriter
+from .rewriting import BEAMS, ROOM, Reply, Rewriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,12 @@ def outputs(model: Any, batch: Batch, task: Rewriter) -> dict[str, Any]:
         "nll": nll_B.double(), "tokens": (batch["labels"] >= 0).sum(1), "bytes": batch["bytes"], "asked": batch["asked"],
         "reply": replies, "stopped": batch["asked"].new_tensor(stopped),
     }  # fmt: skip
+
+
+def effort(task: Rewriter) -> float:
+    """Tokens written of a row, those of texts that are given up included."""
+    beams = 1 if task.kind == "language" else int(search(task)["beams"])
+    return beams * task.new_kept / ROOM
 
 
 def search(task: Rewriter) -> dict[str, Any]:

@@ -144,6 +144,10 @@ class Summarisation(Task):
         prefix = asks.get(self.kind, "") if self.instruction == "auto" else self.instruction
         return self.settle(**rewriting.suited(self, train, processor, limit, prefix))
 
+    def effort(self) -> float:
+        """The usual target's tokens, for each text followed, by the tuned model and the untuned."""
+        return rewritten.effort(self) * (2 if self.did else 1)
+
     def lost(self, rows: Table, processor: Any) -> list[Finding]:
         """Documents that lose their end, summaries that the model cannot write."""
         return rewriting.lost(self, rows, processor)
