@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..models.source import Backbone, Form, Source
 
 CTC_EPOCHS = Choice(20.0, "a new layer of letters needs many passes; with few rows hundreds of steps")
+WHISPER_RATE = Choice(2e-5, "between 1e-5 and 4e-5, a fortieth of what small Whispers were pretrained with")
 PROMPT = 4
 """Most tokens before a transcript."""
 
@@ -198,7 +199,7 @@ class SpeechRecognition(Task):
     def suggested(self) -> Mapping[str, Choice[Any]]:
         """No dropout; for letters more epochs, and all weights at once: there is no head to be solved."""
         more = {"strategy": Choice("full", "all weights: letters are learned with the frames they stand on")}
-        return waves.SUGGESTS | more | ({"train.epochs": CTC_EPOCHS} if self.kind == "ctc" else {})
+        return waves.SUGGESTS | more | ({"train.epochs": CTC_EPOCHS} if self.kind == "ctc" else {"train.lr": WHISPER_RATE})
 
     def model(self, backbone: Backbone, dropout: float) -> nn.Module:
         """A linear head on each frame, or Whisper with its own."""
