@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from set_pairs import cranfield, semeval2010_task8
+
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 Rows = list[Sequence[Any]]
 
@@ -234,6 +236,9 @@ def scitldr() -> dict[str, Rows]:
     return {part: [cells(row) for row in read(name)] for part, name in files.items()}
 
 
+SCORES = ("sentence1", "sentence2", "score")
+TARGET = {"text": "sentence1", "text_pair": "sentence2", "target": "score"}
+SCORED = {"text": "sentence1", "text_pair": "sentence2", "similarity": "score"}
 READ = {"question": "question", "context": "context", "answer": "answers"}
 ONE = {"text": "text", "label": "label"}
 PAIR = {"text": "sentence1", "text_pair": "sentence2", "label": "label"}
@@ -272,16 +277,10 @@ SETS = {
             0.761,
             "overlap + GBDT",
         ),
-        Set(
-            "stsb",
-            "text-regression",
-            {"text": "sentence1", "text_pair": "sentence2", "target": "score"},
-            ("sentence1", "sentence2", "score"),
-            stsb,
-            "spearman",
-            0.705,
-            "TF-IDF cosine",
-        ),
+        Set("stsb", "text-regression", TARGET, SCORES, stsb, "spearman", 0.705, "TF-IDF cosine"),
+        Set("stsb_vectors", "embedding", SCORED, SCORES, stsb, "spearman", 0.705, "TF-IDF cosine"),
+        Set("cranfield", "embedding", {}, ("anchor", "positive"), cranfield, "ndcg_10", 0.361, "BM25, all 225 questions, graded"),
+        Set("semeval2010_task8", "relation-extraction", {}, ("text", "relation"), semeval2010_task8, "macro_f1", 0.777, "linear bag"),
         Set("wnut17", "token-classification", {}, ("tokens", "tags"), wnut17, "entity_f1", 0.268, "frozen MiniLM + linear, one run"),
         Set("weibo_ner", "token-classification", {"broken": "mend"}, ("tokens", "tags"), weibo_ner, "entity_f1", None, ""),
         Set("snips_slots", "token-classification", {}, ("tokens", "tags"), snips_slots, "entity_f1", None, ""),
@@ -306,16 +305,7 @@ SETS = {
             0.400,
             "TF-IDF + logistic regression at threshold .25",
         ),
-        Set(
-            "chnsenticorp",
-            "text-classification",
-            ONE,
-            ("text", "label"),
-            chnsenticorp,
-            "accuracy",
-            0.929,
-            "character TF-IDF + SVM",
-        ),
+        Set("chnsenticorp", "text-classification", ONE, ("text", "label"), chnsenticorp, "accuracy", 0.929, "character TF-IDF + SVM"),
         Set(
             "cifar10",
             "image-classification",

@@ -43,6 +43,8 @@ CHUNK = 4096
 SAY_EVERY_SECONDS = 5.0
 LARGEST = 3
 """Probabilities that a person is shown; `--json` has all."""
+LONGEST = 16
+"""Numbers of a vector that a person is shown."""
 
 
 def command(
@@ -117,6 +119,8 @@ def _words(value: Any) -> str:
     if isinstance(value, dict):
         shown = ", ".join(f"{safe(key)} {number(part)}" for key, part in list(value.items())[:LARGEST])
         return shown + (f" and {len(value) - LARGEST} more" if len(value) > LARGEST else "")
+    if isinstance(value, (list, tuple)) and len(value) > LONGEST and all(isinstance(one, float) for one in value):
+        return f"{', '.join(map(number, value[:LARGEST]))} and {len(value) - LARGEST} more numbers"
     return ", ".join(map(_part, value)) if isinstance(value, (list, tuple)) else number(value)
 
 
