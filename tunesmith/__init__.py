@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .api import plan as plan
     from .api import resume as resume
     from .api import runs as runs
+    from .api import verify as verify
     from .errors import DataError as DataError
     from .errors import DivergedError as DivergedError
     from .errors import ModelError as ModelError
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from .task import Task as Task
 
 _HOMES = {
-    **dict.fromkeys(("check", "compare", "evaluate", "fit", "load", "plan", "resume", "runs"), "api"),
+    **dict.fromkeys(("check", "compare", "evaluate", "fit", "load", "plan", "resume", "runs", "verify"), "api"),
     **dict.fromkeys(
         ("DataError", "DivergedError", "ModelError", "ResourceError", "RunError", "SpecError", "TunesmithError"),
         "errors",
@@ -62,6 +63,7 @@ __all__ = [
     "plan",
     "resume",
     "runs",
+    "verify",
 ]
 
 

@@ -313,6 +313,16 @@ def runs(root: str | Path = "runs") -> list[dict[str, Any]]:
     return [_line(run) for run in _runs(root)]
 
 
+def verify(path: str | Path) -> list[str]:
+    """What has changed in a finished run's files since it finished, as `file: what`; nothing where all is as it was.
+
+    Raises RunError for a run that has not finished.
+    """
+    from .seal import changes
+
+    return changes(Run(path).path)
+
+
 def load(path: str | Path) -> Result:
     """A run as `fit` returned it."""
     return Result(path)

@@ -9,7 +9,9 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,63 @@ def write_synced(path: Path, content: bytes) -> dict[str, Any]:
 
 def sync_folder(folder: Path) -> None:
     """Make renames in a folder last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+    _sync(folder)
+
+
+def swap(beside: Path, folder: Path) -> None:
+    """Rename a folder into place. An older one of the same name is moved off first; between the two renames `folder` is absent:
+    `recover` puts the older one back."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.rename(folder, old)
+    try:
+        os.rename(beside, folder)
+    except OSError:
+        recover(folder.parent)
+        raise
+    sync_folder(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(parent: Path) -> None:
+    """Put back folders that were moved off for newer ones of the same name which never came."""
+    for old in parent.glob(".*.old"):
+        folder = old.with_name(old.name[1:].removesuffix(".old"))
+        if old.is_dir() and not folder.exists():
+            os.rename(old, folder)
+
+
+def replaced(folder: Path, write: Callable[[Path], None]) -> None:
+    """Have `write` fill a new folder, and put that in the place of `folder` once all of it is on the disk.
+
+    Raises ResourceError where it cannot be written; what was there before is then still there, and whole.
+    """
+    beside = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        write(beside)
+        for path in beside.rglob("*"):
+            _sync(path)
+        swap(beside, folder)
+    except Exception as error:
+        need = sum(path.stat().st_size for path in beside.rglob("*") if path.is_file())
+        shutil.rmtree(beside, ignore_errors=True)
+        if (found := as_os_error(error)) is None:
+            raise
+        raise cannot_write(found, folder, need) from None
+
+
+def as_os_error(error: Exception) -> OSError | None:
+    """The system's error that a library has put into words of its own (`... (os error 28)`); None where it is another kind."""
+    if isinstance(error, OSError):
+        return error
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else None
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -18,8 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from . import seal
 from .data import arrays
 from .data.table import Table
+from .disk import recover, replaced
 from .errors import ModelError, ResourceError, shorten
 from .inference import Encoded, encode, infer, pad_id
 from .judging.judge import How, Judged, judge
@@ -53,6 +56,7 @@ def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
     yield Judging("saving, and reloading in a fresh process")
     save(run, ready, task, state)
     gate(run, task, data.validation, outputs["validation"])
+    seal.close(run.path, seal.ANSWERS)
     yield Judging("fitting the simple models beside it")
     rungs = list(_rungs(ready, state))
     yield Judging("looking at the sealed test rows")
@@ -76,10 +80,12 @@ class Rung:
 
 
 def save(run: Run, ready: Ready, task: Task, state: State) -> None:
-    """The model as a plain folder, and the task with what it learned."""
+    """The model as a plain folder, and the task with what it learned. Raises ResourceError where there is no room for it."""
     from .models.save import save as save_model
 
-    save_model(state.model, state.processor, run.model)
+    seal.open_again(run.path)
+    recover(run.path)
+    replaced(run.model, lambda folder: save_model(state.model, state.processor, folder))
     write_json(run.path / "task.json", {"name": ready.plan.spec.task, "values": task.as_json()})
 
 
@@ -99,6 +105,11 @@ def gate(run: Run, task: Task, rows: Table, outputs: Outputs) -> None:
             "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
         },
     )
+    if found.returncode == -signal.SIGKILL:
+        raise ResourceError(
+            str(run.path), expected="memory for the saved model in a second process", got="a kill of that process by the system",
+            fix="free some memory; `tunesmith resume` goes on from here", code="out-of-memory",
+        )  # fmt: skip
     if found.returncode:
         raise _refused(run, f"a failure: {found.stderr.strip()[-300:]}")
     there = json.loads(found.stdout.splitlines()[-1])
@@ -260,6 +271,7 @@ def _report(
     )
     report["measured"] = measured(state)
     write_json(run.path / "report.json", report)
+    seal.close(run.path, seal.RECORDS)
     write_html(run.path)
     write_card(run.path)
 

@@ -12,6 +12,7 @@ from .errors import DataError, RunError, listing, nearest
 from .inference import MICRO_TOKENS, encode, infer, pad_id
 from .registry import TASKS
 from .run import Run
+from .seal import checking
 from .task import Outputs, Purpose, Task
 
 if TYPE_CHECKING:
@@ -46,9 +47,12 @@ class Predictor:
                 code="run-unfinished",
                 fix=f"`tunesmith resume {run.path}` finishes it",
             )
+        sealed = checking(run.path)
         torch.set_num_threads(int(run.spec.train.threads))
         task = load_task(run)
-        return cls(run, task, load_model(run.model, task), load_processor(run.model), int(run.spec.train.threads))
+        made = cls(run, task, load_model(run.model, task), load_processor(run.model), int(run.spec.train.threads))
+        sealed.require()
+        return made
 
     def predict(self, rows: str | Sequence[str] | Sequence[Mapping[str, Any]] | Table) -> list[dict[str, Any]]:
         """Answers in the order asked: for texts, for rows with the columns the run learned from, or for a table.

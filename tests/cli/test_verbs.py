@@ -28,7 +28,7 @@ REPORT = {
 
 
 def events(reason: str):
-    def story(*_: object):
+    def story(*_: object, **__: object):
         yield Started("runs/x y", 0, 2, ("all",), 10)
         yield Step(1, "all", 0.5, 1.0, 1e-4, 1.0, 8, 80, 1.0)
         if reason == "second signal":

@@ -25,7 +25,7 @@ PHASES = {
     "the first step": ("tunesmith.training.loop.gradient_of", 1),
     "a later step": ("tunesmith.training.loop.gradient_of", 7),
     "validating": ("tunesmith.training.loop.validate", 2),
-    "saving a checkpoint": ("tunesmith.training.checkpoint._swap", 3),
+    "saving a checkpoint": ("tunesmith.training.checkpoint.swap", 3),
     "calibrating": ("tunesmith.finish._calibrated", 1),
     "saving the model": ("tunesmith.finish.save", 1),
     "the simple models": ("tunesmith.finish._rungs", 1),

@@ -202,3 +202,68 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, tiny_ber
     assert told and "a full disk" in told[0].why and events[-1].reason == "complete"
     assert not list(cache.folder().glob("*")), "nothing half-written is left"
 
+
+
+@pytest.fixture
+def trained(tmp_path: Path, tiny_bert: Path) -> tuple[Any, Any, Any]:
+    """A run whose model was saved once, and another model to be saved there."""
+    from tests.runs import make_ready
+    from tunesmith import finish
+    from tunesmith.training.state import State
+
+    ready = make_ready(tmp_path, tiny_bert)
+    run, state = Run.create(ready), State.start(ready)
+    finish.save(run, ready, ready.task, state)
+    with torch.no_grad():
+        state.model.head.bias += 1
+    return run, ready, state
+
+
+def _saved(run: Run) -> dict[str, bytes]:
+    return {path.relative_to(run.model).as_posix(): path.read_bytes() for path in run.model.rglob("*") if path.is_file()}
+
+
+def _leaves_a_whole_model(run: Run, before: dict[str, bytes]) -> None:
+    """The model of before, to the byte, or one that loads; nothing else beside it."""
+    from tunesmith.models.save import load_model, load_processor
+
+    disk.recover(run.path)
+    if _saved(run) != before:
+        assert load_model(run.model).head.bias.min() > 0.5 and load_processor(run.model)
+
+
+@pytest.mark.parametrize("limit", [0, 100, 1000, 3000, 10_000, 60_000])
+def test_what_libraries_cannot_write_leaves_the_saved_model_whole(trained: tuple[Any, Any, Any], limit: int) -> None:
+    """A real limit of the system on every file: safetensors, tokenizers and transformers fail in their own words."""
+    import resource
+    import signal
+
+    from tunesmith import finish
+
+    run, ready, state = trained
+    before = _saved(run)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, old[1]))
+        with pytest.raises(ResourceError) as caught:
+            finish.save(run, ready, ready.task, state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert caught.value.exit_code == 5 and caught.value.code == "disk-full" and str(run.model) in str(caught.value)
+    assert "that can be written" in str(caught.value) and " free)" in str(caught.value)
+    assert _saved(run) == before and not list(run.path.glob(".model*")), "nothing half-written is left"
+    finish.save(run, ready, ready.task, state)
+    assert _saved(run) != before
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["full disk", "killed"])
+def test_a_model_is_saved_whole_or_the_one_before_stays(trained: tuple[Any, Any, Any], full: bool) -> None:
+    from tunesmith import finish
+
+    run, ready, state = trained
+    before, tried = _saved(run), 0
+    for tried in attempts(lambda: finish.save(run, ready, ready.task, state), full=full):
+        _leaves_a_whole_model(run, before)
+    assert tried > 15

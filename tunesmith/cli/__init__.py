@@ -23,6 +23,7 @@ ORDER = (
     "compare",
     "runs",
     "resume",
+    "verify",
     "tasks",
     "strategies",
     "cache",

@@ -62,8 +62,10 @@ def command(
     """Predict."""
     from .. import api
     from ..models.light import answer_only
+    from ..seal import begin
 
     asked = _what_is_asked(texts, row, file, out)
+    begin(run)
     answer_only(run)
     predictor = _chain(run, entities) if entities else api.load(run)
     if file is not None:

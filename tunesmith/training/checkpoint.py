@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,10 +20,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from ..disk import cannot_write, sync_folder, write_bytes, write_json, write_synced
+from ..disk import cannot_write, recover, swap, sync_folder, write_bytes, write_json, write_synced
 from ..errors import ModelError
 
-__all__ = ["is_whole", "newest_whole", "read", "read_values", "steps_saved", "write", "write_bytes", "write_json"]
+__all__ = ["is_whole", "newest_whole", "read", "read_values", "recover", "steps_saved", "write", "write_bytes", "write_json"]
 
 MANIFEST = "manifest.json"
 Tensors = Mapping[str, torch.Tensor]
@@ -41,7 +40,7 @@ def write(folder: Path, tensors: Mapping[str, Tensors], values: Mapping[str, Any
         entries = {name: write_synced(beside / name, content) for name, content in contents.items()}
         write_synced(beside / MANIFEST, json.dumps(entries, indent=1).encode())
         sync_folder(beside)
-        _swap(beside, folder)
+        swap(beside, folder)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
         raise cannot_write(error, folder, _bytes(tensors)) from None
@@ -87,14 +86,6 @@ def newest_whole(folders: list[Path]) -> tuple[Path | None, list[Path]]:
     return None, passed
 
 
-def recover(parent: Path) -> None:
-    """Put back checkpoints that were moved off for newer ones of the same name which never came."""
-    for old in parent.glob(".*.old"):
-        folder = old.with_name(old.name[1:].removesuffix(".old"))
-        if old.is_dir() and not folder.exists():
-            os.rename(old, folder)
-
-
 def steps_saved(parent: Path, prefix: str) -> list[Path]:
     """Checkpoints `prefix-000123` of this folder, oldest first."""
     return sorted(p for p in parent.glob(f"{prefix}-*") if p.is_dir() and not p.is_symlink())
@@ -102,22 +93,6 @@ def steps_saved(parent: Path, prefix: str) -> list[Path]:
 
 def _serialise(tensors: Tensors) -> bytes:
     return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-
-
-def _swap(beside: Path, folder: Path) -> None:
-    """Rename into place. An older folder of the same name is moved off first; between the two renames `folder` is absent:
-    `recover` puts the older one back."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.rename(folder, old)
-    try:
-        os.rename(beside, folder)
-    except OSError:
-        recover(folder.parent)
-        raise
-    sync_folder(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _verified(folder: Path) -> dict[str, bytes]:
