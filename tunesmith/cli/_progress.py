@@ -129,7 +129,8 @@ def said(event: Any) -> str:
         stages = " then ".join(map(safe, event.stages))
         return f"run {safe(event.run)}: {event.total_steps:,} steps, {stages}, {event.learning:,} weights learn{where}"
     if event.kind == "evaluated":
-        shown = ", ".join(f"{safe(name)} {number(value)}" for name, value in list(event.scores.items())[:3])
+        known = [(name, value) for name, value in event.scores.items() if value == value][:3]  # what was not measured is no number
+        shown = ", ".join(f"{safe(name)} {number(value)}" for name, value in known)
         return f"step {event.step:,}, validation: {shown}{' (best so far)' if event.best else ''}"
     if event.kind == "adjusted":
         return f"step {event.step:,}: {safe(event.what)}: {safe(event.why)}"
