@@ -189,7 +189,7 @@ def mined(
         cosine_BU = vectors_NKD[rows, 0] @ vectors_NKD[first_U, 1].T
         own_B = (vectors_NKD[rows, 0] * vectors_NKD[rows, 1]).sum(-1)
         near_BU = np.argsort(-cosine_BU, axis=1, kind="stable")[:, :AMONG]
-        for at, row in enumerate(rows):
+        for at, row in enumerate(rows.tolist()):
             taken = {*right[row].tolist(), int(key_NK[row, 0]), int(key_NK[row, 1])}
             near_U = near_BU[at][cosine_BU[at, near_BU[at]] <= SAFE * own_B[at]]
             fits = [int(first_U[u]) for u in near_U if int(key_NK[first_U[u], 1]) not in taken]

@@ -167,8 +167,8 @@ def _marks(said: Any, found: Sequence[tuple[int, int, str]], of: Any, column: st
 
 
 def _words(said: Any, found: Sequence[tuple[int, int, str]]) -> str:
-    word = lambda at: said["text"][said["spans"][at][0] : said["spans"][at][1]]  # noqa: E731
-    return ", ".join(f"{word(head)} {label} {word(tail)}" for head, tail, label in found) or "none"
+    words = [said["text"][start:end] for start, end, _ in said["spans"]]
+    return ", ".join(f"{words[head]} {label} {words[tail]}" for head, tail, label in found) or "none"
 
 
 def _least(sure_M: np.ndarray, row_M: np.ndarray, rows: int) -> np.ndarray:

@@ -77,7 +77,7 @@ def condense(outputs: Outputs, truth: Truth, grouped: bool) -> Outputs:
     scores_N4, rank_N = np.zeros((len(truth), 4)), np.full(len(truth), np.nan)
     _, first_Q, of_N = np.unique(key_N, return_index=True, return_inverse=True)
     asked_Q = np.array([q for q, row in enumerate(first_Q) if key_N[row] != 0 and len(right[key_N[row] if not grouped else row])], np.int64)
-    there = _texts(outputs, row_U, text_U) if len(row_U) else None
+    there: Any = _texts(outputs, row_U, text_U) if len(row_U) else None
     for start in range(0, len(asked_Q), BLOCK):
         part_Q = asked_Q[start : start + BLOCK]
         rows = first_Q[part_Q]
