@@ -14,14 +14,24 @@ from tests.cases.test_tables import accepted
 from tests.data.files import load
 
 
-@pytest.mark.parametrize("half", ["\\ud800x", "ok \\uDFFF", "\\udc00\\ud800"])
-def test_39_half_a_surrogate_is_refused_with_its_row_and_can_be_left_out(tunesmith, refused, half: str) -> None:
-    write("a.jsonl", as_jsonl(rows()) + f'{{"text": "{half}", "label": "yes"}}\n')
-    message = refused("fit", "a.jsonl", exit=3, code="lone-surrogate")
-    assert message.startswith("a.jsonl, row 121, column 'text': expected text of whole characters, got half of a surrogate pair in ")
-    assert message.endswith("remove it: it is no character, and no file can hold it; or say --bad-rows skip"), message
-    skipped = [e for e in accepted(tunesmith, "a.jsonl", "--bad-rows", "skip")["ledger"] if e["action"] == "skipped"]
-    assert [e["count"] for e in skipped] == [1] and "row 121" in skipped[0]["rows"][0]
+@pytest.mark.parametrize("half", ["\\ud800x", "ok \\udfff", "\\udc00\\ud800", "\\ud83d\\ude00 \\ude00"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_39_half_a_surrogate_is_kept_to_the_byte_and_said(tunesmith, here, half: str, name: str) -> None:
+    lines = as_jsonl(rows()) + f'{{"text": "{half}", "label": "yes"}}\n'
+    write(name, lines if name == "a.jsonl" else f"[{','.join(lines.splitlines())}]")
+    kept = load(here / name).column("text")[-1]
+    assert kept == half.replace("\\ud83d\\ude00", "\U0001f600"), "the bytes of the file; a whole pair is a character"
+    assert load(here / name, bad_rows="skip").column("text")[-1] == kept, "it is no bad row"
+    told = [e["why"] for e in accepted(tunesmith, name)["ledger"] if "surrogate" in e["why"]]
+    why = "1 row has half of a surrogate pair (row 121), which is no character: it is kept as the escape that stands for it in the file"
+    assert told == [f"{name}: {why}"]
+
+
+def test_39_half_a_surrogate_in_a_request_is_answered_as_in_a_file() -> None:
+    from tunesmith.data.table import Table
+
+    asked = Table.of([{"text": "a \ud800", "tags": ["\udfff", "x"]}, {"text": "b", "tags": []}])
+    assert asked.column("text") == ["a \\ud800", "b"] and "\\udfff" in str(asked.column("tags")[0])
 
 
 def test_39_whole_surrogate_pairs_are_characters(here) -> None:

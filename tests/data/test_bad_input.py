@@ -74,7 +74,7 @@ REFUSED: dict[str, tuple[str, str | bytes, str, tuple[str, ...]]] = {
     ),
     "duplicate key": ("a.jsonl", '{"o": {"a": 1}, "a": 1, "b": "a", "a": 2}', "duplicate-key", ("line 1, column 35", "'a'")),
     "duplicate key inside": ("a.json", '[{"o": {"k": 1, "k": 1}}]', "duplicate-key", ("line 1, column 17",)),
-    "half a surrogate": ("a.jsonl", '{"a": "fine"}\n{"a": "\\ud800"}', "lone-surrogate", ("row 2", "'a'")),
+    "half a surrogate in a key": ("a.jsonl", '{"a": "fine"}\n{"\\ud800": "x"}', "lone-surrogate", ("half of a surrogate", "rename it")),
     "numbers, not objects": ("a.json", "[1, 2]", "not-an-object", ("row 1", "a number (1)")),
     "text, not an object": ("a.jsonl", '{"a": 1}\n"x"\n', "not-an-object", ("row 2 (line 2)",)),
     "one object": ("a.json", '{"text": "x", "label": "y"}', "not-rows", ("keys text, label",)),

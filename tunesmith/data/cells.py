@@ -23,10 +23,13 @@ REFUSALS = (
 """What Arrow says of a value that it cannot hold."""
 
 
-def column_of(name: str, values: Sequence[Any], place: str, numbers: Sequence[int] | None = None) -> pa.Array:
+def column_of(
+    name: str, values: Sequence[Any], place: str, numbers: Sequence[int] | None = None, halves: set[int] | None = None
+) -> pa.Array:
     """Values of one column as an Arrow array (of type null where all are empty).
 
-    `numbers`: the rows' numbers in the file, where they are not 1, 2, 3...
+    `numbers`: the rows' numbers in the file, where they are not 1, 2, 3... `halves` takes in the numbers of rows whose texts hold half of
+    a surrogate pair: Arrow cannot hold it, so that its escape stands for it, as in JSON.
 
     Raises DataError where two rows hold different kinds (a text and an object), or a value that cannot be kept exactly.
     """
@@ -37,6 +40,11 @@ def column_of(name: str, values: Sequence[Any], place: str, numbers: Sequence[in
         return pa.nulls(len(values))
     try:
         return normalise_array(_build(values, set(kinds)))
+    except UnicodeEncodeError:
+        kept = [whole(value) for value in values]
+        if halves is not None:
+            halves |= {_number(i, numbers) for i, (a, b) in enumerate(zip(values, kept)) if a != b}
+        return column_of(name, kept, place, numbers)
     except REFUSALS:
         raise _culprit(name, values, set(kinds), place, numbers) from None
 
@@ -44,6 +52,15 @@ def column_of(name: str, values: Sequence[Any], place: str, numbers: Sequence[in
 def _plain_all(values: Sequence[Any]) -> Sequence[Any]:
     known = {str, int, float, bool, list, dict, bytes, type(None)}
     return values if set(map(type, values)) <= known else [plain(value) for value in values]
+
+
+def whole(value: Any) -> Any:
+    """The value with every half of a surrogate pair written as JSON writes it (six characters: `\\ud800`)."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list):
+        return [whole(part) for part in value]
+    return {whole(key): whole(part) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 def plain(value: Any) -> Any:
@@ -113,11 +130,6 @@ def _culprit(
 
 
 def _inexact(value: Any) -> dict[str, str]:
-    if isinstance(value, str):
-        return {
-            "expected": "text of whole characters", "got": f"half of a surrogate pair in {shorten(ascii(value))}",
-            "fix": "remove it: it is no character, and no file can hold it; or say --bad-rows skip", "code": "lone-surrogate",
-        }
     if isinstance(value, int):
         return {
             "expected": "a number that is kept exactly (below 2^63; below 2^53 beside decimals)",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -28,8 +27,6 @@ MAX_DOCUMENT = 1 << 30
 BATCH = 10_000
 _NO_COLUMN = ""
 """Stands for the columns of rows that have none, so that they are counted."""
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")
-"""How a surrogate, whole or half, is written."""
 
 
 def load(source: Source, options: Data, spool: Spool) -> Loaded:
@@ -69,8 +66,9 @@ def _load(
 ) -> Loaded:
     """`rows`: number, line (0: unknown) and value of each."""
     first: dict[str, tuple[int, Any]] = {}
+    halves: set[int] = set()
     while batch := list(itertools.islice(rows, BATCH)):
-        spool.add(_table(batch, first, source.name))
+        spool.add(_table(batch, first, source.name, halves))
     try:
         table = _without_filler(spool.finish(normalise), source.name)
     except REFUSALS as error:
@@ -81,10 +79,16 @@ def _load(
     if not table.num_rows:
         why = f": {len(skipped):,} lines could not be read ({skipped[0].why})" if skipped else ""
         raise DataError(source.name, expected="rows", got=f"0 rows{why}", fix="check the file", code="no-rows")
-    return Loaded(table, True, tuple(notes), tuple(skipped))
+    return Loaded(table, True, (*notes, *_about(halves)), tuple(skipped))
 
 
-def _table(batch: list[tuple[int, int, Any]], first: dict[str, tuple[int, Any]], place: str) -> pa.Table:
+def _about(halves: set[int]) -> list[str]:
+    """What the ledger says of rows with half of a surrogate pair."""
+    rows = f"{len(halves):,} {'rows have' if len(halves) > 1 else 'row has'} half of a surrogate pair (row {listing(sorted(halves))})"
+    return [f"{rows}, which is no character: it is kept as the escape that stands for it in the file"] if halves else []
+
+
+def _table(batch: list[tuple[int, int, Any]], first: dict[str, tuple[int, Any]], place: str, halves: set[int]) -> pa.Table:
     """A batch as columns. `first` remembers each column's first filled cell: rows of two batches are compared."""
     for number, line, row in batch:
         if not isinstance(row, dict):
@@ -92,7 +96,9 @@ def _table(batch: list[tuple[int, int, Any]], first: dict[str, tuple[int, Any]],
             raise _no_object(where, row)
     numbers = [number for number, _, _ in batch]
     names = dict.fromkeys(key for _, _, row in batch for key in row)
-    columns = {name: _column(name, [row.get(name) for _, _, row in batch], numbers, first, place) for name in names}
+    columns = {
+        name: _column(name, [row.get(name) for _, _, row in batch], numbers, first, place, halves) for name in names
+    }
     return pa.table(columns) if columns else pa.table({_NO_COLUMN: pa.nulls(len(batch))})
 
 
@@ -115,7 +121,7 @@ def _check_key(name: str, place: str) -> None:
 
 
 def _column(
-    name: str, values: list[Any], numbers: list[int], first: dict[str, tuple[int, Any]], place: str
+    name: str, values: list[Any], numbers: list[int], first: dict[str, tuple[int, Any]], place: str, halves: set[int]
 ) -> pa.Array:
     if name not in first:
         _check_key(name, place)
@@ -123,11 +129,11 @@ def _column(
         if found:
             first[name] = found
         values = _as_json(values) if _are_stretches(values) else values
-        return column_of(name, values, place, numbers)
+        return column_of(name, values, place, numbers, halves)
     number, value = first[name]
     if _are_stretches([value, *values]):
-        return column_of(name, _as_json(values), place, numbers)
-    return column_of(name, [value, *values], place, [number, *numbers])[1:]
+        return column_of(name, _as_json(values), place, numbers, halves)
+    return column_of(name, [value, *values], place, [number, *numbers], halves)[1:]
 
 
 def _are_stretches(values: list[Any]) -> bool:
@@ -182,21 +188,7 @@ def _line(line: str, place: str, objects_only: bool) -> Any:
     value = parse(line, place)
     if objects_only and not isinstance(value, dict):
         raise _no_object(place, value)
-    if objects_only and _HALF.search(line):
-        _refuse_halves(value, place)
     return value
-
-
-def _refuse_halves(value: Any, place: str) -> None:
-    """Raises DataError where a text holds half of a surrogate pair: no encoding can store it."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        around = ascii(error.object[max(error.start - 10, 0) : error.start + 10])
-        raise DataError(
-            place, expected="text of whole characters", got=f"half of a surrogate pair in {around}", fix="remove it",
-            code="lone-surrogate",
-        ) from None
 
 
 def _document(text: Text) -> str:
