@@ -54,6 +54,25 @@ def test_stopped_anywhere_resumes_to_the_same_bits(tmp_path, tiny_bert, strategy
     assert (many, other) == (whole, seen)
 
 
+def test_killed_ten_times_within_one_epoch(tmp_path, tiny_bert):
+    """Left between two checkpoints, ten times in the first epoch: steps are done again, and the end is the same to the bit."""
+    ready = make_ready(tmp_path, tiny_bert, strategy="full", batch=4, epochs=1, train={"save_every": 2})
+    whole, seen = train_through(ready, tmp_path / "whole", [])
+    folder, done, last = tmp_path / "killed", {}, seen[-1][0]
+    assert last >= 12
+    for kill in range(1, 11):
+        state, passed = State.resume(ready, folder)
+        assert not passed
+        for event in train(state, folder):  # closed without a word, as by a kill: nothing is saved on the way out
+            if isinstance(event, Step):
+                done[event.step] = (event.step, event.loss, event.tokens)
+                if event.step > kill:
+                    break
+    again, rest = train_through(ready, folder, [])
+    done |= {step[0]: step for step in rest}
+    assert again == whole and [done[step] for step in sorted(done)] == seen
+
+
 def test_same_seed_same_bits_and_another_seed_others(tmp_path, tiny_bert):
     hashes = [
         train_through(make_ready(tmp_path, tiny_bert, train={"seed": s}), tmp_path / f"{i}", [])[0]
