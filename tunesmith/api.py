@@ -284,15 +284,17 @@ def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
 def _labelled(result: Result, file: str | Path) -> Labelled:
     """The rows of a labelled file, cleaned as the run's own were; labels that the run never learned are named."""
     from .data.labelled import ready
+    from .data.ledger import Ledger
 
-    task = result.predictor.task
+    task, ledger = result.predictor.task, Ledger()
     return ready(
-        result.read(file),
+        task.tidied(result.read(file), ledger),
         result.run.spec.data,
         inputs=task.columns(task.inputs),
         targets=task.columns(task.targets),
         kind=task.target_kind,
         known=_known(task),
+        ledger=ledger,
     )
 
 

@@ -96,7 +96,7 @@ def gate(run: Run, task: Task, rows: Table, outputs: Outputs) -> None:
     cells = [{c: row[c] for c in columns} for row in rows.rows(few)]
     found = subprocess.run(
         [sys.executable, "-m", "tunesmith.gate", str(run.path)],
-        input=json.dumps(cells),
+        input=json.dumps(cells, default=str),
         capture_output=True,
         text=True,
         env=os.environ

@@ -31,6 +31,10 @@ CUT_SHARE = 0.02
 """Share of rows that lose their end from which it is told as a warning; `max_tokens: auto` cuts up to one in a hundred."""
 LONE = 0.3
 """How sure a task that writes is of a file that holds nothing but texts."""
+UNSURE = 0.1
+"""How sure a task must be of a table to read it unasked."""
+OF_TEXTS = frozenset(("half-empty-text",))
+"""Findings that say nothing of rows of many cells."""
 UNKNOWN_SHARE = 0.02
 """Share of unknown tokens from which it is told: in a language that the model knows, one in a thousand is much."""
 
@@ -88,6 +92,7 @@ def prepare(spec: Spec) -> Ready:
     data = data.with_findings([*_cut_findings(task, source), *_unknown_findings(facts.unknown, source), *unseen])
     for found in unseen:
         data.ledger.add("cut", found.message, found.rows)
+    chosen |= _told(task, data)
     if getattr(task, "tokens_kept", 0):
         chosen["options.max_tokens"] = Choice(task.tokens_kept, task.tokens_why)  # type: ignore[attr-defined]
     whole = spec.changed({path: choice.value for path, choice in chosen.items()})
@@ -105,6 +110,9 @@ def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
     name = chosen["task"].value
     options = {k.removeprefix("options."): c.value for k, c in chosen.items() if k.startswith("options.")}
     task = TASKS.load(name).build({**spec.options, **options}, name)
+    noticed = task.noticed(sources.tables["train"], sources.profile)
+    chosen |= {f"options.{key}": choice for key, choice in noticed.items()}
+    task = TASKS.load(name).build({**spec.options, **options, **{key: choice.value for key, choice in noticed.items()}}, name)
     sources, bad = _with_files(task, sources, spec)
     data = arrange(
         sources,
@@ -114,6 +122,8 @@ def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
         kind=task.target_kind,
         seed=spec.train.seed,
     )
+    if task.wide:
+        data = replace(data, findings=tuple(finding for finding in data.findings if finding.code not in OF_TEXTS))
     return chosen, data.with_findings([*bad, *(f for part in PARTS for f in task.check(data.part(part)))])
 
 
@@ -155,7 +165,7 @@ def _with_files(task: Task, sources: Sources, spec: Spec) -> tuple[Sources, list
         table.require(names)
         tables[part], found = resolve(table, names, spec.data, sources.ledger, task.modality)
         bad += found
-    return replace(sources, tables=tables), bad
+    return replace(sources, tables={part: task.tidied(table, sources.ledger) for part, table in tables.items()}), bad
 
 
 def choose_task(spec: Spec, sources: Sources) -> dict[str, Choice[Any]]:
@@ -168,7 +178,7 @@ def choose_task(spec: Spec, sources: Sources) -> dict[str, Choice[Any]]:
         if claim is None and not _has_columns(task, options, profile):
             raise _no_task(spec, sources)
         return {"task": Choice(spec.task, "as asked")} | _columns(options, claim)
-    claims = dict(_claims(spec, profile))
+    claims = {name: found for name, found in _claims(spec, profile) if found[1].sure >= UNSURE}
     if spec.model == "auto":  # a lone column of texts lacks its labels rather than asks to be written, unless a model that writes is named
         claims = {name: found for name, found in claims.items() if found[1].sure > LONE or not TASKS.load(name).language}
     if not claims:
@@ -322,6 +332,15 @@ def _refuse_silent(task: type[Task], source: Source, name: str) -> None:
 def _outputs(task: Task) -> int:
     """Columns of the head, for the cost of solving and scoring it."""
     return max(1, len(getattr(task, "labels", None) or ()))
+
+
+def _told(task: Task, data: Dataset) -> dict[str, Choice[Any]]:
+    """Settings that fitting decided; what else there is to tell of it goes into the ledger."""
+    found = task.decided()
+    for what, choice in found.items():
+        if not what.startswith("options."):
+            data.ledger.note(f"{what}: {choice.why}")
+    return {path: choice for path, choice in found.items() if path.startswith("options.")}
 
 
 def _weights(task: Task) -> np.ndarray | None:

@@ -59,7 +59,22 @@ class Predictor:
 
         Raises DataError where a column is missing or a text is no text.
         """
-        return self.task.answers(self.outputs(self.table(rows), "answering"))
+        table = self.table(rows)
+        answers = self.task.answers(self.outputs(self._complete(table), "answering"))
+        said = self.task.remarks(table)
+        return [answer | more for answer, more in zip(answers, said, strict=True)] if said else answers
+
+    def _complete(self, table: Table) -> Table:
+        """The rows of a wide task with columns that were not given as empty ones; which they are stands beside each answer.
+
+        Raises DataError where there is none at all of the run's columns.
+        """
+        absent = [name for name in self.task.columns(self.task.inputs) if name not in table.names] if self.task.wide else []
+        if len(absent) == len(self.task.columns(self.task.inputs)):
+            table.require(absent)
+        for name in absent:
+            table = table.with_column(name, [None] * len(table))
+        return table
 
     def outputs(self, table: Table, purpose: Purpose = "judging") -> Outputs:
         """Raw outputs of the rows of a table."""
@@ -125,6 +140,8 @@ class Predictor:
         kinds = (str, list) if self.task.language or self.task.lists else kinds  # a text, or a list of messages or tokens
         if isinstance(row, (str, bytes)) and isinstance(row, kinds) and len(columns) == 1:
             return {columns[0]: row}
+        if isinstance(row, Mapping) and self.task.wide:
+            return {column: row[column] for column in columns if column in row}
         if not isinstance(row, Mapping):
             raise DataError(
                 place,

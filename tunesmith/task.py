@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_type_hints
 import numpy as np
 
 from .errors import SpecError, nearest
+from .graded import Graded as Graded
+from .graded import Mark as Mark
+from .graded import Pieces as Pieces
 from .spec import Choice, checked
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .data.audit import Finding
+    from .data.ledger import Ledger
     from .data.profile import Profile
     from .data.table import Table
     from .inference import Encoded
@@ -38,15 +42,12 @@ Batch = dict[str, "torch.Tensor"]
 Outputs = dict[str, np.ndarray]
 """What the model said of N rows, before calibration: name -> array whose first axis is N, in the rows' order; of dtype object where
 rows are of unlike shape (an array of tags, a text).
-
 Baselines add their own `temperature` (N, 1) and `threshold` where they have them; `score` takes these before the task's."""
 Truth = np.ndarray
 """What the rows say, encoded for scoring: (N,) class ids (-1: a label unknown to training), (N, C) 0/1 flags or numbers, or (N,)
 objects that JSON can hold (texts, lists of spans)."""
 Draw = np.random.Generator
 """Random numbers for augmenting one row, seeded by (seed, epoch, row id); None outside training."""
-
-
 Purpose = Literal["training", "judging", "answering"]
 """What outputs are for: choosing weights while training (cheap), a verdict on rows with a truth, or a user's question without one."""
 
@@ -71,55 +72,6 @@ class Solution:
 
     weight_CD: np.ndarray
     bias_C: np.ndarray
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A stretch of an input cell that the report points out: `end` is the character behind its last."""
-
-    column: str
-    start: int
-    end: int
-    of: Literal["truth", "answer"]
-    label: str = ""
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """M parts of answers (the entities of texts), each judged apart: how sure, before calibration, whether right, and of which row."""
-
-    sure_M: np.ndarray
-    plain_M: np.ndarray
-    right_M: np.ndarray
-    row_M: np.ndarray
-    what: str
-    """In words: `each found span`."""
-
-
-@dataclass(frozen=True)
-class Graded:
-    """Rows as a reader of the report sees them, for answers that are neither labels nor numbers."""
-
-    truth: Sequence[str]
-    answer: Sequence[str]
-    right_N: np.ndarray
-    """bool: wholly right."""
-    loss_N: np.ndarray
-    """How wrong, for the order of the worst rows."""
-    sure_N: np.ndarray
-    """Calibrated probability that the answer is right; NaN where there is none."""
-    plain_N: np.ndarray
-    """The same before calibration."""
-    marks: Sequence[Sequence[Mark]] = ()
-    """What to point out in each row's inputs."""
-    names: Sequence[str] = ()
-    """Kinds of answers that are counted apart."""
-    counts_NK3: np.ndarray | None = None
-    """(N, K, 3) of each kind in each row: right, answered and true ones."""
-    pieces: Pieces | None = None
-    """Parts of answers, where confidences are theirs."""
-    by_degree: bool = False
-    """Whether rows are more or less right rather than right or wrong: then they are judged by `loss_N`, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +113,8 @@ class Task(ABC):
     """Whether an encoder-decoder, or an encoder made into one, writes as well as a decoder (`models.seq2seq.Seq2Seq`)."""
     oracles: ClassVar[frozenset[str]] = frozenset()
     """Names of baselines that look at the truth: an upper line, against which nothing is claimed."""
+    wide: ClassVar[bool] = False
+    """Whether a row is many cells of any kind (numbers, dates, texts), each of which may be empty or not given."""
     suggests: ClassVar[Mapping[str, Choice[Any]]] = {}
     """Settings of the spec that `auto` means for this task, with reasons (`{"strategy": Choice("lora", why)}`)."""
 
@@ -176,6 +130,14 @@ class Task(ABC):
     @abstractmethod
     def claim(cls, profile: Profile, named: Mapping[str, Any]) -> Claim | None:
         """Which columns this task would take, given the ones the user named; None where the table does not suit."""
+
+    def noticed(self, table: Table, profile: Profile) -> Mapping[str, Choice[Any]]:
+        """Options that all rows of the training file decide, where a profile does not say enough: option -> its value and why."""
+        return {}
+
+    def tidied(self, table: Table, ledger: Ledger) -> Table:
+        """A table just read, with cells as the task takes them, every change in the ledger: most tasks take cells as they are."""
+        return table
 
     @abstractmethod
     def check(self, table: Table) -> list[Finding]:
@@ -223,17 +185,22 @@ class Task(ABC):
         """The task suited to a model: how much of a row is read (`limit`: most tokens that the model takes), the classes' weights."""
         return self
 
+    def decided(self) -> Mapping[str, Choice[Any]]:
+        """What fitting decided: a setting (`options.log`) for the plan, and what else is to be told (`column 'beds'`) for the ledger."""
+        return {}
+
+    def remarks(self, rows: Table) -> list[dict[str, Any]]:
+        """What to tell beside each row's answer of a row that could not be read as a whole; nothing (`[]`) for most tasks."""
+        return []
+
     @abstractmethod
     def truth(self, rows: Table) -> Truth:
         """Targets of the rows, encoded for `score`."""
 
     @abstractmethod
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
-        """Rows to examples, targets included where the row has them. Pure: the same rows give the same examples.
-
-        A row too long for the model may give several examples (windows): then every example says under `row` which of `rows` it
-        is of, and `gather` puts the outputs together.
-        """
+        """Rows to examples, targets included where the row has them. Pure: the same rows give the same examples. A row too long for
+        the model may give several (windows): then each says under `row` which of `rows` it is of, and `gather` puts outputs together."""
 
     def light(self, rows: Table) -> Light | None:
         """Where examples are large (images): all but the inputs, so that rows are encoded batch by batch. None: all at once."""
@@ -304,11 +271,9 @@ class Task(ABC):
     def solve(
         self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
     ) -> Solution | None:
-        """The optimal linear head on frozen features at one L2 `strength`; None where the task has no linear head.
-
-        `weight_N`: weights of the rows; None: the task's own class weights, if it has any. `start`: a solution nearby. Where the model
-        speaks of tokens (`PerToken`), features and truth are those of the tokens whose `tags` are 0 or more.
-        """
+        """The optimal linear head on frozen features at one L2 `strength`; None where the task has no linear head. `weight_N`: weights
+        of the rows; None: the task's own class weights, if it has any. `start`: a solution nearby. Where the model speaks of tokens
+        (`PerToken`), features and truth are those of the tokens whose `tags` are 0 or more."""
         return None
 
     # -- answers ------------------------------------------------------------------------------------------------------
@@ -360,19 +325,12 @@ class Task(ABC):
 
     @classmethod
     def checked(cls, options: Mapping[str, Any], name: str) -> dict[str, Any]:
-        """The options, each of its type: lists as tuples, a number as text where text is wanted (a column or a label called 3).
-
-        Raises SpecError as `build` does.
-        """
+        """The options, each of its type: lists as tuples, a number as text where text is wanted (a column or a label called 3). Raises
+        SpecError as `build` does."""
         for key in options:
             if key not in cls.options():
-                raise SpecError(
-                    f"options of {name}",
-                    expected="an option of the task",
-                    got=repr(key),
-                    fix=nearest(key, cls.options()),
-                    code="unknown-option",
-                )
+                fix = nearest(key, cls.options())
+                raise SpecError(f"options of {name}", expected="an option of the task", got=repr(key), fix=fix, code="unknown-option")
         kinds = get_type_hints(cls, include_extras=True)
         values = {k: str(v) if kinds[k] is str and type(v) in (int, float) else v for k, v in options.items()}
         return {k: checked(kinds[k], v, f"option {k!r} of {name}") for k, v in values.items()}
@@ -380,8 +338,7 @@ class Task(ABC):
     def columns(self, roles: Sequence[str]) -> list[str]:
         """The column names behind these roles (`self.inputs`, `self.targets`), empty ones left out."""
         values = [getattr(self, role) for role in roles]
-        flat = [v for value in values for v in (value if isinstance(value, tuple) else (value,))]
-        return [v for v in flat if v]
+        return [v for value in values for v in (value if isinstance(value, tuple) else (value,)) if v]
 
     def as_json(self) -> dict[str, Any]:
         """Options and fitted fields, as `task.json` keeps them."""

@@ -27,14 +27,15 @@ class Labelled:
 
 
 def ready(
-    table: Table, options: spec.Data, *, inputs: Sequence[str], targets: Sequence[str], kind: Kind, known: Sequence[str]
+    table: Table, options: spec.Data, *, inputs: Sequence[str], targets: Sequence[str], kind: Kind, known: Sequence[str],
+    ledger: Ledger | None = None,
 ) -> Labelled:
     """The rows with labels spelled as the run learned them, where it merged twins; labels it never saw are named.
 
     `known`: labels of the training rows; none for numbers. Raises DataError where a column is missing, where labels are
     empty (unless the run dropped such rows) or no numbers, and where no row is left.
     """
-    ledger, name = Ledger(), table.sources[0].name if table.sources else "rows"
+    ledger, name = ledger or Ledger(), table.sources[0].name if table.sources else "rows"
     table.require([*inputs, *targets])
     table, findings = cleaned(table, "the file", options.empty == "drop", inputs, targets, kind, ledger)
     findings = [f for f in findings if f.code != "empty-text" or f.level != "error"] + _bad_numbers(table, targets, kind)

@@ -19,6 +19,7 @@ from . import sound, vision
 from .source import Backbone
 
 if TYPE_CHECKING:
+    from .fusion import Fusion
     from .prefix import Cut
 
 Batch = Mapping[str, torch.Tensor]
@@ -104,16 +105,21 @@ class Pooled(nn.Module):
     """Backbone, pooling, dropout, linear head: `model(batch)` -> logits_BC; without pooling (`tokens`) -> logits_BTC.
 
     Pooling `spans` (relations): three vectors of width D side by side, (B, 3 D).
+    With a `beside` (tables), the numbers in `table` (B, F) stand beside the vector, and its answer is added to the head's.
     A batch with `pooled_BD` or `features_BTD` runs the head only; one with `hidden_BTD` runs the layers above `cut` (`prefix.cut`).
     """
 
-    def __init__(self, backbone: Backbone, out: int, dropout: float = 0.1, seed: int = 0, pooling: str = "") -> None:
+    def __init__(
+        self, backbone: Backbone, out: int, dropout: float = 0.1, seed: int = 0, pooling: str = "", beside: Fusion | None = None
+    ) -> None:
         """`out`: number of outputs C. The head's weights depend on `seed` alone, never on the global generator."""
         super().__init__()
         self.backbone: Any = backbone.module
         self.dropout = nn.Dropout(dropout)
         self.pooling = pooling or backbone.source.pooling
-        self.head = nn.utils.skip_init(nn.Linear, backbone.source.hidden * (3 if self.pooling == SPANS else 1), out)
+        self.beside = beside
+        read = backbone.source.hidden * (3 if self.pooling == SPANS else 1) + (beside.table if beside else 0)
+        self.head = nn.utils.skip_init(nn.Linear, read, out)
         self.source = backbone.source
         self.spare = backbone.spare
         self.cut: Cut | None = None
@@ -121,7 +127,9 @@ class Pooled(nn.Module):
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Logits (B, C)."""
-        return self.head(self.dropout(self.features(batch)))
+        features = self.features(batch)
+        logits = self.head(self.dropout(features))
+        return logits if self.beside is None else logits + self.beside(features)
 
     @property
     def per_token(self) -> bool:
@@ -144,7 +152,8 @@ class Pooled(nn.Module):
             hidden_BTD = self.hidden(batch)
             text_BD = pool(hidden_BTD, batch["attention_mask"], self.source.pooling)
             return torch.cat([text_BD, *(pool(hidden_BTD, mask_BT.ne(0), "mean") for mask_BT in masks)], 1)
-        return pool(self.hidden(batch), batch["attention_mask"], self.pooling)
+        vector_BD = pool(self.hidden(batch), batch["attention_mask"], self.pooling)
+        return vector_BD if self.beside is None else torch.cat([vector_BD, batch["table"].float()], 1)
 
     def train(self, mode: bool = True) -> Self:
         """As of any module, but batch norm keeps the statistics of pretraining."""
@@ -191,6 +200,8 @@ class Pooled(nn.Module):
         with torch.no_grad():
             self.head.weight.copy_(torch.empty(self.head.weight.shape).normal_(0.0, START, generator=generator))
             self.head.bias.zero_()
+        if self.beside is not None:
+            self.beside.reset(seed)
 
     def set_head(self, weight_CD: torch.Tensor, bias_C: torch.Tensor) -> None:
         """Put a solved head in place; the tensors keep their identity, so an optimiser that holds them goes on."""

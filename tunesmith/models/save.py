@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing, shorten
-from . import adapters, sound, tensors, vision
+from . import adapters, fusion, sound, tensors, vision
 from .allow import check_adapter, read_json
 from .embedder import Embedder, sentence_files
 from .heads import SPANS, Pooled, bare, virtual_tokens
@@ -93,7 +93,9 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
         if task is None:
             kept = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser}.get(form) or (None if head["out"] else Embedder)
             pooling = str(head["pooling"])
-            model: Any = kept(backbone, dropout) if kept else Pooled(backbone, int(head["out"]), dropout, pooling=pooling)
+            model: Any = kept(backbone, dropout) if kept else Pooled(
+                backbone, int(head["out"]), dropout, pooling=pooling, beside=fusion.saved(backbone.source.hidden, head)
+            )
         else:
             model = task.model(backbone, dropout)
     _load_adapter(model, folder / "adapter", head["adapter"])
@@ -177,6 +179,7 @@ def _head(model: nn.Module, kind: str | None) -> dict[str, Any]:
         "base": _public(source),
         "licence": source.licence,
         "max_length": source.max_length,
+        "beside": fusion.sizes(model),
     }
 
 
@@ -210,7 +213,9 @@ def _read_head(folder: Path) -> dict[str, Any]:
         )
     if values["format"] != FORMAT or not 0 <= values["out"] < 10**6 or not 0 <= values["dropout"] < 1:
         raise _bad_file(path, "keys 'format', 'out', 'dropout'", f"format {FORMAT} and sane numbers", "others")
-    return {"adapter": None, **values}
+    if not fusion.sane(values.get("beside")):
+        raise _bad_file(path, "key 'beside'", "two whole numbers, or none", shorten(repr(values["beside"])))
+    return {"adapter": None, "beside": None, **values}
 
 
 def _save_adapter(model: nn.Module, folder: Path) -> str | None:

@@ -94,8 +94,15 @@ def settle(train: Table, columns: Sequence[str], processor: Any, asked: int | st
     """The fitted fields of a task that reads text: `tokens_kept` with `tokens_why`, and `cut_share`, the share of the training
     rows (0 to 1; of a sample of LENGTH_SAMPLE) that lose their end. `most`: tokens that the model takes."""
     part = train.take(sample_positions(len(train)))
-    texts = [part.column(name) for name in columns if name]
-    lengths_N = lengths(processor, *texts)
+    return _settled(lengths(processor, *(part.column(name) for name in columns if name)), processor, asked, most)
+
+
+def settled(texts: Sequence[str], processor: Any, asked: int | str, most: int) -> dict[str, Any]:
+    """`settle`, of texts that a task made of several columns."""
+    return _settled(lengths(processor, texts), processor, asked, most)
+
+
+def _settled(lengths_N: np.ndarray, processor: Any, asked: int | str, most: int) -> dict[str, Any]:
     chosen = choose_limit(lengths_N, asked, min(most, limit(processor)))
     count, share = cut(lengths_N, chosen.value)
     why = f"{chosen.why}; {count:,} of {len(lengths_N):,} rows lose their end" if count else chosen.why

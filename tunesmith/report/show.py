@@ -57,10 +57,16 @@ def _stretch(text: str, start: int, end: int, marks: Sequence[Sequence[Any]]) ->
     return Markup('<mark class="{}" title="{}">{}</mark>{}').format(" ".join(kinds), said, html(text[start:end]), labels)
 
 
+SHOWN = 4
+"""Columns of a wide table that an example of `predict` names."""
+
+
 def asked(inputs: Sequence[str], python: bool = False, task: str = "") -> str:
     """How one row is given to `predict`: a text, an image or a sound, or cell by cell where the task reads several columns."""
     if len(inputs) < 2:
         return {"an image": '"photo.jpg"', "a sound": '"sound.wav"'}.get(read_by(task), '"your text"')
+    if task == "mixed":  # any of the columns may be left out
+        inputs = inputs[:SHOWN]
     if python:
         return "{" + ", ".join(f"{visible(name)!r}: ..." for name in inputs) + "}"
     return " ".join(f"--row {shlex.quote(visible(name) + '=...')}" for name in inputs)

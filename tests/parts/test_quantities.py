@@ -1,0 +1,67 @@
+"""Numbers and dates as people write them: a column says how it is written, and no cell is guessed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunesmith.parts import quantities
+from tunesmith.parts.quantities import Style, read, style
+
+MANY = ["1,234", "2,345", "3,456", "12,345", "9,999", "12"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["$1,234.00", "$85.00", "($5.00)", "-$3", "N/A"], [1234, 85, -5, -3, math.nan]),
+        (["85%", "9 %"], [85, 9]),
+        (["1.2k", "300", "4M"], [1200, 300, 4e6]),
+        (["1.234,5", "2,5"], [1234.5, 2.5]),
+        (["5 €", "1.000,50 €"], [5, 1000.5]),
+        (["USD 1,000.50", "USD 7"], [1000.5, 7]),
+        (["90 m²", "12.5 m²"], [90, 12.5]),
+        (["1 234", "12"], [1234, 12]),
+        (["0,123", "1,500"], [0.123, 1.5]),
+        ([1, 2.5, None, True], [1, 2.5, math.nan, 1]),
+        (MANY, [1234, 2345, 3456, 12345, 9999, 12]),
+    ],
+)
+def test_columns_are_read_as_they_are_written(cells: list[Any], values: list[float]) -> None:
+    how = style(cells)
+    assert how is not None
+    assert [read(cell, how) for cell in cells] == pytest.approx(values, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["1,234"], ["2 baths", "1 bath"], ["12a", "b"], ["$5", "5 €"], [], ["N/A"], [["a"]], ["1,234", "1.234,5", "1,234.5"], ["1e999"]],
+)
+def test_what_could_be_two_numbers_is_none(cells: list[Any]) -> None:
+    assert style(cells) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-1e9, 1e9, allow_nan=False), min_size=1, max_size=20))
+def test_writing_and_reading_gives_the_same_number(values: list[float]) -> None:
+    cells = [f"${value:,.2f}" for value in values]
+    how = style(cells)
+    assert how is not None
+    assert [read(cell, how) for cell in cells] == pytest.approx([round(value, 2) for value in values], abs=0.006)
+
+
+def test_dates_say_themselves_which_part_is_the_day() -> None:
+    assert quantities.day_first(["13/4/2021", "1/2/2021"]) and not quantities.day_first(["4/13/2021", "1/2/2021"])
+    assert quantities.day_first(["3.4.2021"]) and not quantities.day_first(["3/4/2021"])
+    for cell, first in (("13/4/2021", True), ("4/13/2021", False), ("2021-04-13", False), ("2021-04-13T00:00:00Z", True)):
+        assert str(quantities.moment(cell, first)) == "2021-04-13 00:00:00"
+    assert all(quantities.moment(cell, False) is None for cell in ("soon", None, 5, "31/31/2021"))
+
+
+def test_cells_that_are_filled_but_no_numbers_are_named() -> None:
+    cells = ["$1.50", "", "N/A", "cheap", None]
+    assert quantities.unreadable(cells, quantities.read_all(cells, Style("$"))).tolist() == [3]

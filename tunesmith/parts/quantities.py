@@ -1,0 +1,172 @@
+"""Cells that hold a quantity as people write it: `$1,234.00`, `85%`, `1.2k`, `1.234,5 EUR`, `90 m²`; and dates in the usual forms.
+
+Which character parts thousands is learned from all cells of a column, never guessed from one: `1,234` alone says nothing.
+"""
+# Axes: N cells.
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+
+EMPTY = frozenset(
+    ("", "na", "n/a", "#n/a", "nan", "<na>", "nat", "null", "none", "nil", "-", "--", "—", "–", "?", "unknown", "missing", "not available")
+)
+"""What people write where a number or a date is not known, in lower case."""
+LARGEST = 1e30
+"""Quantities beyond this overflow the squares of float32."""
+BAD = 0.05
+"""Share of a column's filled cells that may be no quantities without the column being no column of quantities."""
+TELLING = 5
+"""Different cells such as `1,234` from which the comma is taken for one between thousands, where no cell says otherwise."""
+SCALES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "bn": 1e9, "B": 1e9}
+
+Comma = Literal["", "thousands", "decimal"]
+
+_SYMBOL = r"[$€£¥₹₽₩₺฿₫₪]|(?:US|A|C|NZ|HK|S)\$|R\$|[A-Z]{3}(?![^\W\d_])"
+_CELL = re.compile(
+    rf"(?P<open>\()?(?P<sign>[+\-−]?)\s*(?P<before>{_SYMBOL})?\s*(?P<sign2>[+\-−]?)"
+    r"(?P<digits>\d[\d.,'’ \u00a0\u202f]*|[.,]\d+)(?P<power>[eE][+\-]?\d{1,3})?"
+    r"\s*(?P<scale>(?:k|K|M|bn|B)(?![^\W\d_]))?\s*(?P<after>%|‰|°[CF]?|(?:[$€£¥₹₽₩₺฿₫₪])|[^\W\d_]{1,8}[²³]?(?:/[^\W\d_]{1,4})?)?(?P<close>\))?"
+)
+_GROUP = r"[ '’\u00a0\u202f]"
+_PLAIN = re.compile(rf"\d+(\.\d*)?|\.\d+|[1-9]\d{{0,2}}({_GROUP}\d{{3}})+(\.\d+)?")
+_THOUSANDS = re.compile(rf"{_PLAIN.pattern}|[1-9]\d{{0,2}}(,\d{{3}})+(\.\d*)?")
+_DECIMAL = re.compile(rf"\d+(,\d*)?|,\d+|[1-9]\d{{0,2}}((\.|{_GROUP})\d{{3}})+(,\d+)?")
+_DAY = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[T ](.*))?")
+
+
+@final
+@dataclass(frozen=True)
+class Style:
+    """How a column writes its quantities."""
+
+    unit: str = ""
+    comma: Comma = ""
+
+    def describe(self) -> str:
+        """In words: ` in $, with a comma between thousands`."""
+        unit = f" in {self.unit}" if self.unit else ""
+        comma = {"": "", "thousands": ", a comma between thousands", "decimal": ", a comma before decimals"}[self.comma]
+        return f"numbers{unit}{comma}"
+
+
+def is_empty(cell: Any) -> bool:
+    """Whether a cell says that nothing is known."""
+    if isinstance(cell, str):
+        return cell.strip().lower() in EMPTY
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+def style(cells: Iterable[Any], bad: float = BAD) -> Style | None:
+    """How these cells write quantities; None where more than the share `bad` of the filled ones are none, where units differ, or
+    where nothing says what a comma means."""
+    filled = [cell for cell in cells if not is_empty(cell)]
+    texts = [cell for cell in filled if isinstance(cell, str)]
+    if not filled or any(not isinstance(cell, str | bool | int | float) for cell in filled):
+        return None
+    if not texts:
+        return Style()
+    found = [match for text in dict.fromkeys(texts) if (match := _CELL.fullmatch(text.strip()))]
+    for comma, unit in ((comma, unit) for unit in _units(found) for comma in _commas(found)):
+        made = Style(unit, comma)
+        misses = sum(math.isnan(read(text, made)) for text in texts)
+        if misses <= bad * len(filled):
+            return made
+    return None
+
+
+def read(cell: Any, how: Style) -> float:
+    """A cell as a number, in the column's unit (`1.2k` as 1200, `85%` as 85); NaN where it is empty or no such quantity."""
+    if isinstance(cell, str):
+        value = _text(cell.strip(), how)
+    else:
+        value = float(cell) if isinstance(cell, bool | int | float | np.number) else math.nan
+    return value if abs(value) <= LARGEST else math.nan
+
+
+def read_all(cells: Sequence[Any], how: Style) -> np.ndarray:
+    """(N,) float64 of a column."""
+    known: dict[Any, float] = {}
+    for cell in cells:
+        if cell not in known:
+            known[cell] = read(cell, how)
+    return np.array([known[cell] for cell in cells], np.float64)
+
+
+def unreadable(cells: Sequence[Any], value_N: np.ndarray) -> np.ndarray:
+    """Positions of cells that are filled but gave no number."""
+    return np.array([i for i in np.flatnonzero(np.isnan(value_N)).tolist() if not is_empty(cells[i])], np.int64)
+
+
+def _text(text: str, how: Style) -> float:
+    match = _CELL.fullmatch(text)
+    if match is None or _unit(match) != how.unit or (match["open"] is None) != (match["close"] is None):
+        return math.nan
+    digits, pattern = match["digits"].strip(), {"": _PLAIN, "thousands": _THOUSANDS, "decimal": _DECIMAL}[how.comma]
+    if not pattern.fullmatch(digits):
+        return math.nan
+    digits = re.sub(_GROUP, "", digits)
+    digits = digits.replace(".", "").replace(",", ".") if how.comma == "decimal" else digits.replace(",", "")
+    below = bool(match["open"]) or any(match[name] in ("-", "−") for name in ("sign", "sign2"))
+    value = float(digits + (match["power"] or "")) * SCALES[match["scale"] or ""]
+    return -value if below else value
+
+
+def _unit(match: re.Match[str]) -> str:
+    return str(match["before"] or match["after"] or "")
+
+
+def _units(found: Sequence[re.Match[str]]) -> list[str]:
+    """The units that occur, commonest first; at most three are tried."""
+    counts: dict[str, int] = {}
+    for match in found:
+        counts[_unit(match)] = counts.get(_unit(match), 0) + 1
+    return sorted(counts, key=lambda unit: -counts[unit])[:1]
+
+
+def _commas(found: Sequence[re.Match[str]]) -> list[Comma]:
+    """What a comma may mean here, by what the cells themselves say."""
+    digits = [match["digits"].strip() for match in found]
+    with_comma = [text for text in digits if "," in text]
+    if not with_comma:
+        return ["", "decimal"] if any(text.count(".") > 1 for text in digits) else [""]
+    either = [text for text in with_comma if _THOUSANDS.fullmatch(text) and _DECIMAL.fullmatch(text)]
+    tells = len(either) < len(with_comma) or any("." in text for text in digits) or len(either) >= TELLING
+    return ["thousands", "decimal"] if tells else []
+
+
+# -- dates ------------------------------------------------------------------------------------------------------------
+
+
+def day_first(cells: Iterable[Any]) -> bool:
+    """Whether dates such as 3/4/2021 name the day first: as soon as one cell can mean nothing else; dots always do."""
+    found = [match for cell in cells if isinstance(cell, str) and (match := _DAY.fullmatch(cell.strip()))]
+    if any(int(match[1]) > 12 for match in found):
+        return True
+    return bool(found) and not any(int(match[2]) > 12 for match in found) and all("." in match[0] for match in found)
+
+
+def moment(cell: Any, first: bool) -> datetime.datetime | None:
+    """A cell as a date and time; None where it is empty or none. `first`: the day stands before the month."""
+    if isinstance(cell, datetime.datetime):
+        return cell.replace(tzinfo=None)
+    if isinstance(cell, datetime.date):
+        return datetime.datetime(cell.year, cell.month, cell.day)
+    if not isinstance(cell, str):
+        return None
+    text = cell.strip()
+    match = _DAY.fullmatch(text)
+    if match:
+        day, month = (match[1], match[2]) if first else (match[2], match[1])
+        text = f"{match[3]}-{int(month):02d}-{int(day):02d}" + (f"T{match[4]}" if match[4] else "")
+    try:
+        return datetime.datetime.fromisoformat(text.replace("/", "-").replace(" UTC", "Z")).replace(tzinfo=None)
+    except ValueError:
+        return None
