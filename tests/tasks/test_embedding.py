@@ -15,11 +15,12 @@ from transformers import AutoTokenizer
 
 from tunesmith.data.profile import Profile
 from tunesmith.data.table import Table
-from tunesmith.errors import SpecError
+from tunesmith.errors import DataError, SpecError
 from tunesmith.inference import collate, encode, infer
 from tunesmith.models.save import load_model, save
 from tunesmith.models.source import find, load
 from tunesmith.parts import contrast, retrieval
+from tunesmith.predictor import Predictor
 from tunesmith.tasks.embedding import Embedding
 from tunesmith.tasks.text_classification import TextClassification
 from tunesmith.tasks.text_regression import TextRegression
@@ -224,6 +225,15 @@ def test_texts_give_vectors_and_pairs_their_similarity(tokenizer: Any, tiny_bert
     for pair, one, two in zip(pairs, vectors, other):
         assert pair == {"similarity": pytest.approx(float(np.dot(one["vector"], two["vector"])), abs=1e-4)}
     assert dataclasses.replace(task, temperature=0.1).grouped == "anchor"
+
+
+def test_a_run_is_asked_with_texts_alone_or_with_pairs(tokenizer: Any, tiny_bert: Path) -> None:
+    task = Embedding().suit(Table.of(Embedding.sample(4, 0)), tokenizer, 64, "none")
+    made = Predictor(None, task, task.model(load(find(str(tiny_bert))), 0.0), tokenizer, 1)  # type: ignore[arg-type]
+    assert [set(answer) for answer in made.predict(["a film", ""])] == [{"vector"}] * 2
+    assert [set(answer) for answer in made.predict([{"anchor": "a film", "positive": "a plot"}])] == [{"similarity"}]
+    with pytest.raises(DataError, match="column 'anchor'"):
+        made.predict([{"positive": "a plot"}])
 
 
 def _saved(tiny_bert: Path, folder: Path) -> Any:

