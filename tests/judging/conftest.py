@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ class Classes:
     inputs: tuple[str, ...] = ("text",)
     targets: tuple[str, ...] = ("label",)
     directions = {"macro_f1": True, "accuracy": True, "log_loss": False}
+    oracles: ClassVar[frozenset[str]] = frozenset()
 
     def score(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, float]:
         chosen = outputs["logits"].argmax(1)
@@ -36,6 +37,12 @@ class Classes:
     def rests_on(self, outputs: dict[str, np.ndarray]) -> dict[str, int]:
         return {}
 
+    def how_scored(self, truth: np.ndarray) -> dict[str, str]:
+        return {}
+
+    def chooses(self, headline: str) -> str:
+        return headline
+
     def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
         return outputs
 
@@ -52,6 +59,7 @@ class Flags(Classes):
 
     thresholds: tuple[float, ...] = ()
     directions = {"micro_f1": True, "subset_accuracy": True}
+    oracles: ClassVar[frozenset[str]] = frozenset()
 
     def score(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, float]:
         chosen = outputs["logits"] > 0
@@ -66,12 +74,19 @@ class Numbers:
     inputs: tuple[str, ...] = ("text",)
     targets: tuple[str, ...] = ("price",)
     directions = {"r2": True, "mae": False}
+    oracles: ClassVar[frozenset[str]] = frozenset()
 
     def grade(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> None:
         return None
 
     def rests_on(self, outputs: dict[str, np.ndarray]) -> dict[str, int]:
         return {}
+
+    def how_scored(self, truth: np.ndarray) -> dict[str, str]:
+        return {}
+
+    def chooses(self, headline: str) -> str:
+        return headline
 
     def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
         return outputs

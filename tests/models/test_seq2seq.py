@@ -124,6 +124,7 @@ def test_smoothing_counts_while_training_alone(made):
         model.eval()
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # peft 0.21 reads a name that transformers renamed
 def test_an_adapter_on_both_stacks_loads_in_plain_peft(tmp_path):
     from peft import PeftModel
     from transformers import AutoModelForSeq2SeqLM

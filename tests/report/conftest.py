@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -38,12 +38,19 @@ class Labelled:
     inputs: tuple[str, ...] = ("text",)
     targets: tuple[str, ...] = ("label",)
     directions = {"macro_f1": True, "accuracy": True, "brier": False, "log_loss": False}
+    oracles: ClassVar[frozenset[str]] = frozenset()
 
     def grade(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> None:
         return None
 
     def rests_on(self, outputs: dict[str, np.ndarray]) -> dict[str, int]:
         return {}
+
+    def how_scored(self, truth: np.ndarray) -> dict[str, str]:
+        return {}
+
+    def chooses(self, headline: str) -> str:
+        return headline
 
     def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
         return outputs
@@ -76,12 +83,19 @@ class Numbered:
     targets: tuple[str, ...] = ("price",)
     inputs: tuple[str, ...] = ("text",)
     directions = {"r2": True, "rmse": False, "mae": False, "pearson": True}
+    oracles: ClassVar[frozenset[str]] = frozenset()
 
     def grade(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> None:
         return None
 
     def rests_on(self, outputs: dict[str, np.ndarray]) -> dict[str, int]:
         return {}
+
+    def how_scored(self, truth: np.ndarray) -> dict[str, str]:
+        return {}
+
+    def chooses(self, headline: str) -> str:
+        return headline
 
     def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
         return outputs

@@ -258,3 +258,13 @@ def test_weights_may_be_chosen_by_what_is_written(models, tmp_path):
     state, work = testing._start(dataclasses.replace(made, task=task))
     scores, _ = validate(state, work)
     assert next(iter(scores)) == "chrf" and np.isfinite(scores["chrf"])
+
+
+def test_check_names_rows_that_a_named_model_cannot_see_whole_and_plan_counts_what_is_written(models, tmp_path):
+    rows = [{"source": "so " * (200 if n == 2 else 3) + str(n), "target": f"yes {n}"} for n in range(60)]
+    spec = api.make_spec(str(_lines(tmp_path / "rows.jsonl", rows)), model=str(models("t5")), near_duplicates=0.0)
+    told = [found.rows for found in api.check(spec).data.findings if found.code == "source-cut"]
+    ready = api.plan(spec)
+    assert told == [("rows.jsonl, row 3",)] == [found.rows for found in ready.data.findings if found.code == "source-cut"]
+    assert [entry.rows for entry in ready.data.ledger.entries if entry.action == "cut"] == [("rows.jsonl, row 3",)]
+    assert ready.plan.forecast.parts["writing"] > 0

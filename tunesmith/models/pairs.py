@@ -148,7 +148,7 @@ def _put(module: Any, state: State, folder: Path) -> list[str]:
         if name in known and known[name].shape != tensor.shape:
             raise _unfit(folder, f"tensor {name!r} of shape {list(known[name].shape)}", f"{list(tensor.shape)}")
     kept = {name: tensor for name, tensor in state.items() if name in known}
-    module.load_state_dict(kept, strict=False)
+    module.load_state_dict({**known, **kept})
     storages = {known[name].data_ptr() for name in kept}
     return [name for name, tensor in known.items() if tensor.data_ptr() not in storages and not BUFFERS.search(name)]
 
