@@ -11,8 +11,11 @@ MAIN = ("full", "probe-then-tune", "lora", "last-k", "prompt")
 """Strategies that every task meets; the first task meets all of them."""
 
 
-PAIRED = {"translation": ("full", "prompt"), "summarisation": ("lora",)}
-"""Strategies that tasks of encoder-decoders meet: these have no head to solve, and their code is the same."""
+PAIRED = {
+    "translation": ("full", "prompt"), "summarisation": ("lora",), "audio-classification": ("probe-then-tune", "lora"),
+    "speech-recognition": ("full",),
+}
+"""Strategies that tasks of encoder-decoders and of sounds meet: these take long, and their code is the same as others'."""
 NEVER = {("prompt", "image"), ("prompt", "audio")}
 """Strategies that are refused for a modality (`tests/tasks/test_image_tasks.py`): learnt tokens need a text to stand in."""
 

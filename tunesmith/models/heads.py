@@ -6,7 +6,7 @@ Axes: B rows of a batch, T tokens, D features, C outputs.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, final
@@ -110,9 +110,13 @@ class Pooled(nn.Module):
     """
 
     def __init__(
-        self, backbone: Backbone, out: int, dropout: float = 0.1, seed: int = 0, pooling: str = "", beside: Fusion | None = None
+        self, backbone: Backbone, out: int, dropout: float = 0.1, seed: int = 0, pooling: str = "", symbols: Sequence[str] = (),
+        beside: Fusion | None = None,
     ) -> None:
-        """`out`: number of outputs C. The head's weights depend on `seed` alone, never on the global generator."""
+        """`out`: number of outputs C; `symbols`: what they stand for, where the head spells.
+
+        The head's weights depend on `seed` alone, never on the global generator.
+        """
         super().__init__()
         self.backbone: Any = backbone.module
         self.dropout = nn.Dropout(dropout)
@@ -123,6 +127,7 @@ class Pooled(nn.Module):
         self.source = backbone.source
         self.spare = backbone.spare
         self.cut: Cut | None = None
+        self.symbols = tuple(symbols)
         self.reset_head(seed)
 
     def forward(self, batch: Batch) -> torch.Tensor:

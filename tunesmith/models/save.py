@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing, shorten
-from . import adapters, fusion, sound, tensors, vision
+from . import adapters, fusion, letters, sound, tensors, vision
 from .allow import check_adapter, read_json
 from .embedder import Embedder, sentence_files
 from .heads import SPANS, Pooled, bare, virtual_tokens
@@ -65,8 +65,9 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
         module, state = model.whole, language_state(model, state)
     module.config._name_or_path = _public(source)
     with quiet():
-        module.save_pretrained(folder, state_dict=sound.outer(module, state))
+        module.save_pretrained(folder, state_dict=letters.with_head(model, module, sound.outer(module, state)))
         _save_tokenizer(processor, folder, source)
+        letters.save(model, module, folder)
     sound.save_window(module, folder)
     kind = _save_adapter(model, folder / "adapter")
     _write_tensors(folder / "head.safetensors", top_state(model))

@@ -229,7 +229,7 @@ def read_off(logits_BTV: torch.Tensor, length_B: torch.Tensor, symbols: Sequence
     times = [[(frames.seconds(first), frames.seconds(last + 1)) for _, first, last in row] for row in words]
     return {
         "reply": [" ".join(word for word, _, _ in row) for row in words], "sure": sure_B,
-        "times": [torch.tensor(row, dtype=torch.float32).reshape(-1, 2) for row in times],
+        "times": [torch.tensor(row, dtype=torch.float32).flatten() for row in times],
     }  # fmt: skip
 
 
@@ -245,7 +245,7 @@ def written(model: Any, batch: Batch, most: int) -> dict[str, Any]:
         reply.append("\n".join(said[here]))
         sure.append(float(np.exp(np.mean([value for _, value in found[here]]))))
         ends = torch.where(batch["end"][here] > 0, batch["end"][here], batch["start"][here] + batch["frames"][here] * 0.02)
-        times.append(torch.stack([batch["start"][here], ends], 1).float())
+        times.append(torch.stack([batch["start"][here], ends], 1).float().flatten())
         at += windows_of_row
     return {"reply": reply, "sure": torch.tensor(sure), "times": times}
 
@@ -273,5 +273,5 @@ def grade(outputs: Outputs, truth: Truth, how: str) -> Graded:
 
 def same(text: str, rows: int) -> Outputs:
     """Outputs that say the same of every row."""
-    none = ragged([np.zeros((0, 2), np.float32)] * rows)
+    none = ragged([np.zeros(0, np.float32)] * rows)
     return {"reply": texts([text] * rows), "sure": np.ones(rows, np.float32), "times": none}

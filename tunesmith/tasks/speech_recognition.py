@@ -210,7 +210,7 @@ class SpeechRecognition(Task):
         if self.kind == "seq2seq":
             return Recogniser(backbone, dropout, self.window)
         shorten_window(backbone.module, self.window)
-        return Pooled(backbone, len(self.symbols), dropout, pooling="tokens")
+        return Pooled(backbone, len(self.symbols), dropout, pooling="tokens", symbols=self.symbols)
 
     def weight(self, batch: Batch) -> float:
         """Symbols of transcripts."""
@@ -224,7 +224,7 @@ class SpeechRecognition(Task):
         return spelling.ctc_loss(model(batch), batch["labels"], batch["length"])
 
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, Any]:
-        """`reply`, `sure` (B,), `times` (W, 2) seconds: of the words, or of Whisper's windows, which stand on lines of their own."""
+        """`reply`, `sure` (B,), `times` (2 W,) seconds: beginnings and ends of the words, or of Whisper's windows, each on a line."""
         if self.kind == "seq2seq":
             return transcripts.written(model, batch, self.most)
         return transcripts.read_off(model(batch), batch["length"], self.symbols, Frames.of(self.frames))
