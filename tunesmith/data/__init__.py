@@ -1,1 +1,3 @@
+from ..floors import require
 
+require("pyarrow", "duckdb")

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import floors
 from ..errors import DataError, ResourceError, shorten
 
 if TYPE_CHECKING:
@@ -192,6 +193,7 @@ def _opened(data: bytes, name: str) -> Image:
             name, expected="Pillow, which reads images", got="it is not installed",
             fix="pip install 'tunesmith[image]'", code="no-pillow",
         ) from None
+    floors.require("pillow")
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # another library may have asked for grey in place of what is missing
     # Pillow warns of sizes that are refused below and of metadata that nobody reads. Not by `catch_warnings`: threads come here.
     warnings.filterwarnings("ignore", module=r"PIL\.")

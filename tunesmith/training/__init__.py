@@ -1,1 +1,3 @@
+from ..floors import require
 
+require("torch", "accelerate")
