@@ -160,6 +160,38 @@ def vgg_cells() -> dict[str, Rows]:
     return {"train": rows[:100], "test": rows[100:]}
 
 
+SPEECH_MODEL = os.environ.get("TUNESMITH_SPEECH_MODEL", "auto")
+"""Folder of the recogniser: `python ../shared/models/get.py speech FOLDER` makes one (Whisper tiny.en)."""
+DIGITS = SHARED / "speech_recognition" / "fsdd" / "recordings"
+ALLISON = SHARED / "speech_synthesis" / "asterisk_allison_en"
+
+
+def fsdd() -> dict[str, Rows]:
+    """The official split: takes 0 to 4 of each speaker and digit are the test."""
+    parts: dict[str, Rows] = {"train": [], "test": []}
+    for path in sorted(DIGITS.glob("*.flac")):
+        digit, _, take = path.stem.split("_")
+        parts["test" if int(take) < 5 else "train"].append([path.name, f"digit {digit}"])
+    return parts
+
+
+def fsdd_speaker() -> dict[str, Rows]:
+    """One of six speakers is heard in the test alone."""
+    parts: dict[str, Rows] = {"train": [], "test": []}
+    for path in sorted(DIGITS.glob("*.flac")):
+        digit, speaker, _ = path.stem.split("_")
+        parts["test" if speaker == "theo" else "train"].append([path.name, f"digit {digit}"])
+    return parts
+
+
+def allison() -> dict[str, Rows]:
+    parts: dict[str, Rows] = {"train": [], "test": []}
+    with open(ALLISON / "metadata.csv", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, delimiter="|"):
+            parts[row["split"]].append([f"wavs/{row['id']}.ogg", row["text"]])
+    return parts
+
+
 def wnut17() -> dict[str, Rows]:
     files = {"train": "wnut17train.conll", "validation": "emerging.dev.conll", "test": "emerging.test.annotated"}
     return {part: _sentences(f"ner/wnut17/{name}") for part, name in files.items()}
@@ -329,6 +361,42 @@ SETS = {
             "a line through the mean intensity; published: FCRN 2.9, Count-ception 2.3, both trained on the dots themselves",
             {"data.files": str(CELLS)},
             IMAGE_MODEL,
+        ),
+        Set(
+            "fsdd",
+            "audio-classification",
+            {"audio": "audio", "label": "digit"},
+            ("audio", "digit"),
+            fsdd,
+            "accuracy",
+            0.98,
+            "mel-frequency cepstra + linear; published CNNs .97 to .99, from memory",
+            {"data.files": str(DIGITS)},
+            SPEECH_MODEL,
+        ),
+        Set(
+            "fsdd_speaker",
+            "audio-classification",
+            {"audio": "audio", "label": "digit"},
+            ("audio", "digit"),
+            fsdd_speaker,
+            "accuracy",
+            0.91,
+            "mel-frequency cepstra + linear, on a speaker that training did not hear",
+            {"data.files": str(DIGITS)},
+            SPEECH_MODEL,
+        ),
+        Set(
+            "allison",
+            "speech-recognition",
+            {"audio": "audio", "text": "text"},
+            ("audio", "text"),
+            allison,
+            "wer",
+            0.062,
+            "Whisper tiny.en before tuning, windows of 30 s",
+            {"data.files": str(ALLISON)},
+            SPEECH_MODEL,
         ),
         Set(
             "policyqa",
