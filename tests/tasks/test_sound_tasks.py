@@ -145,7 +145,7 @@ def test_a_folder_becomes_a_run_with_sounds_in_its_report(heard):
     shown = [*report["worst"], *report["right"]]
     assert shown and all(one["pictures"]["audio"].startswith("data:audio/mpeg;base64,") for one in shown)
     page = (result.path / "report.html").read_text()
-    assert page.count('<audio controls preload="none" src="data:audio/mpeg') >= 1 and "media-src data:" in page
+    assert page.count('<audio controls preload="metadata" src="data:audio/mpeg') >= 1 and "media-src data:" in page
     assert "sound.wav" in page and "for a sound" in (result.path / "README.md").read_text()
 
 
