@@ -132,7 +132,7 @@ def _part(value: Any) -> str:
 
     if not isinstance(value, dict):
         return safe(value)
-    words = [safe(one) for one in value.values() if isinstance(one, str)]
+    words = [safe(one) for key, one in value.items() if isinstance(one, str) and not key.endswith("_type")]
     return " ".join([*words, f"({number(value['confidence'])})"] if "confidence" in value else words)
 
 
