@@ -90,7 +90,7 @@ def prepare(spec: Spec) -> Ready:
     unseen = lost(task, data, source)
     refuse(unseen)
     data = data.with_findings([*_cut_findings(task, source), *_unknown_findings(facts.unknown, source), *unseen])
-    for found in unseen:
+    for found in (one for one in unseen if one.rows):
         data.ledger.add("cut", found.message, found.rows)
     chosen |= _told(task, data)
     if getattr(task, "tokens_kept", 0):
