@@ -38,6 +38,13 @@ OF_TEXTS = frozenset(("half-empty-text",))
 UNKNOWN_SHARE = 0.02
 """Share of unknown tokens from which it is told: in a language that the model knows, one in a thousand is much."""
 
+SMALL = {
+    "text": "a small encoder with good sentence vectors, at hand without a download",
+    "image": "a small encoder whose vectors tell images of many kinds apart",
+    "audio": "small, of many languages, hears and writes",
+}
+"""Why a modality's model was taken where none was named."""
+
 
 @final
 @dataclass(frozen=True)
@@ -260,9 +267,7 @@ def _no_task(spec: Spec, sources: Sources) -> Exception:
 
 
 def _model_reason(spec: Spec, source: Source) -> str:
-    asked = (
-        "as asked" if spec.model != "auto" else "a small encoder with good sentence vectors, at hand without a download"
-    )
+    asked = "as asked" if spec.model != "auto" else SMALL[source.modality]
     return f"{asked}; {source.parameters / 1e6:.1f} M weights, {source.kind} {source.folder}" + (
         f"; {source.note}" if source.note else ""
     )

@@ -123,6 +123,26 @@ def api_words(folder):
     return processor(find(str(folder), "audio")).tokenizer.get_vocab()
 
 
+def test_whispers_encoder_can_spell_too(tmp_path):
+    from tunesmith.inference import encode, infer
+    from tunesmith.models.source import load, processor
+
+    ready = planned(spoken(tmp_path / "speech"), tiny_sounds.whisper(tmp_path / "m"), way="ctc")
+    (tmp_path / "long.wav").write_bytes(packed(tone(3.3)))
+    rows = ready.data.test.take([0, 0]).with_column("audio", [ready.data.test.rows([0])[0]["audio"], long_cell(tmp_path / "long.wav")])
+    task, model = ready.task, ready.task.model(load(ready.source), 0.0)
+    encoded = encode(task, processor(ready.source), rows)
+    together, alone = (infer(task, model, encoded, pad=0, micro_tokens=n) for n in (10**6, 1))
+    assert list(together["reply"]) == list(alone["reply"]) and encoded.lengths_N[1] == 165
+    batch = task.collate(encoded.examples([0, 1]), 0)
+    assert float(task.loss(model, batch).detach()) > 0 and model.features(batch).shape[:2] == (2, 165)
+
+
+def long_cell(path):
+    seen = sounds.inspect(str(path))
+    return {"path": str(path), "content": seen.content} | seen.extra
+
+
 @pytest.mark.parametrize("check", ["alone is as in a batch", "the saved model answers alike", "sums add up"])
 def test_whisper_meets_the_contract_too(check, tmp_path):
     testing.run(check, "speech-recognition", "lora", tiny_sounds.whisper(tmp_path / "m"), tmp_path)
