@@ -312,7 +312,8 @@ def _unknown_findings(share: float, source: Source) -> list[Finding]:
 def _suggested(task: Task, spec: Spec) -> dict[str, Choice[Any]]:
     """What the task knows better than the general rules, for settings that are still `auto`; a budget decides on epochs itself."""
     found = {path: choice for path, choice in task.suggested().items() if _value(spec, path) == "auto"}
-    return {path: choice for path, choice in found.items() if not (spec.train.budget and path == "train.epochs")}
+    idle = {"train.epochs": bool(spec.train.budget), "train.lr": spec.strategy != "auto"}  # a rate suits the strategy it comes with
+    return {path: choice for path, choice in found.items() if not idle.get(path)}
 
 
 def _value(spec: Spec, path: str) -> Any:

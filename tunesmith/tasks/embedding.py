@@ -45,6 +45,7 @@ class Embedding(Task):
         "strategy": Choice("full", "there is no new head that would have to be learned first"),
         "train.batch": Choice(64, "each row's negatives are the other rows' texts: more of them teach more (arXiv 2101.06983)"),
         "train.epochs": Choice(2.0, "the model has good vectors already: few epochs move them"),
+        "train.lr": Choice(2e-5, "good vectors are moved a little: ten times this made them worse (cranfield)"),
     }
     exempt: ClassVar[Mapping[str, str]] = {"sums add up": "a row's loss depends on the rows beside it: see `training/joint.py`"}
 
