@@ -12,7 +12,7 @@ MAIN = ("full", "probe-then-tune", "lora", "last-k", "prompt")
 
 
 PAIRED = {
-    "translation": ("full", "prompt"), "summarisation": ("lora",), "audio-classification": ("probe-then-tune", "lora"),
+    "translation": ("full",), "summarisation": ("lora",), "audio-classification": ("probe-then-tune", "lora"),
     "speech-recognition": ("full",),
 }
 """Strategies that tasks of encoder-decoders and of sounds meet: these take long, and their code is the same as others'."""

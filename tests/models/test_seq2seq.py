@@ -151,6 +151,29 @@ def test_an_adapter_on_both_stacks_loads_in_plain_peft(tmp_path):
     assert {name.split(".lora_")[0].split(".")[3] for name, _ in model.named_parameters() if "lora_A" in name} == {"encoder", "decoder"}
 
 
+def test_learnt_tokens_stand_before_the_source_in_likelihoods_writing_and_the_saved_folder(tmp_path):
+    from tunesmith.strategies.prefix import Prefix
+    from tunesmith.strategies.prompt import Prompt
+
+    source = find(str(pair(tmp_path / "base", "bart")))
+    model = seq2seq.Seq2Seq(load(source, form="seq2seq"))
+    ids = processor(source)(TEXTS, padding=True, return_tensors="pt")
+    batch = {"input_ids": ids["input_ids"], "attention_mask": ids["attention_mask"], "labels": torch.tensor([[9, 10, 1], [9, 8, 1]])}
+    before = model.eval()(batch)
+    Prompt(tokens=3).shape(model, 0)
+    after = model.eval()(batch)
+    assert not torch.allclose(after, before, atol=1e-6)
+    written = model.write(batch["input_ids"], batch["attention_mask"], {"most": 5, "beams": 2})
+    alone = {name: value[:1] for name, value in batch.items()}
+    assert written[:1] == model.write(alone["input_ids"], alone["attention_mask"], {"most": 5, "beams": 2})
+    save(model, processor(source), tmp_path / "saved")
+    again = load_model(tmp_path / "saved")
+    assert torch.equal(again(batch), after) and again.write(batch["input_ids"], batch["attention_mask"], {"most": 5, "beams": 2}) == written
+    with pytest.raises(ModelError) as caught:
+        Prefix().shape(seq2seq.Seq2Seq(load(source, form="seq2seq")), 0)
+    assert caught.value.code == "method-does-not-fit"
+
+
 def test_an_encoder_that_cannot_attend_across_is_refused(tmp_path):
     from transformers import DistilBertConfig, DistilBertModel
 

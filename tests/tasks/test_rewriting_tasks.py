@@ -199,6 +199,33 @@ def test_several_targets_are_an_example_each_and_one_answer_together(models):
     assert list(asked.arrays["asked"]) == [0, 1, 1]
 
 
+@pytest.mark.filterwarnings("ignore:Recommended")  # pip install sacremoses: says the library where the tokenizer is made here
+def test_a_tokenizer_in_python_with_a_vocabulary_for_each_side_is_read(tmp_path):
+    spm = pytest.importorskip("sentencepiece")
+    from transformers import MarianConfig, MarianMTModel, MarianTokenizer
+
+    for side, text in (("source", "the film was good and the book was bad "), ("target", "der film war gut und das buch war schlecht ")):
+        (tmp_path / f"{side}.txt").write_text("".join(f"{text}{n}\n" for n in range(60)), "utf-8")
+        where = {"input": str(tmp_path / f"{side}.txt"), "model_prefix": str(tmp_path / side)}
+        spm.SentencePieceTrainer.train(**where, vocab_size=60, hard_vocab_limit=False, minloglevel=2)
+    pieces = [spm.SentencePieceProcessor(str(tmp_path / f"{side}.model")) for side in ("source", "target")]
+    known = dict.fromkeys(["</s>", "<unk>", *(one.id_to_piece(i) for one in pieces for i in range(3, len(one))), "<pad>"])
+    (tmp_path / "vocab.json").write_text(json.dumps({piece: i for i, piece in enumerate(known)}), "utf-8")
+    files = [str(tmp_path / name) for name in ("source.model", "target.model", "vocab.json")]
+    made, folder = MarianTokenizer(*files, model_max_length=64), tmp_path / "marian"
+    ends = {"pad_token_id": made.pad_token_id, "eos_token_id": 0, "decoder_start_token_id": made.pad_token_id, "forced_eos_token_id": None}
+    size = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    MarianMTModel(MarianConfig(vocab_size=len(made), encoder_ffn_dim=8, decoder_ffn_dim=8, **size, **ends)).save_pretrained(folder)
+    made.save_pretrained(folder)
+    rows = [{"source": f"the film was good {n}", "target": f"das buch war </s> gut {n}"} for n in range(20)]
+    task, reader, table = _suited(Translation(), folder, rows)
+    example = task.encode([rows[0]], reader)[0]
+    said = [reader.convert_ids_to_tokens(example[name].tolist()) for name in ("input_ids", "labels")]
+    texts = ["".join(one[:-1]).replace("▁", " ") for one in said]
+    assert "film was good" in texts[0] and "h war " in texts[1] and [one.count("</s>") for one in said] == [1, 1]
+    assert [found.code for found in task.lost(table, reader)] == ["unknown-target-tokens"]
+
+
 def test_an_encoder_learns_targets_without_the_token_that_begins_them(models):
     task, reader, table = _suited(Translation(), models("bert"), [{"source": "the film", "target": "the book"}] * 4)
     labels = task.encode(table.rows([0]), reader)[0]["labels"]

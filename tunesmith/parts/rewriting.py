@@ -300,7 +300,7 @@ def lost(task: Rewriter, rows: Table, processor: Any) -> list[Finding]:
             f"{count(len(long))} of {len(rows):,} have a source of more than the {task.tokens_kept:,} tokens that are read of it: "
             "the end is not seen"
         )
-        fix = "shorten them, or use a model that reads more" if task.max_tokens == "auto" else "shorten them, or leave options.max_tokens out"
+        fix = f"shorten them, or {'use a model that reads more' if task.max_tokens == 'auto' else 'leave options.max_tokens out'}"
         found.append(Finding("warning", "source-cut", message, tuple(rows.place(int(i)) for i in long), fix))
     wanted = [(at, text) for at, cell in enumerate(rows.column(task.target)) for text in targets_of(cell)]
     over = _longer([text for _, text in wanted], most, lambda texts: target_ids(texts, processor, task))
