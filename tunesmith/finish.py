@@ -205,6 +205,7 @@ def _probe(ready: Ready, state: State) -> Outputs | None:
 
 def _untuned(ready: Ready) -> Outputs:
     """The model as it came, on calibration and test rows: a language model can do the task before it is tuned."""
+    ready = dataclasses.replace(ready, task=ready.task.as_it_came())
     untouched, task, data = _untouched(ready), ready.task, ready.data
     return _both(
         _outputs(task, untouched, data.calibration) if len(data.calibration) else {},

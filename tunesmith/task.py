@@ -161,6 +161,10 @@ class Task(ABC):
         """Whether the model could do the task before it was tuned, so that it stands beside the tuned one."""
         return self.language
 
+    def as_it_came(self) -> Self:
+        """The task in the way in which the untuned model does it best, where tuning makes that cheaper (shorter windows of sounds)."""
+        return self
+
     def suggested(self) -> Mapping[str, Choice[Any]]:
         """What `auto` means for this task with the model that it has met."""
         return self.suggests

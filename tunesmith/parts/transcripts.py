@@ -32,8 +32,9 @@ SEARCHED = 0.2
 """Share of a window, at its end, in which a quiet place is looked for to cut a long sound."""
 STEP = 320
 """Samples over which loudness is measured there: 20 ms."""
-LEAST_WINDOW = 5
-"""Seconds of Whisper's window that are kept even where all sounds are shorter: it was never shown less than 30."""
+LEAST_WINDOW = 12
+"""Seconds of Whisper's window that are kept even where all sounds are shorter: in shorter ones it repeats itself until it is tuned
+(docs/notes.md)."""
 
 
 def column(profile: Profile, named: Mapping[str, Any], taken: Sequence[Any]) -> tuple[Choice[Any], float] | None:

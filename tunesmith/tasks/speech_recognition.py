@@ -196,6 +196,10 @@ class SpeechRecognition(Task):
         """Whisper could do it before."""
         return self.kind == "seq2seq"
 
+    def as_it_came(self) -> Self:
+        """Untuned, Whisper wants the window that it was pretrained with: in shorter ones it repeats itself."""
+        return self.settle(window=Frames.of(self.frames).most_seconds)
+
     def suggested(self) -> Mapping[str, Choice[Any]]:
         """No dropout; for letters more epochs, and all weights at once: there is no head to be solved."""
         more = {"strategy": Choice("full", "all weights: letters are learned with the frames they stand on")}
