@@ -60,8 +60,7 @@ def children(process):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("together", [False, True], ids=["the command alone", "the command and its child"])
-def test_sigterm_saves_and_resume_finishes(tmp_path, tiny_bert, together):
+def test_sigterm_saves_and_what_is_killed_takes_its_child_with_it(tmp_path, tiny_bert):
     rows = write_rows(tmp_path / "rows.csv", n=120)
     child = start(
         tmp_path, "fit", str(rows), "--model", str(tiny_bert), "--epochs", "200", "--set", "train.patience=null", *WORDS
@@ -71,8 +70,7 @@ def test_sigterm_saves_and_resume_finishes(tmp_path, tiny_bert, together):
     _, complaint = locked.communicate(timeout=120)
     assert locked.returncode == 2 and "another process" in complaint, complaint
     (trains,) = children(child.pid)
-    if together:  # as a service manager or `timeout` does: one ask, told to both
-        os.kill(trains, signal.SIGTERM)
+    os.kill(trains, signal.SIGTERM)  # as a service manager or `timeout` does: one ask, told to both
     child.send_signal(signal.SIGTERM)
     started = time.monotonic()
     _, complaint = child.communicate(timeout=60)
@@ -87,11 +85,11 @@ def test_sigterm_saves_and_resume_finishes(tmp_path, tiny_bert, together):
     while not children(again.pid) and time.monotonic() < until:
         time.sleep(0.05)
     (trains,) = children(again.pid)
-    again.send_signal(signal.SIGKILL if together else signal.SIGTERM)  # wherever it is: nothing is torn
+    again.send_signal(signal.SIGKILL)  # wherever it is: nothing is torn
     again.communicate(timeout=60)
-    while together and Path(f"/proc/{trains}/status").exists() and time.monotonic() < until:
+    while Path(f"/proc/{trains}/status").exists() and time.monotonic() < until:
         time.sleep(0.05)  # killed with the command that kept it
-    assert not together or not Path(f"/proc/{trains}/status").exists()
+    assert not Path(f"/proc/{trains}/status").exists()
     spec = (run / "spec.yaml").read_text()
     assert "epochs: 200" in spec
 

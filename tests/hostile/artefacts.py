@@ -212,7 +212,10 @@ ARTEFACTS: dict[str, list[Try]] = {
         Try(index(lambda name=name: iter([name])), FIT, MODEL, "bad-index") for name in ("../run/model/model.safetensors", "/etc/passwd", "..\\part.safetensors")
     ],
     "weight_map to a named pipe": [Try(index(lambda: iter(["pipe.safetensors"]), _through_a_pipe), FIT, MODEL, "not-a-file")],
-    "index naming 10^6 shards": [Try(index(lambda: (f"part-{i}.safetensors" for i in range(10**6))), FIT, MODEL, "bad-index")],
+    "index naming 10^6 shards": [
+        Try(index(lambda: (f"part-{i}.safetensors" for i in range(10**6))), FIT, MODEL, "file-too-large"),
+        Try(index(lambda: (f"part-{i}.safetensors" for i in range(10**5))), FIT, MODEL, "bad-index"),
+    ],
     # archives: ZIP is read; tar, which could carry the same, is not read at all
     "member ../": [*data("x.zip", zipped(*SLIP), "zip-slip", asked=True), *data("x.tar", tar(*SLIP), "tar-archive"), *data("x.tar.gz", gzip.compress(tar(*SLIP)), "tar-archive"), *data("x.csv", tar(*SLIP), "tar-archive")],
     "absolute member": [*data("x.zip", zipped(*ABSOLUTE), "zip-slip"), *data("x.tar", tar(*ABSOLUTE), "tar-archive")],

@@ -72,6 +72,8 @@ DECODERS = frozenset(
 )
 SIZES = ("vocab_size", "hidden_size", "d_model", "n_embd", "dim", "intermediate_size", "d_ff")
 README_BYTES = 200_000
+MAX_INDEX_BYTES = 32_000_000
+"""Of an index of shards: three times what 90,000 tensors take."""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".mdl", ".npz")
 """How files end that hold weights in a form which can run code."""
 
@@ -161,7 +163,7 @@ def weights(folder: Path) -> tuple[Path, ...]:
     if single.exists() or single.is_symlink():
         return (tensors.within(single, folder),)
     if index.exists():
-        values = read_json(tensors.within(index, folder), limit=100_000_000)
+        values = read_json(tensors.within(index, folder), limit=MAX_INDEX_BYTES)
         return tuple(tensors.shards(folder, _mapping(values, str(index)), str(index)))
     raise _no_weights(folder)
 
