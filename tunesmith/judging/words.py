@@ -23,10 +23,12 @@ TITLES = {
     "entity_f1": "entity F1", "partial_f1": "F1 with partial matches", "token_accuracy": "token accuracy",
     "exact_match": "exact match", "answerable_f1": "F1 of answerable questions",
     "no_answer_accuracy": "no-answer accuracy",
+    "wer": "word error rate", "cer": "character error rate", "substituted": "words substituted", "deleted": "words deleted",
+    "inserted": "words inserted",
 }
 RUNGS = {
     "majority": "Majority label", "prior": "Label prior", "mean": "Mean of the training rows", "tuned": "Tuned model",
-    "untuned": "The model untuned", "byte unigrams": "Bytes by their frequency",
+    "most frequent transcript": "The most frequent transcript", "mfcc + linear": "MFCC + linear", "untuned": "The model untuned", "byte unigrams": "Bytes by their frequency",
     "the source as it is": "The source as it is", "dictionary, word by word": "Dictionary, word by word",
     "first sentence": "First sentence", "first three sentences": "First three sentences",
     "oracle: the best sentences, chosen by the references": "Oracle: the best sentences, chosen by the references",
