@@ -278,6 +278,7 @@ def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
         task, judged, How(level=settings.confidence, resamples=settings.resamples, seed=result.run.spec.train.seed)
     )
     said = {"findings": [finding.as_json() for finding in found.findings], "ledger": found.ledger.as_json()}
+    said["how_scored"] = dict(task.how_scored(judged.truth))
     return dict(part) | said | {"file": str(file), "looks": looks}
 
 

@@ -36,7 +36,8 @@ def outputs(model: Any, batch: Batch, task: Rewriter) -> dict[str, Any]:
     """Of each row: `nll` (nats of the target), `tokens`, `bytes`, and where it was asked `reply` and `stopped`."""
     if task.kind == "language":
         purpose = task.purpose if task.purpose == "answering" else "judging" if bool(batch["asked"].any()) else "training"
-        return writing.outputs(model, batch, Reply(task.new_kept, purpose), ends=task.ends)
+        reply: Any = Reply(task.new_kept, purpose)
+        return writing.outputs(model, batch, reply, ends=task.ends)
     rows = len(batch["input_ids"])
     nll_B = model(batch).sum(1) if task.purpose != "answering" else batch["bytes"].new_zeros(rows)
     replies, stopped = [""] * rows, [0] * rows
