@@ -29,7 +29,7 @@ def command(run: RunPath, file: File, *, entities: Entities = None, json: Json =
     from .. import api
     from ._findings import show_said
     from ._result import show_scores
-    from ._show import print_json
+    from ._show import print_json, safe
 
     found = _end_to_end(run, entities, file) if entities else api.evaluate(run, file)
     if json:
@@ -37,6 +37,8 @@ def command(run: RunPath, file: File, *, entities: Entities = None, json: Json =
     else:
         show_said(found)
         show_scores(found["scores"], title=f"scores on {file}")
+        for score, how in (found.get("how_scored") or {}).items():
+            print(safe(f"{score}: {how}"))
     return 0
 
 
