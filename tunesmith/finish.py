@@ -24,6 +24,7 @@ from .data import arrays
 from .data.table import Table
 from .disk import recover, replaced
 from .errors import ModelError, ResourceError, shorten
+from .importance import importance
 from .inference import Encoded, encode, infer, pad_id
 from .judging.judge import How, Judged, judge
 from .judging.looks import look
@@ -252,7 +253,7 @@ def _report(
     how = How(
         level=evaluate.confidence, resamples=evaluate.resamples, seed=ready.plan.spec.train.seed, looks=looks,
         name=ready.plan.spec.task, metric=evaluate.metric, costs={rung.name: rung.seconds for rung in rungs},
-        tasks={rung.name: rung.task for rung in rungs},
+        tasks={rung.name: rung.task for rung in rungs}, columns=importance(task, state, data.validation, task.chooses(evaluate.metric)),
     )  # fmt: skip
     groups_N = data.splits.duplicates.group_N
     parts = {

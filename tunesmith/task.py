@@ -193,6 +193,10 @@ class Task(ABC):
         """What fitting decided: a setting (`options.log`) for the plan, and what else is to be told (`column 'beds'`) for the ledger."""
         return {}
 
+    def read_as(self) -> Mapping[str, tuple[str, slice]]:
+        """Of a wide task, each column (or what is read as one): how it is read, in words, and where it stands in what the head reads."""
+        return {}
+
     def remarks(self, rows: Table) -> list[dict[str, Any]]:
         """What to tell beside each row's answer of a row that could not be read as a whole; nothing (`[]`) for most tasks."""
         return []

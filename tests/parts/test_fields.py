@@ -46,6 +46,13 @@ def test_quantities_keep_their_order_and_empty_ones_have_a_flag() -> None:
     assert field.encode([None])[0, -1] == 1 and field.empty == 3 and "with a flag" in field.describe()
 
 
+def test_dates_have_places_only_on_circles_that_training_went_round_twice() -> None:
+    days = ["2021-01-01", "2021-03-01", "2021-04-01"]
+    assert fit("day", "date", days).turns == (7.0,) and fit("day", "date", days[:1]).turns == ()
+    assert fit("day", "date", ["2021-01-01", "2023-05-01T10:30:00"]).turns == (365.2425, 7.0, 1.0)
+    assert "place in the week" in fit("day", "date", days).describe()
+
+
 def test_levels_that_training_did_not_see_share_a_place_and_none_has_its_own() -> None:
     field = fit("kind", *COLUMNS["kind"])
     assert field.levels == ("a", "b", "c")

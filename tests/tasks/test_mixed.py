@@ -58,7 +58,7 @@ def test_the_plan_says_how_each_column_is_read(run: Any) -> None:
 def test_answers_are_in_the_data_s_unit_with_an_interval(run: Any) -> None:
     found = run.predict([{"size": 80, "kind": "house", "beds": "2", "text": "a quiet room near the park"}])[0]
     assert found["unit"] == "$" and 0 < found["low"] < found["value"] < found["high"] < 1e6
-    assert found["remarks"] == "not given: rate, since"
+    assert found["remarks"] == "not given, taken as empty: rate, since"
 
 
 def test_cells_that_cannot_be_used_are_told_beside_the_answer(run: Any) -> None:
@@ -171,3 +171,11 @@ def test_intervals_of_logarithms_hold_what_they_promise() -> None:
 def test_rows_in_the_table_of_the_request_may_be_typed(run: Any) -> None:
     row = {"size": "80", "beds": 2.0, "kind": "house", "rate": "85%", "since": "2021-03-15", "text": "a quiet room"}
     assert run.predict(Table.of([row])) == run.predict(Table.of([row | {"size": 80, "beds": 2, "rate": "85 %"}]))
+
+
+def test_the_report_tells_what_each_column_is_worth(run: Any) -> None:
+    columns = run.run.read("report.json")["columns"]
+    assert {one["name"] for one in columns} == {"size", "kind", "since", "beds", "rate", "text"}
+    falls = {one["name"]: one["fall"] for one in columns}
+    assert falls["size"] > 5 * abs(falls["rate"]) and columns[0]["name"] in ("size", "kind") and all(one["read"] for one in columns)
+    assert "How columns are read" in (run.run.path / "report.html").read_text("utf-8")

@@ -24,6 +24,8 @@ from .view import View, view
 
 TUNED = "tuned"
 PROBE = "probe"
+SHOWN = 8
+"""Columns of a wide table that examples show."""
 SLICE_SCORES = {
     "classes": "share of rows answered right", "flags": "share of rows with every label right",
     "numbers": "mean error, in units of the target's spread", "texts": "share of rows answered right",
@@ -60,6 +62,8 @@ class How:
     """The headline; empty: the task's first score."""
     costs: Mapping[str, float] = field(default_factory=dict)
     """Seconds that a rung took to fit and answer."""
+    columns: Sequence[Mapping[str, Any]] = ()
+    """What each column of a wide table is worth (`Report.columns`), the weightiest first: examples show these."""
     tasks: Mapping[str, Task] = field(default_factory=dict)
     """A rung's own calibrated task (its temperature and thresholds), where it is not the tuned model's."""
 
@@ -95,7 +99,7 @@ def judge(
         "sentence": words.headline(metric, scored["test"]["scores"][metric], len(test.truth), verdict["sentence"]),
         "leaked": len(leaked_L), "ladder": ladder, "power": _power(draws, strongest, metric), "looks": how.looks,
     }
-    said = {"inputs": task.columns(task.inputs), "how_scored": dict(task.how_scored(test.truth)), "chosen_by": task.chooses(metric)}
+    said = _known(task, how, metric) | {"how_scored": dict(task.how_scored(test.truth))}
     return cast(Report, report | _details(task, here, test, how) | said)
 
 
@@ -113,7 +117,7 @@ def _untested(task: Task, parts: Mapping[str, Judged], how: How) -> Report:
         "directions": dict(task.directions), "level": how.level, "verdict": verdict, "names": [], "parts": found | {"test": empty},
         "sentence": sentence, "leaked": 0, "ladder": [rung], "power": None, "looks": how.looks,
     }
-    said = {"inputs": task.columns(task.inputs), "how_scored": {}, "chosen_by": task.chooses(metric)}
+    said = _known(task, how, metric) | {"how_scored": {}}
     return cast(Report, report | _details(task, None, parts["test"], how) | said)
 
 
@@ -214,6 +218,17 @@ def _power(draws: Draws, strongest: str, metric: str) -> dict[str, Any] | None:
     return found.as_json() | {"sentence": words.power(metric, draws.rows, found.noise, found.seen)}
 
 
+def _known(task: Task, how: How, metric: str) -> dict[str, Any]:
+    """What the report tells of any run, judged or not."""
+    return {"inputs": task.columns(task.inputs), "columns": list(how.columns), "chosen_by": task.chooses(metric)}
+
+
+def _shown(how: How, inputs: Sequence[str]) -> Sequence[str]:
+    """The input columns that examples show: all, of a wide table those worth most."""
+    worth = [name for column in how.columns[:SHOWN] for name in str(column["name"]).split(", ")]
+    return [name for name in worth if name in inputs] or inputs
+
+
 def _details(task: Task, here: View | None, test: Judged, how: How) -> dict[str, Any]:
     empty: dict[str, Any] = {
         "calibration": None, "confusion": None, "per_label": [], "numbers": [], "slices": [], "slice_score": "",
@@ -226,8 +241,8 @@ def _details(task: Task, here: View | None, test: Judged, how: How) -> dict[str,
     common = {
         "slices": slices(here, test.rows, inputs, targets, level=how.level),
         "slice_score": SLICE_SCORES["degrees" if here.by_degree else here.kind], "by_degree": here.by_degree,
-        "overall": float(overall.mean()), "worst": worst.worst(here, test.rows, inputs),
-        "right": worst.right(here, test.rows, inputs, seed=how.seed),
+        "overall": float(overall.mean()), "worst": worst.worst(here, test.rows, _shown(how, inputs)),
+        "right": worst.right(here, test.rows, _shown(how, inputs), seed=how.seed),
     }
     if here.kind == "numbers":
         return empty | common | {"numbers": pictures.numbers(here, level=how.level, seed=how.seed)}

@@ -116,6 +116,8 @@ class Report(TypedDict):
     """Rows are more or less right: `worst` is by how far off, `right` is drawn from all."""
     how_scored: dict[str, str]
     """Score -> how it was counted, where there are several ways."""
+    columns: list[dict[str, Any]]
+    """Of a wide table: `name`, `read` (how) and `fall` (of the score `chosen_by` on validation rows, where its cells are shuffled)."""
     worst: list[Example]
     right: list[Example]
     looks: int

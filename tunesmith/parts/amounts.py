@@ -204,7 +204,7 @@ def remarks(learned: Sequence[fields.Field], columns: Mapping[str, Sequence[Any]
     absent = [name for name, cells in columns.items() if cells is None]
     if absent:
         for said in found:
-            said.append(f"not given: {', '.join(absent)}")
+            said.append(f"not given, taken as empty: {listing(absent, 8)}")
     for field in learned:
         cells = columns[field.name]
         if cells is None or field.kind == "list":

@@ -31,6 +31,8 @@ RARE = 3
 """Training rows below which a level has none."""
 FAR = 6.0
 """Farthest that the tame size goes: numbers beyond the training rows' say no more."""
+CIRCLES = {"year": 365.2425, "week": 7.0, "day": 1.0}
+"""Days of the circles on which a date has a place."""
 EPOCH = datetime.datetime(1970, 1, 1)
 
 
@@ -54,8 +56,8 @@ class Field:
     """Whether enough training cells were empty for a flag to be learned."""
     empty: int = 0
     """Training cells that were empty."""
-    timed: bool = False
-    """Whether dates have a time of day."""
+    turns: tuple[float, ...] = ()
+    """Days of the circles (year, week, day) that training dates went round twice: a place on others says nothing of dates to come."""
 
     @classmethod
     def of_json(cls, values: Mapping[str, Any]) -> Field:
@@ -76,7 +78,7 @@ class Field:
         if self.kind == "list":
             return len(self.levels) + 2
         own = 1 + max(0, len(self.edges) - 1) + int(self.flagged)
-        return own + (4 + 2 * self.timed if self.kind == "date" else 0)
+        return own + 2 * len(self.turns)
 
     def describe(self) -> str:
         """How the column is read, in words."""
@@ -88,7 +90,8 @@ class Field:
         filled = f", at the median{' with a flag' if self.flagged else ''}" if self.empty else ""
         if self.kind == "date":
             order = ", the day first" if self.day_first else ""
-            return f"dates{order}: day, place in year and week{gaps}{filled}"
+            places = "".join(f", place in the {name}" for name, days in CIRCLES.items() if days in self.turns)
+            return f"dates{order}: day{places}{gaps}{filled}"
         return f"{self.style.describe()}; {max(0, len(self.edges) - 1)} pieces between quantiles{gaps}{filled}"
 
     def values(self, cells: Sequence[Any]) -> np.ndarray:
@@ -108,7 +111,7 @@ class Field:
         if self.flagged:
             parts.append(np.isnan(value_N)[:, None])
         if self.kind == "date":
-            parts.append(_calendar(value_N, self.timed))
+            parts.append(_calendar(value_N, self.turns))
         return np.concatenate(parts, 1).astype(np.float32)
 
     def _places(self, value_N: np.ndarray) -> np.ndarray:
@@ -143,7 +146,7 @@ class Field:
         if self.kind == "list":
             return self._many([items(cell) for cell in cells]).astype(np.float64)
         value_N = self.values(cells)
-        return np.concatenate([value_N[:, None], _calendar(value_N, self.timed)], 1) if self.kind == "date" else value_N[:, None]
+        return np.concatenate([value_N[:, None], _calendar(value_N, self.turns)], 1) if self.kind == "date" else value_N[:, None]
 
 
 def fit(name: str, kind: Kind, cells: Sequence[Any]) -> Field:
@@ -160,7 +163,7 @@ def fit(name: str, kind: Kind, cells: Sequence[Any]) -> Field:
     empty = len(value_N) - len(there)
     return Field(
         name, kind, how.unit, how.comma, first, *_scale(there), edges=_edges(there), flagged=min(empty, len(there)) >= RARE,
-        empty=empty, timed=kind == "date" and bool((there % 1 != 0).any()),
+        empty=empty, turns=_turns(there) if kind == "date" else (),
     )
 
 
@@ -215,8 +218,14 @@ def _days(moment: datetime.datetime | None) -> float:
     return math.nan if moment is None else (moment - EPOCH) / datetime.timedelta(days=1)
 
 
-def _calendar(day_N: np.ndarray, timed: bool) -> np.ndarray:
-    """(N, 4 or 6) places in the year and the week, and in the day, on circles; nothing where there is no date."""
-    turns = [day_N / 365.2425, day_N / 7] + ([day_N] if timed else [])
-    circles = [wave(2 * np.pi * turn) for turn in turns for wave in (np.sin, np.cos)]
-    return np.asarray(np.nan_to_num(np.stack(circles, 1)))
+def _turns(there: np.ndarray) -> tuple[float, ...]:
+    """The circles that these dates go round at least twice; the day's where they have times."""
+    span = float(np.ptp(there)) if len(there) else 0.0
+    timed = bool((there % 1 != 0).any())
+    return tuple(days for days in CIRCLES.values() if span >= 2 * days and (days > 1 or timed))
+
+
+def _calendar(day_N: np.ndarray, turns: Sequence[float]) -> np.ndarray:
+    """(N, 2 for each circle) sine and cosine of the place on it; nothing where there is no date."""
+    circles = [wave(2 * np.pi * day_N / days) for days in turns for wave in (np.sin, np.cos)]
+    return np.nan_to_num(np.array(circles, np.float64).T.reshape(len(day_N), -1))

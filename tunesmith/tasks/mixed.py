@@ -254,6 +254,15 @@ class Mixed(Task):
         weight_N = (np.ones(len(truth)) if weight_N is None else weight_N) * ~np.isnan(target_N1[:, 0])
         return linear.ridge(features_ND, np.nan_to_num(target_N1), strength, weight_N=weight_N)
 
+    def read_as(self) -> Mapping[str, tuple[str, slice]]:
+        """The texts, from the front to where the table's columns begin, and each of these, counted from the end."""
+        widths = [field.width for field in self.fields]
+        starts = [sum(widths[i:]) for i in range(len(widths))]
+        texts = roles.flat(self.texts)
+        told = {", ".join(texts): ("texts, read by the encoder", slice(None, -starts[0] if starts else None))} if texts else {}
+        placed = zip(self.fields, starts, widths)
+        return told | {field.name: (field.describe(), slice(-start, width - start or None)) for field, start, width in placed}
+
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
