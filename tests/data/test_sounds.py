@@ -150,6 +150,15 @@ def test_a_name_without_ending_finds_its_sound(tmp_path):
     assert resolved(tmp_path / "metadata.csv", "id")[0].rows()[0]["id"]["path"].endswith("LJ001.ogg")
 
 
+def test_files_beside_their_table_are_found_where_another_folder_was_named(tmp_path):
+    (tmp_path / "named").mkdir()
+    (tmp_path / "named" / "a.wav").write_bytes(GOOD)
+    (tmp_path / "b.wav").write_bytes(GOOD)
+    (tmp_path / "rows.csv").write_text("audio,label\na.wav,a\nb.wav,b\n")
+    found, findings, _ = resolved(tmp_path / "rows.csv", files=str(tmp_path / "named"))
+    assert not findings and [row["audio"]["path"] for row in found.rows()] == [str(tmp_path / p) for p in ("named/a.wav", "b.wav")]
+
+
 def test_a_missing_library_is_named_with_its_extra(monkeypatch):
     import builtins
 

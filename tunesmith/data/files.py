@@ -141,12 +141,20 @@ class _Roots:
             return cell, None, None
         try:
             if isinstance(cell, str) and not cell.startswith(images.URI):
-                path = self._inside(cell, self.asked or folder)
+                path = self._inside(cell, self._root(cell, folder))
                 return cell, path, _seen(self.kind, path, *_stamp(path))
             seen = self.kind.inspect(cell)
             return cell, cell if isinstance(cell, str) else _kept(self.kind.payload(cell), seen), seen
         except DataError as error:
             return cell, cell if isinstance(cell, str) else self.kind.name_of(cell), error
+
+    def _root(self, cell: str, folder: str) -> str:
+        """The folder that was named, unless the file lies beside the table that names it and not there: a folder that is given to
+        `predict` is no part of the one that training read."""
+        if not self.asked or not folder:
+            return self.asked or folder
+        there, here = (os.path.exists(os.path.join(root, cell)) for root in (self.asked, folder))
+        return folder if here and not there else self.asked
 
     def _inside(self, cell: str, root: str) -> str:
         """The path of a cell. A caller's own paths (no root) lead anywhere; those that a file names stay in its folder."""

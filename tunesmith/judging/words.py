@@ -28,7 +28,8 @@ TITLES = {
 }
 RUNGS = {
     "majority": "Majority label", "prior": "Label prior", "mean": "Mean of the training rows", "tuned": "Tuned model",
-    "most frequent transcript": "The most frequent transcript", "mfcc + linear": "MFCC + linear", "untuned": "The model untuned", "byte unigrams": "Bytes by their frequency",
+    "most frequent transcript": "The most frequent transcript", "mfcc + linear": "MFCC + linear",
+    "untuned": "The model untuned", "byte unigrams": "Bytes by their frequency",
     "the source as it is": "The source as it is", "dictionary, word by word": "Dictionary, word by word",
     "first sentence": "First sentence", "first three sentences": "First three sentences",
     "oracle: the best sentences, chosen by the references": "Oracle: the best sentences, chosen by the references",
