@@ -26,7 +26,8 @@ def family(request, tmp_path_factory):
 
 
 def collated(ears, sounds):
-    return batches.collate([ears.encode(one.astype(np.float32), SECONDS) for one in sounds], {ears.input_name: 0} if not ears.frames.fixed else {})
+    pads = {} if ears.frames.fixed else {ears.input_name: 0}
+    return batches.collate([ears.encode(one.astype(np.float32), SECONDS) for one in sounds], pads)
 
 
 def test_a_sound_alone_is_as_in_a_batch(family):

@@ -40,8 +40,8 @@ def _save_tokenizer(symbols: Sequence[str], folder: Path) -> None:
     path = folder / "vocab.json"
     path.write_text(json.dumps({symbol: i for i, symbol in enumerate(symbols)}, ensure_ascii=False) + "\n", "utf-8")
     blank = symbols[0]
-    made = Wav2Vec2CTCTokenizer(str(path), pad_token=blank, unk_token=blank, bos_token=None, eos_token=None, word_delimiter_token=symbols[1])
-    made.save_pretrained(folder)
+    marks = {"pad_token": blank, "unk_token": blank, "bos_token": None, "eos_token": None, "word_delimiter_token": symbols[1]}
+    Wav2Vec2CTCTokenizer(str(path), **marks).save_pretrained(folder)
 
 
 def _class(model: Any, module: Any) -> Any:
