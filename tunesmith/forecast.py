@@ -112,7 +112,8 @@ def corrected(planned: Forecast, elapsed: float, done: float, ratio: float) -> f
     `elapsed`: seconds so far; `done`: share of the planned training that is behind us (0 to 1).
     """
     parts = planned.parts
-    ahead = ratio * (parts["training"] * (1 - done) + parts["validation"] * (1 - done) + parts["judging passes"] + parts.get("writing", 0.0))
+    to_come = (parts["training"] + parts["validation"]) * (1 - done)
+    ahead = ratio * (to_come + parts["judging passes"] + parts.get("writing", 0.0))
     return round(elapsed + ahead + parts["judging"], 1)
 
 
