@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tunesmith import api
+from tunesmith import api, testing
 from tunesmith.data.table import Table
 from tunesmith.errors import DataError, SpecError
 from tunesmith.parts.amounts import Scale
@@ -179,3 +179,11 @@ def test_the_report_tells_what_each_column_is_worth(run: Any) -> None:
     falls = {one["name"]: one["fall"] for one in columns}
     assert falls["size"] > 5 * abs(falls["rate"]) and columns[0]["name"] in ("size", "kind") and all(one["read"] for one in columns)
     assert "How columns are read" in (run.run.path / "report.html").read_text("utf-8")
+
+
+CHECKS = ["a stopped run resumes to the same bits", "cached is as uncached", "the saved model answers alike", "frozen weights do not move"]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_what_is_learned_by_default_meets_the_contract(check: str, tiny_bert: Path, tmp_path: Path) -> None:
+    testing.run(check, "mixed", "head-only", tiny_bert, tmp_path)

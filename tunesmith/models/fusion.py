@@ -18,6 +18,9 @@ from torch.nn import functional
 
 HIDDEN = 128
 """H where nobody asks otherwise."""
+QUIET, LOUD = 0.2, 2.0
+"""How loud the text's vector (D numbers that are never nothing) and the table (F, most of them nothing) begin: alike, the vector drowns the
+table, and the network learns texts by heart (docs/notes.md)."""
 WIDEST = 65_536
 """Most numbers of a table or of a layer: nothing sane is wider, and memory is taken for it."""
 
@@ -56,11 +59,11 @@ class Fusion(nn.Module):
         """New weights that depend on `seed` alone; the last layer answers nothing yet."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            self.norm.weight.fill_(1.0)
+            self.norm.weight.fill_(QUIET)
             self.norm.bias.zero_()
             for layer in (self.from_text, self.from_table, self.deep):
                 if layer is not None:
-                    width = layer.in_features**-0.5
+                    width = (LOUD if layer is self.from_table else 1.0) * layer.in_features**-0.5
                     layer.weight.copy_(torch.empty(layer.weight.shape).uniform_(-width, width, generator=generator))
                     if layer.bias is not None:
                         layer.bias.zero_()
