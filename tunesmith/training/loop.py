@@ -26,6 +26,8 @@ from .watch import Watch
 if TYPE_CHECKING:
     from ..spec import Train
 
+UNTUNED = "untuned"
+"""Stage of the weights of a model that could do the task before its first step."""
 SAVE_SECONDS = 60.0
 """Time between checkpoints where the plan names no number of steps; when it is written changes no bit of what is learned."""
 
@@ -131,6 +133,8 @@ def _descend(state: State, work: Work, folder: Path) -> Iterator[Event]:
         state.crew = Crew.gather(folder.parent, int(settings.processes), int(settings.threads), state.accelerator.device.type)
     if settings.range_test and state.step == 0:
         yield range_test.find_rate(state, work, per_epoch)
+    if state.ready.task.did and state.best is None:
+        yield from _evaluate(state, work, folder, 0.0, UNTUNED)  # what tuning makes worse is not kept
     for positions in batches_from(state, work, per_epoch, total):
         if settings.patience is not None and state.without_gain >= int(settings.patience):
             yield Adjusted(state.total, "stage ended early", f"{state.without_gain} validations without gain")
@@ -187,8 +191,8 @@ def _step(state: State, work: Work, positions: np.ndarray, total: int, per_epoch
     )
 
 
-def _evaluate(state: State, work: Work, folder: Path, epoch: float) -> Iterator[Event]:
-    """Score the validation rows; keep the weights if they are to be taken."""
+def _evaluate(state: State, work: Work, folder: Path, epoch: float, stage: str = "") -> Iterator[Event]:
+    """Score the validation rows; keep the weights if they are to be taken. `stage`: what they are of, if not of the current one."""
     with _averaged(state):
         scores, noise = validate(state, work)
     value = scores[metric(state)]
@@ -196,7 +200,7 @@ def _evaluate(state: State, work: Work, folder: Path, epoch: float) -> Iterator[
     gain = math.isfinite(value) and (state.best is None or better * value > better * state.best.peak)
     state.without_gain = 0 if gain else state.without_gain + 1
     peak = value if gain or state.best is None else state.best.peak
-    here = Best(value, state.total, state.current.name, scores, peak)
+    here = Best(value, state.total, stage or state.current.name, scores, peak)
     take = gain or taken(state.best, here, better, noise)
     if take:
         state.best = here
@@ -206,7 +210,7 @@ def _evaluate(state: State, work: Work, folder: Path, epoch: float) -> Iterator[
     if take or here in state.tops:
         yield Saved(state.total, str(state.save_weights(folder, here)))
         yield _save(state, folder, None)
-    yield Evaluated(state.total, state.current.name, epoch, scores, take, state.seconds)
+    yield Evaluated(state.total, here.stage, epoch, scores, take, state.seconds)
 
 
 def taken(best: Best | None, here: Best, better: int, noise: float) -> bool:
@@ -225,7 +229,7 @@ def taken(best: Best | None, here: Best, better: int, noise: float) -> bool:
 
 def _tops(state: State, here: Best, better: int) -> tuple[Best, ...]:
     count = state.ready.plan.spec.train.average
-    if count == 1 or not math.isfinite(here.value) or state.current.solve:
+    if count == 1 or here.stage == UNTUNED or not math.isfinite(here.value) or state.current.solve:
         return state.tops
     return tuple(sorted([*state.tops, here], key=lambda top: -better * top.value)[:count])
 
