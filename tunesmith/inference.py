@@ -206,7 +206,9 @@ def cut_by_tokens(positions: np.ndarray, lengths_N: np.ndarray, budget: int) -> 
 def collate(task: Task, encoded: Encoded, positions: Iterable[int], pad: int, device: Any = None) -> Batch:
     """One batch of these rows, on the device."""
     batch = task.collate(encoded.examples(positions), pad)
-    return batch if device is None else {k: v.to(device, non_blocking=True) for k, v in batch.items()}
+    if getattr(device, "type", "cpu") == "cuda":  # copies go on beside the GPU's work from pinned memory only
+        return {k: v.pin_memory().to(device, non_blocking=True) for k, v in batch.items()}
+    return batch if device is None else {k: v.to(device) for k, v in batch.items()}
 
 
 def infer(
