@@ -89,20 +89,20 @@ class Predictor:
         table.require(task.columns(task.inputs)[: 1 if task.alone else None])
         for start in range(0, len(table), CHUNK):
             positions = range(start, min(start + CHUNK, len(table)))
-            part = self._with_files(table.take(positions))
+            part = self.with_files(table.take(positions))
             encoded = encode(task, self.processor, part)
             yield (
                 positions,
                 infer(task, self.model, encoded, pad=pad_id(self.processor), micro_tokens=MICRO_TOKENS),
             )
 
-    def _with_files(self, part: Table) -> Table:
+    def with_files(self, part: Table) -> Table:
         """Rows whose files are found and read whole. Raises DataError that names the first bad one, and how many there are."""
         from .data.files import SKIP, resolve
         from .data.finding import refuse
         from .data.ledger import Ledger
 
-        names = self.task.columns(self.task.files)
+        names = [name for name in self.task.columns(self.task.files) if name in part.names]
         if not names:
             return part
         options = self.run.spec.data.model_copy(update={"bad_rows": "refuse"})

@@ -298,6 +298,10 @@ class Task(ABC):
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """All scores over these rows, headline first, keyed as in `directions`."""
 
+    def drawn(self, outputs: Outputs, truth: Truth, rows: Sequence[Row]) -> list[dict[str, str]]:
+        """Pictures of these few rows for the report: name (`truth`, `answer`) -> a small image as a `data:` address; none for most."""
+        return []
+
     def rests_on(self, outputs: Outputs) -> Mapping[str, int]:
         """Scores that rest on a part of the rows alone (those that were asked for a reply): name -> how many. Others rest on all."""
         return {}

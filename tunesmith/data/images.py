@@ -94,6 +94,22 @@ def rgb(cell: Any, least: int = 0) -> Image:
     return upright(_loaded(image, name), name)[0]
 
 
+def plain(cell: Any) -> Image:
+    """The image of a cell as its file holds it: no turning, no conversion. Raises DataError where it cannot be read whole."""
+    name = name_of(cell)
+    return _loaded(_opened(payload(cell), name), name)
+
+
+def upright_size(cell: Any) -> tuple[int, int]:
+    """Width and height once turned as EXIF says, from the header alone. Raises DataError as `rgb` does."""
+    image = _opened(payload(cell), name_of(cell))
+    try:
+        sideways = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    except Exception:  # broken metadata: the pixels may be sound
+        sideways = False
+    return (image.height, image.width) if sideways else (image.width, image.height)
+
+
 def inspect(cell: Any) -> Seen:
     """What there is to know of an image, once every byte of it has been read. Raises DataError as `rgb` does."""
     name, data = name_of(cell), payload(cell)

@@ -241,8 +241,8 @@ def _details(task: Task, here: View | None, test: Judged, how: How) -> dict[str,
     common = {
         "slices": slices(here, test.rows, inputs, targets, level=how.level),
         "slice_score": SLICE_SCORES["degrees" if here.by_degree else here.kind], "by_degree": here.by_degree,
-        "overall": float(overall.mean()), "worst": worst.worst(here, test.rows, _shown(how, inputs)),
-        "right": worst.right(here, test.rows, _shown(how, inputs), seed=how.seed),
+        "overall": float(overall.mean()), "worst": _examples(task, here, test, _shown(how, inputs), worst.worst_at(here)),
+        "right": _examples(task, here, test, _shown(how, inputs), worst.right_at(here, seed=how.seed)),
     }
     if here.kind == "numbers":
         return empty | common | {"numbers": pictures.numbers(here, level=how.level, seed=how.seed)}
@@ -254,3 +254,12 @@ def _details(task: Task, here: View | None, test: Judged, how: How) -> dict[str,
         "per_label": pictures.per_label(here, level=how.level, seed=how.seed),
         "confusion": pictures.confusion(here) if here.kind == "classes" else None,
     }
+
+
+def _examples(task: Task, here: View, test: Judged, inputs: Sequence[str], at: Sequence[int]) -> list[dict[str, Any]]:
+    """These rows to look at, with the task's own pictures of them beside those of their inputs."""
+    found = [worst.example(here, test.rows, inputs, row) for row in at]
+    drawn = task.drawn(take(test.outputs, np.array(at, np.int64)), test.truth[list(at)], test.rows.rows(at)) if at else []
+    for one, pictures in zip(found, drawn):
+        one["pictures"] |= {name: picture for name, picture in pictures.items() if picture}
+    return found

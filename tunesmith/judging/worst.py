@@ -24,17 +24,28 @@ LONGEST = 1200
 
 def worst(of: View, table: Rows, inputs: Sequence[str], count: int = 20) -> list[dict[str, Any]]:
     """Wrongly answered rows (for numbers: any) with the highest loss, highest first."""
+    return [example(of, table, inputs, row) for row in worst_at(of, count)]
+
+
+def worst_at(of: View, count: int = 20) -> list[int]:
+    """Positions of these rows."""
     candidates = np.arange(of.rows) if of.measured else np.flatnonzero(~of.right_N)
-    order = candidates[np.argsort(-of.loss_N[candidates], kind="stable")]
-    return [example(of, table, inputs, int(row)) for row in order[:count]]
+    order: list[int] = candidates[np.argsort(-of.loss_N[candidates], kind="stable")].tolist()
+    return order[:count]
 
 
 def right(of: View, table: Rows, inputs: Sequence[str], count: int = 8, seed: int = 0) -> list[dict[str, Any]]:
     """A random sample of the rows answered right (for numbers: of the closer half; for texts that are more or less right: of all),
     most certain first."""
+    return [example(of, table, inputs, row) for row in right_at(of, count, seed)]
+
+
+def right_at(of: View, count: int = 8, seed: int = 0) -> list[int]:
+    """Positions of these rows."""
     candidates = np.arange(of.rows) if of.by_degree else np.flatnonzero(of.right_N)
     drawn = np.random.default_rng([seed, of.rows, 6]).permutation(candidates)[:count]
-    return [example(of, table, inputs, int(row)) for row in drawn[np.argsort(of.loss_N[drawn], kind="stable")]]
+    order: list[int] = drawn[np.argsort(of.loss_N[drawn], kind="stable")].tolist()
+    return order
 
 
 def example(of: View, table: Rows, inputs: Sequence[str], row: int) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from .heads import SPANS, Pooled, bare, virtual_tokens
 from .language import POOLING, Language
 from .loading import Undrawn, load_tokenizer, quiet
 from .outline import ADAPTER
+from .segment import POOLING as PLACES
+from .segment import Segmenter, saved_frame
 from .seq2seq import POOLING as PAIRED
 from .seq2seq import Seq2Seq
 from .source import Backbone, Form, Source, find, load, modality_of
@@ -92,16 +94,23 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
     dropout = float(head["dropout"])
     with Undrawn():
         if task is None:
-            kept = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser}.get(form) or (None if head["out"] else Embedder)
-            pooling = str(head["pooling"])
-            model: Any = kept(backbone, dropout) if kept else Pooled(
-                backbone, int(head["out"]), dropout, pooling=pooling, beside=fusion.saved(backbone.source.hidden, head)
-            )
+            model: Any = _without_task(backbone, head, form, dropout)
         else:
             model = task.model(backbone, dropout)
     _load_adapter(model, folder / "adapter", head["adapter"])
     _load_top(model, folder / "head.safetensors")
     return model.eval()
+
+
+def _without_task(backbone: Backbone, head: Mapping[str, Any], form: Form, dropout: float) -> nn.Module:
+    if head["pooling"] == PLACES:
+        return Segmenter(backbone, int(head["out"]), *saved_frame(head["frame"]), dropout)
+    kept: Any = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser}.get(form) or (None if head["out"] else Embedder)
+    beside = fusion.saved(backbone.source.hidden, head)
+    made: nn.Module = kept(backbone, dropout) if kept else Pooled(
+        backbone, int(head["out"]), dropout, pooling=str(head["pooling"]), beside=beside
+    )
+    return made
 
 
 def load_processor(folder: str | Path) -> Any:
@@ -181,18 +190,14 @@ def _head(model: nn.Module, kind: str | None) -> dict[str, Any]:
         "licence": source.licence,
         "max_length": source.max_length,
         "beside": fusion.sizes(model),
-    }
+    } | ({"frame": model.frame} if model.pooling == PLACES else {})
 
 
 def _read_head(folder: Path) -> dict[str, Any]:
     path = folder / "head.json"
     if not path.is_file():
         raise ModelError(
-            str(folder),
-            expected="a model that tunesmith saved",
-            got="no head.json",
-            fix="pass a run's folder",
-            code="no-head",
+            str(folder), expected="a model that tunesmith saved", got="no head.json", fix="pass a run's folder", code="no-head"
         )
     kinds = {
         "format": int,
@@ -207,7 +212,7 @@ def _read_head(folder: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(values.get(key), kind):
             raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
-    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, POOLING, PAIRED, HEARD}
+    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, POOLING, PAIRED, HEARD, PLACES}
     if values["pooling"] not in known or values.get("adapter") not in {None, "peft", "bottlenecks"}:
         raise _bad_file(
             path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}"
@@ -216,6 +221,8 @@ def _read_head(folder: Path) -> dict[str, Any]:
         raise _bad_file(path, "keys 'format', 'out', 'dropout'", f"format {FORMAT} and sane numbers", "others")
     if not fusion.sane(values.get("beside")):
         raise _bad_file(path, "key 'beside'", "two whole numbers, or none", shorten(repr(values["beside"])))
+    if values["pooling"] == PLACES and not saved_frame(values.get("frame")):
+        raise _bad_file(path, "key 'frame'", "four sane whole numbers", shorten(repr(values.get("frame"))))
     return {"adapter": None, "beside": None, **values}
 
 

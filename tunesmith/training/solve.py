@@ -86,9 +86,10 @@ def _units(encoded: Encoded, truth: Truth) -> tuple[np.ndarray, Truth]:
     if "pooled_D" in encoded.arrays:
         return encoded.arrays["pooled_D"], truth  # type: ignore[return-value]
     features, tags = encoded.arrays["features_TD"], encoded.arrays["tags"]
-    assert isinstance(features, Ragged) and isinstance(tags, Ragged)
-    tagged = tags.values >= 0
-    return features.values[tagged], tags.values[tagged].astype(np.int64)
+    assert isinstance(features, Ragged)
+    tag_M = tags.values if isinstance(tags, Ragged) else tags.reshape(-1)
+    tagged = tag_M >= 0
+    return features.values[tagged], tag_M[tagged].astype(np.int64)
 
 
 @final

@@ -80,7 +80,7 @@ def frozen_cut(state: State, stage: Stage) -> cache.Cut | None:
     frozen = tuple(name for name, depth in state.outline.depths.items() if depth < lowest)
     if lowest >= state.outline.layers + 2:
         return cache.Cut(None, state.model.features, frozen, state.model.per_token)
-    if lowest < 2:
+    if lowest < 2 or getattr(state.model, "whole_only", False):
         return None
     found = cut_model(state.model, min(lowest - 1, state.outline.layers))
     state.model.cut = found
