@@ -38,15 +38,16 @@ def writing(path: str, *, replace: bool = False) -> Iterator[Write]:
     """
     target = Path(path)
     make = {".csv": _csv, ".tsv": _tsv, ".jsonl": _jsonl, ".parquet": _parquet}.get(target.suffix.lower())
+    make = _folder if not target.suffix else make
     if make is None:
         raise SpecError(
             "--out",
-            expected="a name ending in .csv, .tsv, .jsonl or .parquet",
+            expected="a name ending in .csv, .tsv, .jsonl or .parquet, or that of a new folder",
             got=repr(path),
             fix="change the ending",
             code="unknown-format",
         )
-    if target.exists() and not replace:
+    if target.exists() and (not replace or target.is_dir() or not target.suffix):
         raise SpecError(
             "--out",
             expected="a new file",
@@ -68,7 +69,14 @@ def writing(path: str, *, replace: bool = False) -> Iterator[Write]:
             yield write
         os.replace(partial, target)
     finally:
-        partial.unlink(missing_ok=True)
+        if not partial.is_dir():
+            partial.unlink(missing_ok=True)
+
+
+def _folder(path: Path) -> contextlib.AbstractContextManager[Write]:
+    from ._pictures import folder
+
+    return folder(path, cell, PREFIX)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ..errors import DataError, listing, shorten
 from ..spec import Data
+from . import masked
 from .cells import normalise
 from .encoding import MAX_LINE, open_text
 from .images import SUFFIXES as IMAGES
@@ -31,6 +32,8 @@ def shards(folder: Path, name: str) -> list[Path]:
     """
     files = [path for path in _entries(folder) if path.name.lower().removesuffix(".gz").endswith((*READABLE, ".zip"))]
     labels = _labels(folder)
+    if masked.folders(folder) and masked.only_maps(files):
+        return []
     if _media(folder, labels)[1] and (labels or any(path.suffix.lower() in SOUNDS for path in _entries(folder))):
         files = [path for path in files if path.suffix.lower() not in TEXTS]  # labels.csv beside images/; a read-me is none
     elif labels:
@@ -55,6 +58,9 @@ def load(folder: Path, name: str, options: Data) -> Loaded:
 
     Raises DataError where there are no texts, or one is no text; with `bad_rows: skip` such are left out and listed.
     """
+    paired = masked.load(folder, name)
+    if paired is not None:
+        return paired
     labels = _labels(folder)
     what, media = _media(folder, labels)
     said = transcribed(folder, name) if what == "audio" or not labels else None

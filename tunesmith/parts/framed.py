@@ -16,7 +16,7 @@ from ..errors import DataError, listing
 from ..spec import Choice
 from ..task import Draw
 from . import masks, pixels
-from .regions import Frame
+from .regions import FINER, Frame
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -170,7 +170,8 @@ def changed(image: Image, class_HW: np.ndarray, ways: Sequence[str], draw: Draw)
 
 def tags(target_NHW: np.ndarray, classes: int, most: int) -> np.ndarray:
     """(N, T) int64: the class of each cell of the grid, -100 where none; of many cells, an even part."""
-    cells = target_NHW[:, ::2, ::2].reshape(len(target_NHW), -1).astype(np.int64)
+    coarse_NGG = target_NHW[:, ::FINER, ::FINER]
+    cells = coarse_NGG.reshape(len(coarse_NGG), coarse_NGG.shape[1] * coarse_NGG.shape[2]).astype(np.int64)
     step = max(1, -(-cells.size // most))
     taken = (np.arange(cells.size) * 0.6180339887 % 1 < 1 / step).reshape(cells.shape)  # spread over places and rows alike
     return np.where((cells < classes) & taken, cells, -100)
