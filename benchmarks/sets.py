@@ -269,6 +269,18 @@ def scitldr() -> dict[str, Rows]:
     return {part: [cells(row) for row in read(name)] for part, name in files.items()}
 
 
+CAMVID = SHARED / "semantic_segmentation/camvid_240x180/CamVid"
+STREET = ["sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist", "void"]
+
+
+def camvid() -> dict[str, Rows]:
+    """Paths of images (JPEG here, PNG in the lists) and masks."""
+    own = lambda path: path.replace("/SegNet/CamVid/", "")  # noqa: E731
+    read = lambda name: [line.split() for line in _open(str(CAMVID / f"{name}.txt")) if line.strip()]  # noqa: E731
+    files = {"train": "train", "validation": "val", "test": "test"}
+    return {part: [[own(a).replace(".png", ".jpg"), own(b)] for a, b in read(name)] for part, name in files.items()}
+
+
 SCORES = ("sentence1", "sentence2", "score")
 TARGET = {"text": "sentence1", "text_pair": "sentence2", "target": "score"}
 SCORED = {"text": "sentence1", "text_pair": "sentence2", "similarity": "score"}
@@ -386,6 +398,18 @@ SETS = {
             4.33,
             "a line through the mean intensity; published: FCRN 2.9, Count-ception 2.3, both trained on the dots themselves",
             {"data.files": str(CELLS)},
+            IMAGE_MODEL,
+        ),
+        Set(
+            "camvid",
+            "image-segmentation",
+            {"image": "image", "mask": "mask", "names": STREET},
+            ("image", "mask"),
+            camvid,
+            "miou",
+            0.170,
+            "the usual class of each place; published at twice the size: SegNet 46.4, ENet 51.3",
+            {"data.files": str(CAMVID)},
             IMAGE_MODEL,
         ),
         Set(

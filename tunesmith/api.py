@@ -273,7 +273,8 @@ def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
     task, table = predictor.task, found.rows
     looks = look(result.path, f"evaluate {Path(file).name}")
     settings = result.run.spec.evaluate
-    judged = Judged(table, predictor.outputs(table), task.truth(predictor.with_files(table) if set(task.files) & set(task.targets) else table))
+    whole = predictor.with_files(table) if set(task.files) & set(task.targets) else table
+    judged = Judged(whole, predictor.outputs(whole), task.truth(whole))
     part = scores(
         task, judged, How(level=settings.confidence, resamples=settings.resamples, seed=result.run.spec.train.seed)
     )

@@ -26,7 +26,9 @@ def saved(array: np.ndarray, kind: str = "PNG", palette: bool = False, mode: str
     return made.getvalue()
 
 
-@pytest.mark.parametrize("data", [saved(IDS), saved(IDS, palette=True), saved(IDS, mode="RGB"), saved(IDS.astype(np.uint16)), saved(IDS, "TIFF")])
+@pytest.mark.parametrize(
+    "data", [saved(IDS), saved(IDS, palette=True), saved(IDS, mode="RGB"), saved(IDS.astype(np.uint16)), saved(IDS, "TIFF")]
+)
 def test_ids_are_ids_however_they_are_saved(data):
     assert np.array_equal(masks.read(data, coloured=False), IDS)
 

@@ -17,7 +17,8 @@ from tunesmith.parts import masks
 from tunesmith.registry import TASKS
 
 SETTINGS = {
-    "train.epochs": 1, "train.batch": 8, "train.threads": 1, "data.near_duplicates": 0.0, "evaluate.resamples": 100, "strategy": "head-only",
+    "train.epochs": 1, "train.batch": 8, "train.threads": 1, "data.near_duplicates": 0.0, "evaluate.resamples": 100,
+    "strategy": "head-only",
 }
 
 

@@ -29,7 +29,8 @@ def folder(partial: Path, cell: Callable[..., Any], prefix: str) -> Iterator[Cal
 
             def write(rows: list[Row]) -> None:
                 for row in rows:
-                    kept = {key: _saved(value, row, partial, taken) if _is_picture(key, value, prefix) else value for key, value in row.items()}
+                    drawn = {key: _saved(value, row, partial, taken) for key, value in row.items() if _is_picture(key, value, prefix)}
+                    kept = row | drawn
                     if not made:
                         made.append(csv.DictWriter(file, list(kept), lineterminator="\n"))
                         made[0].writeheader()

@@ -260,6 +260,6 @@ def _examples(task: Task, here: View, test: Judged, inputs: Sequence[str], at: S
     """These rows to look at, with the task's own pictures of them beside those of their inputs."""
     found = [worst.example(here, test.rows, inputs, row) for row in at]
     drawn = task.drawn(take(test.outputs, np.array(at, np.int64)), test.truth[list(at)], test.rows.rows(at)) if at else []
-    for one, pictures in zip(found, drawn):
-        one["pictures"] |= {name: picture for name, picture in pictures.items() if picture}
+    for one, more in zip(found, drawn):
+        one["pictures"] |= {name: picture for name, picture in more.items() if picture}
     return found

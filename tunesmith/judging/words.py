@@ -25,6 +25,7 @@ TITLES = {
     "no_answer_accuracy": "no-answer accuracy",
     "wer": "word error rate", "cer": "character error rate", "substituted": "words substituted", "deleted": "words deleted",
     "inserted": "words inserted",
+    "miou": "mean IoU", "dice": "mean Dice", "pixel_accuracy": "pixel accuracy", "class_accuracy": "mean accuracy of the classes",
 }
 RUNGS = {
     "majority": "Majority label", "prior": "Label prior", "mean": "Mean of the training rows", "tuned": "Tuned model",

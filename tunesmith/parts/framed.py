@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from ..data.profile import Profile
     from ..data.table import Table
 
-MASK_NAMES = ("mask", "masks", "mask_path", "annotation", "annotations", "annot", "segmentation", "seg", "label_path", "label_image", "label", "target")
+MASK_NAMES = (
+    "mask", "masks", "mask_path", "annotation", "annotations", "annot", "segmentation", "seg", "label_path", "label_image", "label",
+    "target",
+)
 WAYS = ("crop", "flip", "colour")
 """Changes that are made to image and mask alike, or leave what stands where."""
 LOOKED = 50

@@ -167,7 +167,8 @@ def _key(asked: str, named: Mapping[str, int], coloured: bool) -> int:
     if not coloured and asked.isdigit():
         return int(asked)
     raise SpecError(
-        "option ignore", expected="names of classes, ids or colours (#rrggbb)", got=repr(asked), fix="write [255] or [void]", code="bad-value"
+        "option ignore", expected="names of classes, ids or colours (#rrggbb)", got=repr(asked), fix="write [255] or [void]",
+        code="bad-value",
     )
 
 
@@ -186,7 +187,8 @@ def _entries(path: Path) -> dict[str, int | tuple[int, ...]]:
         text = path.read_text("utf-8-sig")
         if path.suffix.lower() == ".json":
             made = json.loads(text)
-            rows = [[str(name), *(v if isinstance(v, list) else [v])] for name, v in made.items()] if isinstance(made, dict) else [[n] for n in made]
+            pairs = made.items() if isinstance(made, dict) else enumerate(made)
+            rows = [[str(name), *(v if isinstance(v, list) else [v])] for name, v in pairs]
         else:
             rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if any(row) and not row[0].startswith("#")]
         return dict(_entry(row, at) for at, row in enumerate(rows if not _heading(rows) else rows[1:]))
@@ -220,4 +222,5 @@ def _bad(cell: Any, expected: str, got: str, code: str, fix: str) -> DataError:
 
 
 def _bad_map(path: Path, expected: str, got: str) -> SpecError:
-    return SpecError(f"option label_map, {path}", expected=expected, got=got, fix="write a CSV file: name,r,g,b or id,name", code="bad-label-map")
+    fix = "write a CSV file: name,r,g,b or id,name"
+    return SpecError(f"option label_map, {path}", expected=expected, got=got, fix=fix, code="bad-label-map")

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 import numpy as np
 
 from ..parts import batch, columns, framed, linear, masks, options, pixels, regions
-from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Graded, Light, Outputs, Row, Solution, Task, Truth, fitted
 
 if TYPE_CHECKING:
@@ -91,7 +90,8 @@ class ImageSegmentation(Task):
 
     def check(self, table: Table) -> list[Finding]:
         """Rows that cannot be used: masks of another size than their image, of unknown ids or colours, or with nothing labelled."""
-        return options.twice([self.image, self.mask]) or framed.check(table, self.image, self.mask, self._said(), self.ignore, self._colours())
+        found = options.twice([self.image, self.mask])
+        return found or framed.check(table, self.image, self.mask, self._said(), self.ignore, self._colours())
 
     def fit(self, train: Table) -> Self:
         """Learn the classes. Raises DataError where there are not two, SpecError where options name none that are there."""
