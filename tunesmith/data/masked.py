@@ -52,7 +52,7 @@ def load(folder: Path, name: str) -> Loaded | None:
             got=f"{listing(sorted(p.name for p in masks.values()), 3)} beside {listing(sorted(p.name for p in pictures.values()), 3)}",
             fix="name the masks as their images, or give a table with columns image and mask", code="no-masks",
         )
-    columns = {
+    columns: dict[str, list[str | None]] = {
         "image": [path.relative_to(folder).as_posix() for path in pictures.values()],
         "mask": [masks[key].relative_to(folder).as_posix() if key in masks else None for key in pictures],
     }

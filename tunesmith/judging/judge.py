@@ -259,7 +259,8 @@ def _details(task: Task, here: View | None, test: Judged, how: How) -> dict[str,
 def _examples(task: Task, here: View, test: Judged, inputs: Sequence[str], at: Sequence[int]) -> list[dict[str, Any]]:
     """These rows to look at, with the task's own pictures of them beside those of their inputs."""
     found = [worst.example(here, test.rows, inputs, row) for row in at]
-    drawn = task.drawn(take(test.outputs, np.array(at, np.int64)), test.truth[list(at)], test.rows.rows(at)) if at else []
+    graded = bool(at) and here.kind == "texts"
+    drawn = task.drawn(take(test.outputs, np.array(at, np.int64)), test.truth[list(at)], test.rows.rows(at)) if graded else []
     for one, more in zip(found, drawn):
         one["pictures"] |= {name: picture for name, picture in more.items() if picture}
     return found
