@@ -105,7 +105,7 @@ def test_a_run_learns_answers_and_writes_masks_as_large_as_the_images(tiny_vit, 
     assert {"truth", "answer"} <= shown.keys() and shown["truth"].startswith("data:image/jpeg")
     assert 'class="picture pair"' in (result.path / "report.html").read_text("utf-8")
     names = [f"scene{i}.png" for i in range(40)]
-    answer_file(result.predictor, str(folder / "images"), str(tmp_path / "out"), replace=False, quiet=True)
+    answer_file(result.predictor, str(folder / "images"), f"{tmp_path}/out/", replace=False, quiet=True)
     assert all(size_of(tmp_path / "out" / name) == size_of(folder / "images" / name) for name in names)
     with open(tmp_path / "out" / "answers.csv", newline="") as file:
         assert [row["predicted_mask"] for row in csv.DictReader(file)] == names

@@ -38,16 +38,16 @@ def writing(path: str, *, replace: bool = False) -> Iterator[Write]:
     """
     target = Path(path)
     make = {".csv": _csv, ".tsv": _tsv, ".jsonl": _jsonl, ".parquet": _parquet}.get(target.suffix.lower())
-    make = _folder if not target.suffix else make
+    make = _folder if path.endswith(("/", os.sep)) else make
     if make is None:
         raise SpecError(
             "--out",
-            expected="a name ending in .csv, .tsv, .jsonl or .parquet, or that of a new folder",
+            expected="a name ending in .csv, .tsv, .jsonl or .parquet, or a new folder's, ending in /",
             got=repr(path),
             fix="change the ending",
             code="unknown-format",
         )
-    if target.exists() and (not replace or target.is_dir() or not target.suffix):
+    if target.exists() and (not replace or target.is_dir()):
         raise SpecError(
             "--out",
             expected="a new file",

@@ -27,7 +27,7 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help="Write the answers here (.csv, .tsv, .jsonl, .parquet; a new folder: masks as PNG files); else JSON lines on stdout.",
+        help="Write the answers here (.csv, .tsv, .jsonl, .parquet; a new folder, FOLDER/: masks as PNG files); else JSON lines on stdout.",
     ),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Overwrite the file of `--out`.")]
