@@ -284,6 +284,23 @@ class Task(ABC):
         (`PerToken`), features and truth are those of the tokens whose `tags` are 0 or more."""
         return None
 
+    def units(self, encoded: Encoded, truth: Truth) -> tuple[np.ndarray, Truth] | None:
+        """Features (M, D) and truth of what `solve` answers, from rows that have their features, where several heads read them
+        differently; None: rows, or tokens with a tag."""
+        return None
+
+    def drawn(self, encoded: Encoded) -> tuple[np.ndarray, np.ndarray] | None:
+        """The group that each training example is of, and how many of each group an epoch sees; None: every example once."""
+        return None
+
+    def singles(self) -> Mapping[str, Task]:
+        """Tasks that are to be trained alone on the rows that they have, to stand beside this one, which answers all of them."""
+        return {}
+
+    def headlines(self) -> Mapping[str, str]:
+        """The score of each target that its own model is compared in, where there are several targets: target -> score."""
+        return {}
+
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:

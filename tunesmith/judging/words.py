@@ -42,7 +42,7 @@ def title(score: str) -> str:
     """`macro_f1` as a reader writes it: macro-F1. A target's own score keeps the target's name: `valence R²`."""
     if score in TITLES:
         return TITLES[score]
-    for mark in (":", "/", "."):
+    for mark in (":", "/", ".", " "):
         target, _, own = score.rpartition(mark)
         if target and own in TITLES:
             return f"{target} {TITLES[own]}"

@@ -95,7 +95,8 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
             kept = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser}.get(form) or (None if head["out"] else Embedder)
             pooling = str(head["pooling"])
             model: Any = kept(backbone, dropout) if kept else Pooled(
-                backbone, int(head["out"]), dropout, pooling=pooling, beside=fusion.saved(backbone.source.hidden, head)
+                backbone, int(head["out"]), dropout, pooling=pooling, beside=fusion.saved(backbone.source.hidden, head),
+                noises=head["noises"],
             )
         else:
             model = task.model(backbone, dropout)
@@ -181,6 +182,7 @@ def _head(model: nn.Module, kind: str | None) -> dict[str, Any]:
         "licence": source.licence,
         "max_length": source.max_length,
         "beside": fusion.sizes(model),
+        "noises": 0 if getattr(model, "noise_K", None) is None else len(model.noise_K),
     }
 
 
@@ -216,7 +218,9 @@ def _read_head(folder: Path) -> dict[str, Any]:
         raise _bad_file(path, "keys 'format', 'out', 'dropout'", f"format {FORMAT} and sane numbers", "others")
     if not fusion.sane(values.get("beside")):
         raise _bad_file(path, "key 'beside'", "two whole numbers, or none", shorten(repr(values["beside"])))
-    return {"adapter": None, "beside": None, **values}
+    if type(values.get("noises", 0)) is not int or not 0 <= values.get("noises", 0) < MAX_WIDTH:
+        raise _bad_file(path, "key 'noises'", "a whole number", shorten(repr(values["noises"])))
+    return {"adapter": None, "beside": None, "noises": 0, **values}
 
 
 def _save_adapter(model: nn.Module, folder: Path) -> str | None:

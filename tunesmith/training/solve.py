@@ -48,7 +48,7 @@ def path(
     """
     better = 1 if task.directions[metric] else -1
     best, worse, solution = -np.inf, 0, None
-    features_ND, truth = _units(*train)
+    features_ND, truth = task.units(*train) or _units(*train)
     for strength in STRENGTHS:
         solution = task.solve(features_ND, truth, weight_N, strength, solution)
         if solution is None:
