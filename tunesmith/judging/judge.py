@@ -26,6 +26,8 @@ TUNED = "tuned"
 PROBE = "probe"
 SHOWN = 8
 """Columns of a wide table that examples show."""
+SINGLY = "each target alone"
+"""The rung of models that learned one target each."""
 SLICE_SCORES = {
     "classes": "share of rows answered right", "flags": "share of rows with every label right",
     "numbers": "mean error, in units of the target's spread", "texts": "share of rows answered right",
@@ -99,8 +101,23 @@ def judge(
         "sentence": words.headline(metric, scored["test"]["scores"][metric], len(test.truth), verdict["sentence"]),
         "leaked": len(leaked_L), "ladder": ladder, "power": _power(draws, strongest, metric), "looks": how.looks,
     }
-    said = _known(task, how, metric) | {"how_scored": dict(task.how_scored(test.truth))}
+    said = _known(task, how, metric) | {"how_scored": dict(task.how_scored(test.truth)), "sharing": _sharing(draws, candidates, test, task, how)}
     return cast(Report, report | _details(task, here, test, how) | said)
+
+
+def _sharing(draws: Draws, candidates: Mapping[str, Candidate], test: Judged, task: Task, how: How) -> list[dict[str, Any]]:
+    """For each target the shared model against one of the target's own, where such were trained: paired, on the same rows."""
+    if SINGLY not in candidates:
+        return []
+    ours, theirs = (TUNED, candidates[TUNED]), (SINGLY, candidates[SINGLY])
+    found = []
+    for target, score in task.headlines().items():
+        higher = task.directions[score]
+        compared = compare.judged(
+            draws, ours, theirs, test.truth, score=score, higher=higher, seed=how.seed, seconds=how.seconds / 6
+        ).as_json()
+        found.append({"target": target, **compared, "sentence": words.sharing(target, compared, higher)})
+    return found
 
 
 def _untested(task: Task, parts: Mapping[str, Judged], how: How) -> Report:
@@ -117,7 +134,7 @@ def _untested(task: Task, parts: Mapping[str, Judged], how: How) -> Report:
         "directions": dict(task.directions), "level": how.level, "verdict": verdict, "names": [], "parts": found | {"test": empty},
         "sentence": sentence, "leaked": 0, "ladder": [rung], "power": None, "looks": how.looks,
     }
-    said = _known(task, how, metric) | {"how_scored": {}}
+    said = _known(task, how, metric) | {"how_scored": {}, "sharing": []}
     return cast(Report, report | _details(task, None, parts["test"], how) | said)
 
 

@@ -172,31 +172,9 @@ def goals(pattern_N: np.ndarray, temperature: float) -> tuple[np.ndarray, np.nda
     return group_N.ravel(), goal_G
 
 
-# -- in words ---------------------------------------------------------------------------------------------------------
-
-
-def said(answer: Mapping[str, Any]) -> str:
-    """A target's answer in words."""
-    if "labels" in answer:
-        return ", ".join(map(str, answer["labels"])) or "none"
-    return str(answer["label"]) if "label" in answer else f"{answer['value']:.4g}"
-
-
-def meant(part: Any, kind: str, truth: Any) -> str:
-    """What a row says of a target, in words."""
-    if kind == "class":
-        return str(part.labels[truth]) if 0 <= truth < len(part.labels) else "a label unknown to the training rows"
-    if kind == "number":
-        return f"{truth[0]:.4g}"
-    return ", ".join(str(name) for name, on in zip(part.vocabulary, truth) if on) or "none"
-
-
-def off(part: Any, kind: str, answer: Mapping[str, Any], truth: Any) -> float:
-    """How far off an answer is, 0 (as wanted) to 1: wrong or right, the distance in two standard deviations, or the share of labels
-    that only one side has."""
-    if kind == "class":
-        return float(answer["label"] != meant(part, kind, truth))
-    if kind == "number":
-        return 0.0 if math.isnan(truth[0]) else min(1.0, abs(answer["value"] - truth[0]) / (2 * part.deviations[0]))
-    given, true = {part.vocabulary.index(name) for name in answer["labels"]}, {at for at, on in enumerate(truth) if on}
-    return 1 - len(given & true) / len(given | true) if given | true else 0.0
+def in_words(table: Table, name: str) -> Table:
+    """The table with lists of tokens as texts."""
+    cells = table.column(name)
+    if not any(isinstance(cell, list) for cell in cells):
+        return table
+    return table.with_column(name, [" ".join(map(str, cell)) if isinstance(cell, list) else cell for cell in cells])

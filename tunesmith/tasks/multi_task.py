@@ -8,7 +8,6 @@ the frozen encoder with linear heads, and, where `singly` asks for it, a model o
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,11 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 
-from ..data.arrays import objects
 from ..data.audit import target_findings
 from ..data.finding import Finding
 from ..errors import DataError, SpecError, listing
-from ..parts import alignment, batch, columns, options, several
+from ..parts import batch, columns, jointly, options, several
 from ..parts.several import WORDWISE, Kind
 from ..registry import TASKS
 from ..spec import Choice
@@ -82,14 +80,15 @@ class MultiTask(Task):
         for name, given in (("kinds", self.kinds), ("weights", self.weights)):
             if isinstance(given, tuple) and many and len(given) != many:
                 raise SpecError(
-                    f"option {name}", expected=f"one for each of {listing(list(self.target))}", got=f"{len(given)}", fix="name them in order",
-                    code="bad-value",
+                    f"option {name}", expected=f"one for each of {listing(list(self.target))}", got=f"{len(given)}",
+                    fix="name them in the targets' order", code="bad-value",
                 )
         for weight in self.weights if isinstance(self.weights, tuple) else ():
             options.number("weights", weight, low=0, high=1e6)
         if self._wordwise and self.text_pair:
             raise SpecError(
-                "option text_pair", expected="one text, as its words have tags", got=repr(self.text_pair), fix="leave it out", code="bad-value"
+                "option text_pair", expected="one text, as its words have tags", got=repr(self.text_pair), fix="leave it out",
+                code="bad-value",
             )
 
     # -- what depends on the targets ----------------------------------------------------------------------------------
@@ -171,7 +170,8 @@ class MultiTask(Task):
             rows = train.take(several.having(train, name))
             if not len(rows):
                 raise DataError(
-                    f"column {name!r}", expected="training rows that have this target", got="none", fix="leave the target out", code="no-rows"
+                    f"column {name!r}", expected="training rows that have this target", got="none", fix="leave the target out",
+                    code="no-rows",
                 )
             part = part.fit(rows)
             made.append(part)
@@ -196,17 +196,8 @@ class MultiTask(Task):
         examples = self._reader.encode(asked, processor)
         if not rows or not rows[0].keys() >= set(self.target):
             return examples
-        of = [example.get("row", at) for at, example in enumerate(examples)]
-        windows = Counter(of)
-        for at, (name, kind, part) in enumerate(self._each()):
-            aims = _aims(part, name, kind, rows)
-            for row, example in zip(of, examples):
-                if kind in WORDWISE:
-                    label_W = np.zeros(0, np.int32) if aims[row] is None else aims[row]
-                    example[f"tags_{at}"] = _tags(label_W, example["words"])
-                else:
-                    example[f"target_{at}"] = aims[row]["target"]
-                    example[f"row_weight_{at}"] = aims[row]["row_weight"] / windows[row]
+        aims = [jointly.aims(part, name, kind, rows) for name, kind, part in self._each()]
+        jointly.teach(examples, aims, [kind for _, kind in self._kinds()])
         return examples
 
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
@@ -218,12 +209,7 @@ class MultiTask(Task):
         """Rows that have the same targets are a group."""
         if self.sampling == 1:
             return None
-        known = [
-            np.array([(encoded.arrays[f"tags_{at}"][row] >= 0).any() for row in range(len(encoded))]) if kind in WORDWISE
-            else np.asarray(encoded.arrays[f"row_weight_{at}"]) > 0
-            for at, (_, kind) in enumerate(self._kinds())
-        ]
-        return several.goals(np.stack(known, 1), self.sampling)
+        return several.goals(jointly.known(encoded, [kind for _, kind in self._kinds()]), self.sampling)
 
     # -- model --------------------------------------------------------------------------------------------------------
 
@@ -270,19 +256,7 @@ class MultiTask(Task):
 
     def units(self, encoded: Encoded, truth: Truth) -> tuple[np.ndarray, Truth]:
         """Features of the texts, and of the words that have a token; truth (M, K) as places in each target's own, -1 for none of it."""
-        row_N, known = encoded.row_N, [several.of_target(truth, name, kind) for name, kind in self._kinds()]
-        place_KN = [np.where(there_N, np.cumsum(there_N) - 1, -1) for there_N, _ in known]
-        texts = np.stack([-np.ones(len(row_N), int) if k in WORDWISE else p[row_N] for (_, k), p in zip(self._kinds(), place_KN)], 1)
-        columns_ = [None if kind in WORDWISE else value for (_, kind), (_, value) in zip(self._kinds(), known)]
-        if not self._wordwise:
-            return np.asarray(encoded.arrays["pooled_D"]), objects([texts, *columns_])
-        features: Any = encoded.arrays["features_TD"]
-        spoken = np.asarray(encoded.arrays["words"].values) >= 0  # type: ignore[union-attr]
-        tags = [encoded.arrays[f"tags_{at}"].values[spoken] if k in WORDWISE else None for at, (_, k) in enumerate(self._kinds())]  # type: ignore[union-attr]
-        words = np.stack([-np.ones(spoken.sum(), int) if t is None else np.where(t >= 0, np.arange(len(t)), -1) for t in tags], 1)
-        both = [t.astype(np.int64) if value is None else value for t, value in zip(tags, columns_)]
-        vectors = several.pooled(features.values, features.starts, self.pooling)
-        return np.concatenate([features.values[spoken], vectors]), objects([np.concatenate([words, texts]), *both])
+        return jointly.units(encoded, truth, self._kinds(), self.pooling)
 
     def solve(
         self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
@@ -299,16 +273,7 @@ class MultiTask(Task):
 
     def condense(self, outputs: Outputs, truth: Truth) -> Outputs:
         """Each target's outputs in the smallest form, its truth beside them, and which rows have it."""
-        found: Outputs = {}
-        for name, kind, part in self._each():
-            own = several.own(outputs, name)
-            if "known" in own:
-                return outputs
-            known_N, value_M = several.of_target(truth, name, kind)
-            small = part.condense({key: value[known_N] for key, value in own.items()}, value_M) if known_N.any() else {}
-            small = {key: several.spread(known_N, value) for key, value in small.items()} | {"known": known_N}
-            found |= several.named(small if kind in WORDWISE else small | {"truth": several.spread(known_N, value_M)}, name)
-        return found
+        return jointly.condense(self._each(), outputs, truth)
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
         """Each target's task, calibrated on the rows that have it."""
@@ -326,15 +291,8 @@ class MultiTask(Task):
 
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """The mean of the headlines of the targets that some of these rows have, and all scores of each."""
-        outputs, found, heads = self.condense(outputs, truth), dict[str, float](), list[float]()
-        for name, _, part in self._each():
-            own = several.own(outputs, name)
-            known_N = own.pop("known")
-            own = {key: value[known_N] for key, value in own.items()}
-            scores = part.score(own, own.pop("truth", np.zeros(int(known_N.sum())))) if known_N.any() else {}
-            found |= {f"{name} {score}": scores.get(score, np.nan) for score in part.directions}
-            heads += [max(0.0, scores[next(iter(part.directions))])] if scores else []
-        return {HEADLINE: float(np.mean(heads)) if heads else np.nan} | found
+        heads, found = jointly.scores(self._each(), self.condense(outputs, truth))
+        return {HEADLINE: float(np.mean([max(0.0, head) for head in heads])) if heads else np.nan} | found
 
     def rests_on(self, outputs: Outputs) -> Mapping[str, int]:
         """Scores of targets that some rows lack."""
@@ -343,31 +301,16 @@ class MultiTask(Task):
 
     def grade(self, outputs: Outputs, truth: Truth) -> Graded:
         """Rows with all targets in words, the further off the more of them are wrong."""
-        off_NK = np.full((len(truth), len(self.parts)), np.nan)
-        said = [[list[str](), list[str]()] for _ in truth]
-        for at, (name, kind, part) in enumerate(self._each()):
-            for row, true, answer, off in _graded(several.own(outputs, name), truth, name, kind, part):
-                said[row][0].append(f"{name}: {true}")
-                said[row][1].append(f"{name}: {answer}")
-                off_NK[row, at] = off
-        has_N = ~np.isnan(off_NK).all(1)
-        loss_N = np.where(has_N, np.nansum(off_NK, 1) / np.maximum(1, (~np.isnan(off_NK)).sum(1)), 0.0)
-        none_N = np.full(len(truth), np.nan)
-        words = [["; ".join(side) or "none" for side in row] for row in said]
-        return Graded([row[0] for row in words], [row[1] for row in words], loss_N < 0.5 / len(self.parts), loss_N, none_N, none_N, by_degree=True)
+        each = [jointly.graded(several.own(outputs, name), truth, name, kind, part) for name, kind, part in self._each()]
+        return jointly.grade(self.target, each, len(truth))
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
         """The targets' own baselines, the first of each together, then the second: where a target has fewer, its last."""
-        each: list[dict[str, Outputs]] = []
+        each = []
         for name, kind, part in self._each():
-            own, other = ((table if kind in WORDWISE else self._in_words(table)) for table in (train.take(several.having(train, name)), rows))
-            each.append(part.baselines(own, other))
-        found = {}
-        for rung in range(max(map(len, each))):
-            chosen = [list(own.items())[min(rung, len(own) - 1)] for own in each]
-            title = ", ".join(dict.fromkeys(name for name, _ in chosen))
-            found[title] = {k: v for name, (_, own) in zip(self.target, chosen) for k, v in several.named(own, name).items()}
-        return found
+            tables = train.take(several.having(train, name)), rows
+            each.append(part.baselines(*(table if kind in WORDWISE else several.in_words(table, self.text) for table in tables)))
+        return jointly.ladder(self.target, each)
 
     @staticmethod
     def sample(n: int, seed: int) -> list[dict[str, Any]]:
@@ -377,7 +320,8 @@ class MultiTask(Task):
         for at in range(n):
             wish, thing, mark = rng.choice(["play", "buy"]), rng.choice(["jazz", "rock"]), rng.choice(["kindly", "now"])
             tone = {"kindly": 2.0, "now": -1.0}[str(mark)] + {"play": 0.5, "buy": 0.0}[str(wish)] + 0.05 * rng.standard_normal()
-            row: dict[str, Any] = {"text": f"please {wish} some{rng.integers(9)} {thing} {mark}", "intent": str(wish), "tone": round(float(tone), 3)}
+            text = f"please {wish} some{rng.integers(9)} {thing} {mark}"
+            row: dict[str, Any] = {"text": text, "intent": str(wish), "tone": round(float(tone), 3)}
             rows.append(row | {"slots": f"O O O B-{'music' if thing == 'jazz' else 'noise'} O"} | ({"tone": ""} if at % 7 == 3 else {}))
         return rows
 
@@ -398,7 +342,7 @@ class MultiTask(Task):
         return ((name, kind, part) for (name, kind), part in zip(self._kinds(), made))
 
     def _part(self, name: str, kind: str) -> Task:
-        inputs = {"text": self.text, "text_pair": self.text_pair} if kind not in WORDWISE else {"tokens" if kind == "tags" else "text": self.text}
+        inputs = {"tokens" if kind == "tags" else "text": self.text} | ({} if kind in WORDWISE else {"text_pair": self.text_pair})
         made: Task = _task_of(kind)(**inputs, **{several.OPTION_OF[kind]: name}, max_tokens=self.max_tokens)
         return made
 
@@ -440,13 +384,6 @@ class MultiTask(Task):
             found.append(lambda _, own=own: own)
         return found
 
-    def _in_words(self, table: Table) -> Table:
-        """The table with lists of tokens as texts."""
-        cells = table.column(self.text)
-        if not any(isinstance(cell, list) for cell in cells):
-            return table
-        return table.with_column(self.text, [" ".join(map(str, cell)) if isinstance(cell, list) else cell for cell in cells])
-
 
 def _flat(value: Any) -> list[str]:
     given = value.split(",") if isinstance(value, str) else value
@@ -455,35 +392,6 @@ def _flat(value: Any) -> list[str]:
 
 def _task_of(kind: str) -> Any:
     return TASKS.load(several.TASK_OF[kind])
-
-
-def _aims(part: Any, name: str, kind: str, rows: Sequence[Row]) -> list[Any]:
-    """What each row teaches of a target, as its own task encodes it; nothing, with a weight of 0, where the row lacks it."""
-    known = [several.there(row[name]) for row in rows]
-    found = iter(part.aims([row for row, there in zip(rows, known) if there]))
-    blank: Any = None
-    if kind not in WORDWISE:
-        shape = {"number": np.full(1, np.nan, np.float32), "labels": np.zeros(several.width(part, kind), np.float32)}
-        blank = {"target": shape.get(kind, -1), "row_weight": 0.0}
-    return [next(found) if there else blank for there in known]
-
-
-def _tags(label_W: np.ndarray, word_T: np.ndarray) -> np.ndarray:
-    return alignment.spoken(label_W, word_T) if len(label_W) else np.full(len(word_T), -100, np.int32)
-
-
-def _graded(outputs: Outputs, truth: Truth, name: str, kind: str, part: Any) -> Iterator[tuple[int, str, str, float]]:
-    """Row, truth and answer in words, and how far off, of the rows that have a target."""
-    known_N, value_M = several.of_target(truth, name, kind)
-    own = {key: value[known_N] for key, value in outputs.items()}
-    if not known_N.any():
-        return
-    if kind in WORDWISE:
-        seen = part.grade(own, value_M)
-        yield from zip(np.flatnonzero(known_N).tolist(), seen.truth, seen.answer, 1.0 - seen.right_N)
-        return
-    for row, value, answer in zip(np.flatnonzero(known_N).tolist(), value_M, part.answers(own)):
-        yield row, several.meant(part, kind, value), several.said(answer), several.off(part, kind, answer, value)
 
 
 task = MultiTask
