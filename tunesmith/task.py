@@ -301,6 +301,10 @@ class Task(ABC):
         """The score of each target that its own model is compared in, where there are several targets: target -> score."""
         return {}
 
+    def joined(self, solutions: Mapping[str, Solution]) -> Solution:
+        """One solution, each target's part of it from its own: where there are several targets."""
+        return next(iter(solutions.values()))
+
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:

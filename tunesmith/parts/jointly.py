@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.arrays import objects
-from ..task import Example, Graded, Outputs, Row, Truth
+from ..task import Example, Graded, Outputs, Row, Solution, Truth
 from . import alignment, several
 from .several import WORDWISE
 
@@ -81,6 +81,16 @@ def units(encoded: Encoded, truth: Truth, kinds: Sequence[tuple[str, str]], pool
         word_MK.append(np.where(values[at] >= 0, np.arange(len(none_M)), -1) if kind in WORDWISE else none_M)
     vectors = several.pooled(features, np.asarray(getattr(encoded.arrays["features_TD"], "starts")), pooling)  # noqa: B009
     return np.concatenate([features[spoken_T], vectors]), objects([np.concatenate([np.stack(word_MK, 1), text_MK]), *values])
+
+
+def cut(solution: Solution, first: int, last: int) -> Solution:
+    """The head of one target."""
+    return Solution(solution.weight_CD[first:last], solution.bias_C[first:last])
+
+
+def stacked(heads: Sequence[Solution]) -> Solution:
+    """The heads of all targets."""
+    return Solution(np.concatenate([one.weight_CD for one in heads]), np.concatenate([one.bias_C for one in heads]))
 
 
 def _places(own_N: np.ndarray, row_E: np.ndarray, kind: str) -> np.ndarray:

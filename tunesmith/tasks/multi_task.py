@@ -263,11 +263,15 @@ class MultiTask(Task):
     ) -> Solution:
         """Each target's own optimum on the rows that have it; truth as `units` gives it."""
         place_MK, made = truth[0], list[Solution]()
-        for at, (part, (first, last)) in enumerate(zip(self.parts, pairwise((0, *self._ends)))):
+        for at, (part, ends) in enumerate(zip(self.parts, pairwise((0, *self._ends)))):
             own_M = np.flatnonzero(place_MK[:, at] >= 0)
-            before = start and Solution(start.weight_CD[first:last], start.bias_C[first:last])
+            before = start and jointly.cut(start, *ends)
             made.append(part.solve(features_ND[own_M], truth[1 + at][place_MK[own_M, at]], None, strength, before))
-        return Solution(np.concatenate([one.weight_CD for one in made]), np.concatenate([one.bias_C for one in made]))
+        return jointly.stacked(made)
+
+    def joined(self, solutions: Mapping[str, Solution]) -> Solution:
+        """Each target's rows of its own solution."""
+        return jointly.stacked([jointly.cut(solutions[name], *at) for name, at in zip(self.target, pairwise((0, *self._ends)))])
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
