@@ -101,7 +101,8 @@ def judge(
         "sentence": words.headline(metric, scored["test"]["scores"][metric], len(test.truth), verdict["sentence"]),
         "leaked": len(leaked_L), "ladder": ladder, "power": _power(draws, strongest, metric), "looks": how.looks,
     }
-    said = _known(task, how, metric) | {"how_scored": dict(task.how_scored(test.truth)), "sharing": _sharing(draws, candidates, test, task, how)}
+    said = _known(task, how, metric) | {"how_scored": dict(task.how_scored(test.truth))}
+    said["sharing"] = _sharing(draws, candidates, test, task, how)
     return cast(Report, report | _details(task, here, test, how) | said)
 
 

@@ -96,8 +96,7 @@ class MultiTask(Task):
     @property
     def directions(self) -> Mapping[str, bool]:  # type: ignore[override]
         """The mean of the headlines, then each target's scores."""
-        own = {f"{name} {score}": up for name, kind in self._kinds() for score, up in _task_of(kind).directions.items()}
-        return {HEADLINE: True} | own
+        return {HEADLINE: True} | {f"{name} {score}": up for name, kind in self._kinds() for score, up in _task_of(kind).directions.items()}
 
     @property
     def lists(self) -> bool:  # type: ignore[override]
@@ -365,8 +364,7 @@ class MultiTask(Task):
 
     @property
     def _weights(self) -> list[float]:
-        given = self.weights if isinstance(self.weights, tuple) else (1.0,) * len(self.parts)
-        return [weight * scale for weight, scale in zip(given, self.scales)]
+        return [a * b for a, b in zip(self.weights if isinstance(self.weights, tuple) else (1.0,) * len(self.parts), self.scales)]
 
     def _batches(self, batch: Batch) -> list[Batch]:
         """The batch as each target's task knows it."""
