@@ -1,4 +1,4 @@
-"""Several targets on one encoder: kinds found, rows that lack some, heads that are those of the single tasks, a run from file to answers."""
+"""Several targets on one encoder: kinds found, rows that lack some, heads as the single tasks have them, a run from file to answers."""
 
 from __future__ import annotations
 
@@ -200,7 +200,10 @@ def test_temperature_draws_rare_targets_more_often_and_epochs_stay_as_long() -> 
 
 @pytest.mark.parametrize(
     "options",
-    [{"weights": (1.0,)}, {"kinds": ("class",)}, {"sampling": 0.5}, {"weights": (1.0, -1.0)}, {"kinds": ("tags", "class"), "text_pair": "b"}],
+    [
+        {"weights": (1.0,)}, {"kinds": ("class",)}, {"sampling": 0.5}, {"weights": (1.0, -1.0)},
+        {"kinds": ("tags", "class"), "text_pair": "b"},
+    ],
 )
 def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(SpecError):
