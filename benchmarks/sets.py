@@ -103,6 +103,12 @@ def sick() -> dict[str, Rows]:
     }
 
 
+def sick_both() -> dict[str, Rows]:
+    root = "sentence_pair/sick/data/sts/sick2014/"
+    names = {"train": "SICK_train.txt", "validation": "SICK_trial.txt", "test": "SICK_test_annotated.txt"}
+    return {part: [[r[1], r[2], r[4], r[3]] for r in _tabs(root + name)[1:] if len(r) >= 5] for part, name in names.items()}
+
+
 def chnsenticorp() -> dict[str, Rows]:
     path = SHARED / "chinese_classification/chnsenticorp_split/data/chnsenticorp/chnsenticorp.zip"
     with zipfile.ZipFile(path) as archive:
@@ -237,6 +243,12 @@ def atis_slots() -> dict[str, Rows]:
     return _slots("atis")
 
 
+def snips_joint() -> dict[str, Rows]:
+    folders = {"train": "train", "validation": "valid", "test": "test"}
+    read = lambda folder: [line.strip() for line in _open(f"multitask/atis_snips_joint/data/snips/{folder}/label")]  # noqa: E731
+    return {part: [(*row, intent) for row, intent in zip(rows, read(folders[part]), strict=True)] for part, rows in _slots("snips").items()}
+
+
 def policyqa() -> dict[str, Rows]:
     root = "extractive_qa/policyqa/data/"
     return {"train": _questions(root + "dev.json.gz"), "test": _questions(root + "test.json.gz")}
@@ -350,6 +362,14 @@ SETS = {
         Set("stsb", "text-regression", TARGET, SCORES, stsb, "spearman", 0.705, "TF-IDF cosine"),
         Set("stsb_vectors", "embedding", SCORED, SCORES, stsb, "spearman", 0.705, "TF-IDF cosine"),
         Set("cranfield", "embedding", {}, ("anchor", "positive"), cranfield, "ndcg_10", 0.361, "BM25, all 225 questions, graded"),
+        Set(
+            "sick_both", "multi-task", {"text": "sentence1", "text_pair": "sentence2", "target": ["label", "score"], "singly": True},
+            ("sentence1", "sentence2", "label", "score"), sick_both, "label accuracy", 0.761, "overlap + GBDT",
+        ),
+        Set(
+            "snips_joint", "multi-task", {"text": "tokens", "target": ["intent", "tags"], "singly": True}, ("tokens", "tags", "intent"),
+            snips_joint, "intent accuracy", 0.979, "TF-IDF + linear",
+        ),
         Set("semeval2010_task8", "relation-extraction", {}, ("text", "relation"), semeval2010_task8, "macro_f1", 0.777, "linear bag"),
         Set("wnut17", "token-classification", {}, ("tokens", "tags"), wnut17, "entity_f1", 0.268, "frozen MiniLM + linear, one run"),
         Set("weibo_ner", "token-classification", {"broken": "mend"}, ("tokens", "tags"), weibo_ner, "entity_f1", None, ""),

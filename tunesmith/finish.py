@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -19,14 +19,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import seal
+from . import seal, singly
 from .data import arrays
 from .data.table import Table
 from .disk import recover, replaced
 from .errors import ModelError, ResourceError, shorten
 from .importance import importance
 from .inference import Encoded, encode, infer, pad_id
-from .judging.judge import How, Judged, judge
+from .judging.judge import SINGLY, How, Judged, judge
 from .judging.looks import look
 from .planning import Ready
 from .report.card import write as write_card
@@ -60,6 +60,7 @@ def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
     seal.close(run.path, seal.ANSWERS)
     yield Judging("fitting the simple models beside it")
     rungs = list(_rungs(ready, state))
+    rungs += yield from _singly(run, ready)
     yield Judging("looking at the sealed test rows")
     looks = look(run.path, "fit")
     outputs["test"] = _outputs(task.set_for("judging"), state, data.test)
@@ -170,7 +171,7 @@ def _rungs(ready: Ready, state: State) -> Iterator[Rung]:
     data, task = ready.data, ready.task
     if not ready.plan.spec.evaluate.baselines or not len(data.test):
         return
-    rows = Table.of(pa.concat_tables([data.calibration.to_arrow(), data.test.to_arrow()], promote_options="permissive"))
+    rows = _judged_rows(ready)
     start = time.monotonic()
     for name, outputs in task.baselines(data.train, rows).items():
         yield _rung(ready, name, outputs, time.monotonic() - start)
@@ -178,6 +179,21 @@ def _rungs(ready: Ready, state: State) -> Iterator[Rung]:
     found = _untuned(ready) if task.did else _probe(ready, state)
     if found is not None:
         yield _rung(ready, "untuned" if task.did else "probe", found, time.monotonic() - start)
+
+
+def _singly(run: Run, ready: Ready) -> Generator[Event, None, list[Rung]]:
+    """The single tasks of a run with several targets, each with a model of its own, as one rung. Returns a list of it, or of nothing."""
+    if not ready.task.singles() or not len(ready.data.test):
+        return []
+    start = time.monotonic()
+    outputs = yield from singly.train_each(ready, _judged_rows(ready), run.path / "singly")
+    return [_rung(ready, SINGLY, outputs, time.monotonic() - start)]
+
+
+def _judged_rows(ready: Ready) -> Table:
+    """The calibration rows, then the test rows."""
+    both = [ready.data.calibration.to_arrow(), ready.data.test.to_arrow()]
+    return Table.of(pa.concat_tables(both, promote_options="permissive"))
 
 
 def _rung(ready: Ready, name: str, outputs: Outputs, seconds: float) -> Rung:

@@ -284,6 +284,27 @@ class Task(ABC):
         (`PerToken`), features and truth are those of the tokens whose `tags` are 0 or more."""
         return None
 
+    def units(self, encoded: Encoded, truth: Truth) -> tuple[np.ndarray, Truth] | None:
+        """Features (M, D) and truth of what `solve` answers, from rows that have their features, where several heads read them
+        differently; None: rows, or tokens with a tag."""
+        return None
+
+    def drawn(self, encoded: Encoded) -> tuple[np.ndarray, np.ndarray] | None:
+        """The group that each training example is of, and how many of each group an epoch sees; None: every example once."""
+        return None
+
+    def singles(self) -> Mapping[str, Task]:
+        """Tasks that are to be trained alone on the rows that they have, to stand beside this one, which answers all of them."""
+        return {}
+
+    def headlines(self) -> Mapping[str, str]:
+        """The score of each target that its own model is compared in, where there are several targets: target -> score."""
+        return {}
+
+    def joined(self, solutions: Mapping[str, Solution]) -> Solution:
+        """One solution, each target's part of it from its own: where there are several targets."""
+        return next(iter(solutions.values()))
+
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
@@ -298,7 +319,7 @@ class Task(ABC):
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """All scores over these rows, headline first, keyed as in `directions`."""
 
-    def drawn(self, outputs: Outputs, truth: Truth, rows: Sequence[Row]) -> list[dict[str, str]]:
+    def pictured(self, outputs: Outputs, truth: Truth, rows: Sequence[Row]) -> list[dict[str, str]]:
         """Pictures of these few rows for the report: name (`truth`, `answer`) -> a small image as a `data:` address; none for most."""
         return []
 

@@ -13,7 +13,7 @@ MAIN = ("full", "probe-then-tune", "lora", "last-k", "prompt")
 
 PAIRED = {
     "translation": ("full",), "summarisation": ("lora",), "audio-classification": ("probe-then-tune", "lora"),
-    "speech-recognition": ("full",), "image-segmentation": ("probe-then-tune",),
+    "speech-recognition": ("full",), "image-segmentation": ("probe-then-tune",), "multi-task": ("probe-then-tune",),
 }
 """Strategies that tasks of encoder-decoders and of sounds meet: these take long, and their code is the same as others'."""
 NEVER = {("prompt", "image"), ("prompt", "audio")}

@@ -172,7 +172,7 @@ def test_rows_that_the_task_grades_are_compared_and_shown(classes, rows):
         def score(self, outputs, truth):
             return {"exact": float((outputs if "exact" in outputs else self.condense(outputs, truth))["exact"].mean())}
 
-        def drawn(self, outputs, truth, rows):
+        def pictured(self, outputs, truth, rows):
             return [{"answer": "data:image/png;base64,", "truth": ""} for _ in rows]
 
         def grade(self, outputs, truth):
@@ -187,5 +187,6 @@ def test_rows_that_the_task_grades_are_compared_and_shown(classes, rows):
     assert found["kind"] == "texts" and found["ladder"][0]["comparison"]["mcnemar"] is not None
     assert found["overall"] == pytest.approx(2 / 3) and found["calibration"] is not None
     assert found["worst"][0]["truth"] == "two" and found["worst"][0]["marks"] == {"text": [[0, 2, "truth", ""]]}
-    assert {one["pictures"]["answer"] for one in found["worst"]} == {"data:image/png;base64,"} and "truth" not in found["worst"][0]["pictures"]
+    assert {one["pictures"]["answer"] for one in found["worst"]} == {"data:image/png;base64,"}
+    assert "truth" not in found["worst"][0]["pictures"]
     assert json.dumps(found)

@@ -47,6 +47,8 @@ def show_report(report: Mapping[str, Any]) -> None:
         report["parts"]["test"]["scores"], title=f"all scores on {report['parts']['test']['rows']:,} sealed test rows"
     )
     out.print(safe(report["sentence"]), soft_wrap=True)
+    for one in report.get("sharing") or ():
+        out.print(safe(one["sentence"]), soft_wrap=True)
 
 
 def verdict(rung: Mapping[str, Any]) -> str:

@@ -26,6 +26,8 @@ TUNED = "tuned"
 PROBE = "probe"
 SHOWN = 8
 """Columns of a wide table that examples show."""
+SINGLY = "each target alone"
+"""The rung of models that learned one target each."""
 SLICE_SCORES = {
     "classes": "share of rows answered right", "flags": "share of rows with every label right",
     "numbers": "mean error, in units of the target's spread", "texts": "share of rows answered right",
@@ -100,7 +102,23 @@ def judge(
         "leaked": len(leaked_L), "ladder": ladder, "power": _power(draws, strongest, metric), "looks": how.looks,
     }
     said = _known(task, how, metric) | {"how_scored": dict(task.how_scored(test.truth))}
+    said["sharing"] = _sharing(draws, candidates, test, task, how)
     return cast(Report, report | _details(task, here, test, how) | said)
+
+
+def _sharing(draws: Draws, candidates: Mapping[str, Candidate], test: Judged, task: Task, how: How) -> list[dict[str, Any]]:
+    """For each target the shared model against one of the target's own, where such were trained: paired, on the same rows."""
+    if SINGLY not in candidates:
+        return []
+    ours, theirs = (TUNED, candidates[TUNED]), (SINGLY, candidates[SINGLY])
+    found = []
+    for target, score in task.headlines().items():
+        higher = task.directions[score]
+        compared = compare.judged(
+            draws, ours, theirs, test.truth, score=score, higher=higher, seed=how.seed, seconds=how.seconds / 6
+        ).as_json()
+        found.append({"target": target, **compared, "sentence": words.sharing(target, compared, higher)})
+    return found
 
 
 def _untested(task: Task, parts: Mapping[str, Judged], how: How) -> Report:
@@ -117,7 +135,7 @@ def _untested(task: Task, parts: Mapping[str, Judged], how: How) -> Report:
         "directions": dict(task.directions), "level": how.level, "verdict": verdict, "names": [], "parts": found | {"test": empty},
         "sentence": sentence, "leaked": 0, "ladder": [rung], "power": None, "looks": how.looks,
     }
-    said = _known(task, how, metric) | {"how_scored": {}}
+    said = _known(task, how, metric) | {"how_scored": {}, "sharing": []}
     return cast(Report, report | _details(task, None, parts["test"], how) | said)
 
 
@@ -260,7 +278,7 @@ def _examples(task: Task, here: View, test: Judged, inputs: Sequence[str], at: S
     """These rows to look at, with the task's own pictures of them beside those of their inputs."""
     found = [worst.example(here, test.rows, inputs, row) for row in at]
     graded = bool(at) and here.kind == "texts"
-    drawn = task.drawn(take(test.outputs, np.array(at, np.int64)), test.truth[list(at)], test.rows.rows(at)) if graded else []
+    drawn = task.pictured(take(test.outputs, np.array(at, np.int64)), test.truth[list(at)], test.rows.rows(at)) if graded else []
     for one, more in zip(found, drawn):
         one["pictures"] |= {name: picture for name, picture in more.items() if picture}
     return found

@@ -93,6 +93,9 @@ class Report(TypedDict):
     leaked: int
     ladder: list[Rung]
     """Weakest first, the tuned model last."""
+    sharing: list[dict[str, Any]]
+    """Per target, where models of their own were trained beside: `target`, `score`, `ours`, `theirs`, `difference`, `p`, `verdict`,
+    `sentence`."""
     power: dict[str, Any] | None
     """`rows`, `noise` (smaller differences are noise), `seen` (found four times in five), `sentence`."""
     calibration: dict[str, Any] | None

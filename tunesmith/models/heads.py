@@ -111,9 +111,10 @@ class Pooled(nn.Module):
 
     def __init__(
         self, backbone: Backbone, out: int, dropout: float = 0.1, seed: int = 0, pooling: str = "", symbols: Sequence[str] = (),
-        beside: Fusion | None = None,
+        beside: Fusion | None = None, noises: int = 0,
     ) -> None:
-        """`out`: number of outputs C; `symbols`: what they stand for, where the head spells.
+        """`out`: number of outputs C; `symbols`: what they stand for, where the head spells; `noises`: targets whose noise is learned
+        (`noise_K`, arXiv 1705.07115).
 
         The head's weights depend on `seed` alone, never on the global generator.
         """
@@ -128,6 +129,7 @@ class Pooled(nn.Module):
         self.spare = backbone.spare
         self.cut: Cut | None = None
         self.symbols = tuple(symbols)
+        self.noise_K = nn.Parameter(torch.zeros(noises)) if noises else None
         self.reset_head(seed)
 
     def forward(self, batch: Batch) -> torch.Tensor:

@@ -102,15 +102,13 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
     return model.eval()
 
 
-def _without_task(backbone: Backbone, head: Mapping[str, Any], form: Form, dropout: float) -> nn.Module:
+def _without_task(backbone: Backbone, head: Mapping[str, Any], form: Form, dropout: float) -> Any:
     if head["pooling"] == PLACES:
         return Segmenter(backbone, int(head["out"]), *saved_frame(head["frame"]), dropout)
     kept: Any = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser}.get(form) or (None if head["out"] else Embedder)
     beside = fusion.saved(backbone.source.hidden, head)
-    made: nn.Module = kept(backbone, dropout) if kept else Pooled(
-        backbone, int(head["out"]), dropout, pooling=str(head["pooling"]), beside=beside
-    )
-    return made
+    more: dict[str, Any] = {"pooling": str(head["pooling"]), "beside": beside, "noises": head["noises"]}
+    return kept(backbone, dropout) if kept else Pooled(backbone, int(head["out"]), dropout, **more)
 
 
 def load_processor(folder: str | Path) -> Any:
@@ -190,6 +188,7 @@ def _head(model: nn.Module, kind: str | None) -> dict[str, Any]:
         "licence": source.licence,
         "max_length": source.max_length,
         "beside": fusion.sizes(model),
+        "noises": 0 if getattr(model, "noise_K", None) is None else len(model.noise_K),
     } | ({"frame": model.frame} if model.pooling == PLACES else {})
 
 
@@ -223,7 +222,9 @@ def _read_head(folder: Path) -> dict[str, Any]:
         raise _bad_file(path, "key 'beside'", "two whole numbers, or none", shorten(repr(values["beside"])))
     if values["pooling"] == PLACES and not saved_frame(values.get("frame")):
         raise _bad_file(path, "key 'frame'", "four sane whole numbers", shorten(repr(values.get("frame"))))
-    return {"adapter": None, "beside": None, **values}
+    if type(values.get("noises", 0)) is not int or not 0 <= values.get("noises", 0) < MAX_WIDTH:
+        raise _bad_file(path, "key 'noises'", "a whole number", shorten(repr(values["noises"])))
+    return {"adapter": None, "beside": None, "noises": 0, **values}
 
 
 def _save_adapter(model: nn.Module, folder: Path) -> str | None:

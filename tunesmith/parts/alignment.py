@@ -48,6 +48,12 @@ def _first_tokens(window: Window, said: Words, again: bool) -> np.ndarray:
     return word_T
 
 
+def spoken(label_W: np.ndarray, word_T: np.ndarray) -> np.ndarray:
+    """(T,) the label of the word that each token speaks for; -100 where it speaks for none."""
+    own_W = np.append(label_W, -100).astype(np.int32)
+    return np.where(word_T >= 0, own_W[word_T], -100).astype(np.int32)
+
+
 def origin(said: Words) -> Example:
     """A row's `characters` (code points) and the `span` of each of its words, as arrays that travel beside its tokens."""
     letters = np.frombuffer(said.text.encode("utf-32-le", "surrogatepass"), "<u4")

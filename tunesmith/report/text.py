@@ -28,6 +28,7 @@ def beware(report: Mapping[str, Any]) -> list[str]:
         clean = report["parts"].get("test without leaked rows")
         without = f"; without them {words.title(report['metric'])} is {words.scored(clean['scores'][report['metric']])}" if clean else ""
         found.append(f"{report['leaked']:,} test rows have duplicates among the training rows{without}.")
+    found += [one["sentence"] for one in report.get("sharing") or []]
     if report.get("power"):
         found.append(report["power"]["sentence"])
     found += [_weak(one, report) for one in report.get("slices") or [] if one["clear"]][:3]

@@ -207,7 +207,7 @@ class ImageSegmentation(Task):
         """Rows with what covers most of them, and counts of each class."""
         return regions.grade(self.condense(outputs, truth)["counts"], self.labels)
 
-    def drawn(self, outputs: Outputs, truth: Truth, rows: Sequence[Row]) -> list[dict[str, str]]:
+    def pictured(self, outputs: Outputs, truth: Truth, rows: Sequence[Row]) -> list[dict[str, str]]:
         """Truth and answer laid over the image."""
         made = []
         for row, cells in enumerate(rows):

@@ -158,12 +158,13 @@ class TextClassification(Task):
         examples = tokens.encode(processor, self._texts(rows, self.text, draws), pairs, most=self.tokens_kept or tokens.limit(processor))
         if not rows or self.label not in rows[0]:
             return examples
+        return [example | aim for example, aim in zip(examples, self.aims(rows), strict=True)]
+
+    def aims(self, rows: Sequence[Row]) -> list[Example]:
+        """`target` and `row_weight` of rows that have labels."""
         class_N = classes.encode([row[self.label] for row in rows], self.labels)
         weight_N = classes.row_weights(class_N, self.class_weights)
-        return [
-            example | {"target": target, "row_weight": weight}
-            for example, target, weight in zip(examples, class_N.tolist(), weight_N.tolist(), strict=True)
-        ]
+        return [{"target": target, "row_weight": weight} for target, weight in zip(class_N.tolist(), weight_N.tolist(), strict=True)]
 
     @property
     def augments(self) -> bool:

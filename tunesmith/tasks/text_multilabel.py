@@ -142,11 +142,12 @@ class TextMultilabel(Task):
         examples = tokens.encode(processor, self._texts(rows, self.text, draws), pairs, most=self.tokens_kept or tokens.limit(processor))
         if not rows or not rows[0].keys() >= set(self.columns(self.targets)):
             return examples
+        return [example | aim for example, aim in zip(examples, self.aims(rows), strict=True)]
+
+    def aims(self, rows: Sequence[Row]) -> list[Example]:
+        """`target` (C,), flags, and `row_weight` of rows that have labels."""
         flags_NC = flags.known(flags.encode([self._row_tags(row) for row in rows], self.vocabulary), len(self.vocabulary))
-        return [
-            example | {"target": flags_C, "row_weight": 1.0}
-            for example, flags_C in zip(examples, flags_NC.astype(np.float32), strict=True)
-        ]
+        return [{"target": flags_C, "row_weight": 1.0} for flags_C in flags_NC.astype(np.float32)]
 
     @property
     def augments(self) -> bool:

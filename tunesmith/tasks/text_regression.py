@@ -129,11 +129,15 @@ class TextRegression(Task):
         names = self.columns(self.targets)
         if not rows or not rows[0].keys() >= set(names):
             return examples
+        return [example | aim for example, aim in zip(examples, self.aims(rows), strict=True)]
+
+    def aims(self, rows: Sequence[Row]) -> list[Example]:
+        """`target` (C,), standardised, and `row_weight` of rows that have targets."""
+        names = self.columns(self.targets)
         target_NC = self._standard(np.array([[numbers.number(row[name]) for name in names] for row in rows], np.float64))
         there_N = (~np.isnan(target_NC)).any(1)
         return [
-            example | {"target": target_C, "row_weight": float(there)}
-            for example, target_C, there in zip(examples, target_NC.astype(np.float32), there_N, strict=True)
+            {"target": target_C, "row_weight": float(there)} for target_C, there in zip(target_NC.astype(np.float32), there_N, strict=True)
         ]
 
     @property

@@ -163,13 +163,12 @@ class TokenClassification(Task):
         said = [self._asked(row, at) for at, row in enumerate(rows, 1)]
         most = self.tokens_kept or tokens.limit(processor)
         found = windows.cut(processor, [one.pieces() for one in said], most=most, stride=most // SHARED)
-        labels = [self._row_labels(row) for row in rows] if self._target in rows[0] else None
+        labels = self.aims(rows) if self._target in rows[0] else None
         examples, before = [], -1
         for window, word_T in zip(found, alignment.owned(found, said)):
             example = window.inputs(windows.reads_segments(processor)) | {"words": word_T}
             if labels is not None:
-                own_W = np.append(labels[window.row], -100).astype(np.int32)
-                example["tags"] = np.where(word_T >= 0, own_W[word_T], -100).astype(np.int32)
+                example["tags"] = alignment.spoken(labels[window.row], word_T)
             example |= alignment.origin(said[window.row] if window.row != before else words.of_text(""))
             if len(found) > len(rows):
                 example["row"] = window.row
@@ -356,9 +355,10 @@ class TokenClassification(Task):
     def _labels(self, spans: Sequence[Sequence[Any]], size: int) -> np.ndarray:
         return entities.encode(spans, size, self.types, self._plain)
 
-    def _row_labels(self, row: Row) -> np.ndarray:
-        said, spans, _ = self._read(row, self.written)
-        return self._labels(spans, len(said))
+    def aims(self, rows: Sequence[Row]) -> list[np.ndarray]:
+        """(W,) labels of the words of rows that have tags or spans."""
+        read = (self._read(row, self.written) for row in rows)
+        return [self._labels(spans, len(said)) for said, spans, _ in read]
 
 
 def _refusals(table: Table, wrong: Mapping[str, tuple[marked.Misfit, list[int]]]) -> list[Finding]:

@@ -29,6 +29,12 @@ def epoch_rows(class_N: np.ndarray | None, rows: int, balance: str, seed: int, e
     return np.concatenate([_resize(np.flatnonzero(class_N == c), goal, rng) for c in np.flatnonzero(counts)])
 
 
+def drawn_rows(group_N: np.ndarray, goal_G: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Positions that one epoch visits: `goal_G` of each group, repeated or thinned."""
+    rng = seeded(seed, epoch, 1)
+    return np.concatenate([_resize(np.flatnonzero(group_N == group), int(goal), rng) for group, goal in enumerate(goal_G)])
+
+
 def nominal_batches(
     positions: np.ndarray, lengths_N: np.ndarray, batch: int, seed: int, epoch: int
 ) -> list[np.ndarray]:

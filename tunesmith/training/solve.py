@@ -46,6 +46,9 @@ def path(
 
     Stops when two in a row are worse than the best.
     """
+    if task.headlines():
+        yield from _by_target(task, train, validation, metric)
+        return
     better = 1 if task.directions[metric] else -1
     best, worse, solution = -np.inf, 0, None
     features_ND, truth = _units(*train)
@@ -59,6 +62,34 @@ def path(
         best = max(best, better * value)
         if worse == 2:
             return
+
+
+def _by_target(task: Task, train: tuple[Encoded, Truth], validation: tuple[Encoded, Truth], metric: str) -> Iterator[Probe]:
+    """Heads of several targets, each at the strength that is best for its own score: first each one above that, then that itself.
+
+    One strength for all costs much: on 700 pairs of SICK a number's R2 fell from 0.27 to 0.12 at the strength that labels wanted.
+    The probe's strength is the geometric mean.
+    """
+    tried, solution = list[tuple[Solution, dict[str, float]]](), None
+    features_ND, truth = task.units(*train) or _units(*train)
+    for strength in STRENGTHS:
+        solution = task.solve(features_ND, truth, None, strength, solution)
+        if solution is None:
+            return
+        tried.append((solution, task.score(apply(task, solution, validation[0]), validation[1])))
+    scores = {target: [found[score] for _, found in tried] for target, score in task.headlines().items()}
+    best = {target: _strongest_best(task.directions[task.headlines()[target]], own) for target, own in scores.items()}
+    for above in (1, 0):
+        place = {target: max(0, at - above) for target, at in best.items()}
+        whole = task.joined({target: tried[at][0] for target, at in place.items()})
+        mean = float(np.exp(np.mean([np.log(STRENGTHS[at]) for at in place.values()])))
+        yield Probe(whole, float(f"{mean:.2g}"), task.score(apply(task, whole, validation[0]), validation[1])[metric])
+
+
+def _strongest_best(higher: bool, values: list[float]) -> int:
+    """Where the best value stands first; where none is known, the first."""
+    signed = np.nan_to_num(np.array(values) * (1 if higher else -1), nan=-np.inf, neginf=-1e300)
+    return int(signed.argmax())
 
 
 def choose(task: Task, probes: Iterable[Probe], metric: str) -> tuple[Probe, Probe] | None:

@@ -179,6 +179,9 @@ def batches_from(state: State, work: Work, per_epoch: int, total: int) -> Iterat
 
 def _epoch_rows(state: State, work: Work, epoch: int) -> np.ndarray:
     settings, truth, encoded = state.ready.plan.spec.train, work.train.truth, work.train.encoded
+    drawn = state.ready.task.drawn(encoded)
+    if drawn is not None:
+        return batches.drawn_rows(*drawn, settings.seed, epoch)
     classes = truth[encoded.row_N] if truth.ndim == 1 and np.issubdtype(truth.dtype, np.integer) else None
     return batches.epoch_rows(classes, len(encoded), settings.balance, settings.seed, epoch)
 
