@@ -14,8 +14,9 @@ MAIN = ("full", "probe-then-tune", "lora", "last-k", "prompt")
 PAIRED = {
     "translation": ("full",), "summarisation": ("lora",), "audio-classification": ("probe-then-tune", "lora"),
     "speech-recognition": ("full",), "image-segmentation": ("probe-then-tune",), "multi-task": ("probe-then-tune",),
+    "image-multilabel": ("probe-then-tune",), "image-regression": ("probe-then-tune",),
 }
-"""Strategies that tasks of encoder-decoders and of sounds meet: these take long, and their code is the same as others'."""
+"""Strategies that these tasks meet: they take long, and their code is the same as others' (image-classification meets all)."""
 NEVER = {("prompt", "image"), ("prompt", "audio")}
 """Strategies that are refused for a modality (`tests/tasks/test_image_tasks.py`): learnt tokens need a text to stand in."""
 
