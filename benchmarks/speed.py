@@ -25,7 +25,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from sets import SETS  # noqa: E402
-from speed_arms import ARMS, CASES, MODEL, _files  # noqa: E402
+from speed_arms import ARMS, CASES, MODEL, files_of  # noqa: E402
 
 LOG = HERE / "speed.jsonl"
 LINES = (
@@ -76,7 +76,7 @@ def prepare(folder: Path, rows: int) -> None:
         files = data.prepare(folder / "whole")
         spec = api.make_spec(
             files["train"], model=case.model, task=data.task, test=files["test"], validation=files.get("validation", ""),
-            calibration_share=0.0, limit=None, **data.options, **_files(data),
+            calibration_share=0.0, limit=None, **data.options, **files_of(data),
         )  # fmt: skip
         ready, most = api.plan(spec), min(rows, case.most or rows)
         for part, count in (("train", most), ("validation", max(50, most // 5)), ("test", None if case.most is None else 200)):

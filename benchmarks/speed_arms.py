@@ -113,7 +113,7 @@ def ours(folder: Path, case: Case, seed: int) -> dict[str, Any]:
     spec = api.make_spec(
         files["train"], model=case.model, task=data.task, validation=files["validation"], test=files["test"], strategy=case.strategy,
         runs=str(folder / "runs"), seed=seed, epochs=case.epochs, lr=case.lr, batch=case.batch, warmup=0.0, patience=None,
-        evaluations=1, baselines=False, calibration_share=0.0, limit=None, **data.options, **_files(data), **case.options,
+        evaluations=1, baselines=False, calibration_share=0.0, limit=None, **data.options, **files_of(data), **case.options,
     )  # fmt: skip
     found: dict[str, Any] = {}
     ready = api.plan(spec)
@@ -132,7 +132,8 @@ def ours(folder: Path, case: Case, seed: int) -> dict[str, Any]:
     return found | {"score": likelihood(state.model.whole, told(folder, "test")) if case.data == "sgd" else _score(ready, state)}
 
 
-def _files(data: Set) -> dict[str, Any]:
+def files_of(data: Set) -> dict[str, Any]:
+    """Where a set's pictures or sounds are."""
     return {name: value for name, value in data.settings.items() if name == "data.files"}
 
 

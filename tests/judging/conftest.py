@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.stand_ins import StandIn
+
 
 @dataclass(frozen=True)
-class Classes:
+class Classes(StandIn):
     """One label of C: accuracy and macro-F1 over the labels that occur."""
 
     labels: tuple[str, ...] = ("no", "yes")
@@ -18,7 +20,6 @@ class Classes:
     inputs: tuple[str, ...] = ("text",)
     targets: tuple[str, ...] = ("label",)
     directions = {"macro_f1": True, "accuracy": True, "log_loss": False}
-    oracles: ClassVar[frozenset[str]] = frozenset()
 
     def score(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, float]:
         chosen = outputs["logits"].argmax(1)
@@ -31,26 +32,8 @@ class Classes:
         loss = -log_p[np.arange(len(truth)), truth].mean()
         return {"macro_f1": f1.mean(), "accuracy": (chosen == truth).mean(), "log_loss": loss}
 
-    def grade(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> None:
-        return None
-
-    def rests_on(self, outputs: dict[str, np.ndarray]) -> dict[str, int]:
-        return {}
-
-    def how_scored(self, truth: np.ndarray) -> dict[str, str]:
-        return {}
-
-    def chooses(self, headline: str) -> str:
-        return headline
-
-    def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
-        return outputs
-
     def answers(self, outputs: dict[str, np.ndarray]) -> list[dict[str, Any]]:
         return [{"label": self.labels[i]} for i in outputs["logits"].argmax(1)]
-
-    def columns(self, roles: tuple[str, ...]) -> list[str]:
-        return list(roles)
 
 
 @dataclass(frozen=True)
@@ -59,7 +42,6 @@ class Flags(Classes):
 
     thresholds: tuple[float, ...] = ()
     directions = {"micro_f1": True, "subset_accuracy": True}
-    oracles: ClassVar[frozenset[str]] = frozenset()
 
     def score(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, float]:
         chosen = outputs["logits"] > 0
@@ -68,35 +50,16 @@ class Flags(Classes):
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Numbers(StandIn):
     """Numbers: R2 and mean absolute error."""
 
     inputs: tuple[str, ...] = ("text",)
     targets: tuple[str, ...] = ("price",)
     directions = {"r2": True, "mae": False}
-    oracles: ClassVar[frozenset[str]] = frozenset()
-
-    def grade(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> None:
-        return None
-
-    def rests_on(self, outputs: dict[str, np.ndarray]) -> dict[str, int]:
-        return {}
-
-    def how_scored(self, truth: np.ndarray) -> dict[str, str]:
-        return {}
-
-    def chooses(self, headline: str) -> str:
-        return headline
-
-    def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
-        return outputs
 
     def score(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, float]:
         error = outputs["numbers"] - truth
         return {"r2": 1 - (error**2).sum() / ((truth - truth.mean(0)) ** 2).sum(), "mae": np.abs(error).mean()}
-
-    def columns(self, roles: tuple[str, ...]) -> list[str]:
-        return list(roles)
 
 
 @dataclass(frozen=True)

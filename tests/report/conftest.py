@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
+from tests.stand_ins import StandIn
 from tunesmith.judging.judge import How, Judged, judge
 from tunesmith.judging.looks import look
 from tunesmith.spec import Spec
@@ -29,7 +30,7 @@ CALM = [
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labelled(StandIn):
     """A stand-in for a task with labels."""
 
     labels: tuple[str, ...]
@@ -38,22 +39,6 @@ class Labelled:
     inputs: tuple[str, ...] = ("text",)
     targets: tuple[str, ...] = ("label",)
     directions = {"macro_f1": True, "accuracy": True, "brier": False, "log_loss": False}
-    oracles: ClassVar[frozenset[str]] = frozenset()
-
-    def grade(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> None:
-        return None
-
-    def rests_on(self, outputs: dict[str, np.ndarray]) -> dict[str, int]:
-        return {}
-
-    def how_scored(self, truth: np.ndarray) -> dict[str, str]:
-        return {}
-
-    def chooses(self, headline: str) -> str:
-        return headline
-
-    def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
-        return outputs
 
     def score(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, float]:
         p = outputs["logits"] / self.temperature
@@ -72,33 +57,14 @@ class Labelled:
     def answers(self, outputs: dict[str, np.ndarray]) -> list[dict[str, Any]]:
         return [{"label": self.labels[i]} for i in outputs["logits"].argmax(1)]
 
-    def columns(self, roles: tuple[str, ...]) -> list[str]:
-        return list(roles)
-
 
 @dataclass(frozen=True)
-class Numbered:
+class Numbered(StandIn):
     """A stand-in for a regression task."""
 
     targets: tuple[str, ...] = ("price",)
     inputs: tuple[str, ...] = ("text",)
     directions = {"r2": True, "rmse": False, "mae": False, "pearson": True}
-    oracles: ClassVar[frozenset[str]] = frozenset()
-
-    def grade(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> None:
-        return None
-
-    def rests_on(self, outputs: dict[str, np.ndarray]) -> dict[str, int]:
-        return {}
-
-    def how_scored(self, truth: np.ndarray) -> dict[str, str]:
-        return {}
-
-    def chooses(self, headline: str) -> str:
-        return headline
-
-    def condense(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, np.ndarray]:
-        return outputs
 
     def score(self, outputs: dict[str, np.ndarray], truth: np.ndarray) -> dict[str, float]:
         error = outputs["numbers"] - truth
@@ -108,9 +74,6 @@ class Numbered:
             "r2": float(np.mean(1 - (error**2).sum(0) / spread)), "rmse": float(np.sqrt((error**2).mean())),
             "mae": float(np.abs(error).mean()), "pearson": float(together),
         }
-
-    def columns(self, roles: tuple[str, ...]) -> list[str]:
-        return list(roles)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import inspect
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
@@ -104,7 +104,7 @@ def load_config(folder: Path) -> Any:
         with quiet():
             return made_by.from_dict({key: value for key, value in values.items() if key != "model_type"})
     except Exception as error:  # the library's validators raise their own kinds; all of them mean the file is wrong
-        raise _bad_config(path, kind, error) from None
+        raise bad_config(path, kind, error) from None
 
 
 def _half(values: Any, name: str, path: Path) -> dict[str, Any]:
@@ -132,18 +132,15 @@ def load_module(
     Raises ModelError where a tensor is missing, too many, or of another shape. `own`: not even a pretraining head may be there.
     """
     config = load_config(folder)
-    state: dict[str, torch.Tensor] = {}
-    for file in facts.weights(folder):
-        state |= tensors.read(file)
-    config, state = vision.seeing(config), vision.only(config, state)
+    config, state = vision.seeing(config), vision.only(config, read_weights(folder))
     state = state if made_by else sound.only(config, state)
     made_by = made_by or sound.model_class(config) or (language_class(config, folder) if language else model_class(config, folder))
     prefix = f"{made_by.base_model_prefix}." if made_by.base_model_prefix else ""
     spare = _spare(state, prefix)
     wanted = {name: tensor for name, tensor in state.items() if name.removeprefix(prefix) not in spare}
-    extra = _without_pooler(made_by)
+    extra = without_pooler(made_by)
     try:
-        _affordable(made_by, config, extra, wanted, folder)
+        affordable(lambda: made_by(config, **extra), wanted, folder)
         with quiet(), Undrawn():
             module, info = made_by.from_pretrained(
                 None,
@@ -158,18 +155,24 @@ def load_module(
     except ModelError:
         raise
     except Exception as error:  # an architecture fails in its own way on settings that make no sense together
-        raise _bad_config(folder / "config.json", config.model_type, error) from None
+        raise bad_config(folder / "config.json", config.model_type, error) from None
     _strict(info, folder, spared=not extra, own=own)
     sound.settle(module)
     return module.float().eval(), spare
 
 
-def _affordable(
-    made_by: Any, config: Any, extra: Mapping[str, Any], state: Mapping[str, torch.Tensor], folder: Path
-) -> None:
-    """Raises ModelError (`config-lies`) where the config's model is far larger than the weights, before memory is taken."""
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a folder's weight files. Raises ModelError for a damaged one."""
+    state: dict[str, torch.Tensor] = {}
+    for file in facts.weights(folder):
+        state |= tensors.read(file)
+    return state
+
+
+def affordable(make: Callable[[], Any], state: Mapping[str, torch.Tensor], folder: Path) -> None:
+    """Raises ModelError (`config-lies`) where the model of a config is far larger than the weights, before memory is taken."""
     with quiet(), Undrawn(), torch.device("meta"):
-        empty = made_by(config, **extra)
+        empty = make()
     asked = sum(tensor.numel() for tensor in (*empty.parameters(), *empty.buffers()))
     there = sum(tensor.numel() for tensor in state.values())
     if asked > 2 * there + SLACK:
@@ -182,12 +185,14 @@ def _affordable(
         )
 
 
-def _without_pooler(made_by: Any) -> dict[str, bool]:
+def without_pooler(made_by: Any) -> dict[str, bool]:
+    """What an architecture is told so that it makes no pooler, where it would."""
     takes = "add_pooling_layer" in inspect.signature(made_by.__init__).parameters
     return {"add_pooling_layer": False} if takes else {}
 
 
-def _bad_config(path: Path, kind: str, error: Exception) -> ModelError:
+def bad_config(path: Path, kind: str, error: Exception) -> ModelError:
+    """An architecture's own failure on its settings, in a sentence."""
     return ModelError(
         str(path),
         expected=f"a config of {kind}",
@@ -268,20 +273,21 @@ def _strict(info: Mapping[str, Any], folder: Path, spared: bool, own: bool) -> N
     shapes = sorted((str(name), got, wanted) for name, got, wanted in info["mismatched_keys"])
     if shapes:
         name, got, wanted = shapes[0]
-        raise _unfit(folder, f"tensor {name!r} of shape {list(wanted)}", f"{list(got)}")
+        raise unfit(folder, f"tensor {name!r} of shape {list(wanted)}", f"{list(got)}")
     missing = sorted(
         name for name in info["missing_keys"] if not BUFFERS.search(name) and not (spared and "pooler" in name)
     )
     if missing:
-        raise _unfit(folder, f"tensor {missing[0]!r}", f"none ({listing(missing)} missing)")
+        raise unfit(folder, f"tensor {missing[0]!r}", f"none ({listing(missing)} missing)")
     unknown = sorted(
         name for name in info["unexpected_keys"] if (own or not HEADS.match(name)) and not BUFFERS.search(name)
     )
     if unknown:
-        raise _unfit(folder, "only tensors of the architecture", f"tensor {unknown[0]!r} ({listing(unknown)})")
+        raise unfit(folder, "only tensors of the architecture", f"tensor {unknown[0]!r} ({listing(unknown)})")
 
 
-def _unfit(folder: Path, expected: str, got: str) -> ModelError:
+def unfit(folder: Path, expected: str, got: str) -> ModelError:
+    """Weights that are not those of the config."""
     return ModelError(
         str(folder),
         expected=expected,

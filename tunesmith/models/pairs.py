@@ -12,8 +12,17 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing
-from . import facts, tensors
-from .loading import BUFFERS, SLACK, Undrawn, _bad_config, _unfit, load_config, load_module, quiet
+from .loading import (
+    BUFFERS,
+    affordable,
+    bad_config,
+    load_config,
+    load_module,
+    quiet,
+    read_weights,
+    unfit,
+    without_pooler,
+)
 
 KIND = "encoder-decoder"
 """What transformers calls two models joined."""
@@ -41,22 +50,19 @@ def load_pair(folder: Path, own: bool = False) -> tuple[nn.Module, dict[str, tor
     config = load_config(folder)
     if config.model_type != KIND:
         return load_module(folder, own, made_by=seq2seq_class(config, folder))
-    state: dict[str, torch.Tensor] = {}
-    for file in facts.weights(folder):
-        state |= tensors.read(file)
+    state = read_weights(folder)
     try:
-        with torch.device("meta"), quiet(), Undrawn():
-            _affordable(_joined(config), state, folder)
+        affordable(lambda: _joined(config), state, folder)
         with quiet():
             made = _joined(config)
     except ModelError:
         raise
     except Exception as error:  # an architecture fails in its own way on settings that make no sense together
-        raise _bad_config(folder / "config.json", config.model_type, error) from None
+        raise bad_config(folder / "config.json", config.model_type, error) from None
     spare = {name: tensor for name, tensor in state.items() if name.startswith(POOLER)}
     missing = _put(made, {name: tensor for name, tensor in state.items() if name not in spare}, folder)
     if missing:
-        raise _unfit(folder, f"tensor {missing[0]!r}", f"none ({listing(missing)} missing)")
+        raise unfit(folder, f"tensor {missing[0]!r}", f"none ({listing(missing)} missing)")
     return made.float().eval(), spare
 
 
@@ -74,9 +80,7 @@ def warm(folder: Path, tokenizer: Any) -> tuple[nn.Module, dict[str, torch.Tenso
         config.decoder.tie_word_embeddings = config.decoder.is_decoder = True
         _tokens(config, tokenizer, folder)
         made = _joined(config, encoder, decoder_class(config.decoder))
-    state: dict[str, torch.Tensor] = {}
-    for file in facts.weights(folder):
-        state |= tensors.read(file)
+    state = read_weights(folder)
     prefix = made.decoder.base_model_prefix
     body = {f"decoder.{prefix}.{n}": t for n, t in encoder.state_dict().items()}
     heads = {f"decoder.{n}": t for n, t in state.items() if n.startswith(("cls.predictions.", "lm_head."))}
@@ -112,8 +116,7 @@ def _joined(config: Any, encoder: Any = None, decoder: Any = None) -> Any:
 
     if encoder is None:
         made_by = MODEL_MAPPING[type(config.encoder)]
-        takes = "add_pooling_layer" in inspect.signature(made_by.__init__).parameters
-        encoder = made_by(config.encoder, **({"add_pooling_layer": False} if takes else {}))
+        encoder = made_by(config.encoder, **without_pooler(made_by))
         decoder = MODEL_FOR_CAUSAL_LM_MAPPING[type(config.decoder)](config.decoder)
     return EncoderDecoderModel(config=config, encoder=encoder, decoder=decoder)
 
@@ -144,23 +147,10 @@ def _put(module: Any, state: State, folder: Path) -> list[str]:
     known = module.state_dict()
     for name, tensor in state.items():
         if name not in known and not BUFFERS.search(name):
-            raise _unfit(folder, "only tensors of the architecture", f"tensor {name!r}")
+            raise unfit(folder, "only tensors of the architecture", f"tensor {name!r}")
         if name in known and known[name].shape != tensor.shape:
-            raise _unfit(folder, f"tensor {name!r} of shape {list(known[name].shape)}", f"{list(tensor.shape)}")
+            raise unfit(folder, f"tensor {name!r} of shape {list(known[name].shape)}", f"{list(tensor.shape)}")
     kept = {name: tensor for name, tensor in state.items() if name in known}
     module.load_state_dict({**known, **kept})
     storages = {known[name].data_ptr() for name in kept}
     return [name for name, tensor in known.items() if tensor.data_ptr() not in storages and not BUFFERS.search(name)]
-
-
-def _affordable(empty: Any, state: State, folder: Path) -> None:
-    asked = sum(tensor.numel() for tensor in (*empty.parameters(), *empty.buffers()))
-    there = sum(tensor.numel() for tensor in state.values())
-    if asked > 2 * there + SLACK:
-        raise ModelError(
-            str(folder / "config.json"),
-            expected=f"a model of about {there:,} weights, as the files hold",
-            got=f"settings that make {asked:,}",
-            fix="config and weights do not belong together: download the model again",
-            code="config-lies",
-        )

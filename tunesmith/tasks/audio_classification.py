@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 
-from ..errors import SpecError, nearest
-from ..parts import batch, classes, columns, linear, options, pixels, waves
+from ..parts import batch, classes, columns, one_label, options, pixels, waves
 from ..parts.frames import Frames
+from ..parts.one_label import OneLabel
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Light, Outputs, Row, Solution, Task, Truth, fitted
 
@@ -78,10 +78,7 @@ class AudioClassification(Task):
         waves.check_ways(self.augment)
         if self.seconds != "auto":
             options.number("seconds", self.seconds, low=0.02, high=600)
-        options.one_of("loss_kind", self.loss_kind, ("cross-entropy", "focal"))
-        options.number("focal_gamma", self.focal_gamma, low=0, high=10)
-        options.number("smoothing", self.smoothing, low=0, high=0.9)
-        options.number("cost_miss", self.cost_miss, low=0, high=1e6)
+        one_label.check(self)
 
     # -- data ---------------------------------------------------------------------------------------------------------
 
@@ -93,19 +90,11 @@ class AudioClassification(Task):
         audio = waves.sound_column(profile, named, ("label",))
         if audio is None:
             return None
-        if named.get("label"):
-            column, called = profile.columns[named["label"]], True
-        else:
-            found = columns.target_column(profile, [audio.value], ("classes",), columns.CLASS_NAMES)
-            if found is None:
-                return None
-            column, called = found
-        suits = columns.nature(column, profile.rows) == "classes"
-        sure = (0.9 if called else 0.7) if suits else 0.3
-        why = f"column {column.name!r} holds {columns.describe(column)}" + (", named like a label" if called else "")
-        label = Choice[Any](column.name, "named by you" if named.get("label") else why)
-        doubt = 0.25 if pixels.text_beside(profile, [audio.value, column.name]) else 0.0
-        return Claim({"audio": audio, "label": label}, sure - doubt, f"{why}: one label for each sound")
+        found = one_label.target(profile, named, [audio.value])
+        if found is None:
+            return None
+        doubt = 0.25 if pixels.text_beside(profile, [audio.value, found.choice.value]) else 0.0
+        return Claim({"audio": audio, "label": found.choice}, found.sure(0.9) - doubt, f"{found.why}: one label for each sound")
 
     def check(self, table: Table) -> list[Finding]:
         """Columns with two roles. Sounds and labels are looked at elsewhere (`data.files`, the audit)."""
@@ -113,29 +102,14 @@ class AudioClassification(Task):
 
     def fit(self, train: Table) -> Self:
         """Learn the labels. Raises SpecError where `positive` or `cost_miss` do not suit."""
-        tally = classes.tally(train.arrow(self.label))
-        labels = tuple(tally)
-        if self.positive and self.positive not in labels:
-            raise SpecError(
-                "option positive", expected="a label of the training rows", got=repr(self.positive),
-                fix=nearest(self.positive, labels), code="unknown-label",
-            )
-        if (self.cost_miss or self.positive) and len(labels) != 2:
-            raise SpecError(
-                "option cost_miss" if self.cost_miss else "option positive", expected="two labels", got=f"{len(labels):,}",
-                fix="leave it out", code="not-binary",
-            )
+        known, _ = one_label.learn(self, train)
         why = "loudness, noise and hidden parts keep what labels mean; another speed might not"
         ways, why = waves.ways(self.augment, ("gain", "noise", "specaugment"), why)
-        sought = classes.positive(labels, np.array(list(tally.values())), self.positive)
-        fallback = classes.ideal_threshold(self.cost_miss) if self.cost_miss else None
-        return self.settle(labels=labels, sought=sought, threshold=fallback, ways=ways, ways_why=why)
+        return self.settle(ways=ways, ways_why=why, **known)
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle how much of a sound is read, and the classes' weights."""
-        weights: tuple[float, ...] = ()
-        if balance == "weights":
-            weights = classes.balanced_weights(classes.counts(self.truth(train), len(self.labels)))
+        weights = self._one.balanced(self.truth(train), balance)
         chosen = waves.window(train.column(self.audio), self.seconds, processor.frames.most_seconds)
         return self.settle(class_weights=weights, window=chosen.value, window_why=chosen.why, frames=processor.frames.plain())
 
@@ -153,12 +127,12 @@ class AudioClassification(Task):
         examples = [waves.encode(row[self.audio], processor, self.window, self.ways, draw) for row, draw in zip(rows, drawn)]
         if not rows or self.label not in rows[0]:
             return examples
-        known = self._known(classes.encode([row[self.label] for row in rows], self.labels))
+        known = self._one.aims(classes.encode([row[self.label] for row in rows], self.labels))
         return [example | {name: value[i] for name, value in known.items()} for i, example in enumerate(examples)]
 
     def light(self, rows: Table) -> Light:
         """Classes and weights; the sounds are read when a batch needs them."""
-        known = self._known(self.truth(rows)) if self.label in rows.names else {}
+        known = self._one.aims(self.truth(rows)) if self.label in rows.names else {}
         return waves.light(rows.column(self.audio), Frames.of(self.frames), self.window, known)
 
     @property
@@ -186,8 +160,7 @@ class AudioClassification(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Cross-entropy or focal loss."""
-        gamma = self.focal_gamma if self.loss_kind == "focal" else 0.0
-        return classes.loss(model(batch), batch["target"], batch["row_weight"], smoothing=self.smoothing, gamma=gamma)
+        return self._one.loss(model(batch), batch)
 
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Logits (B, C)."""
@@ -197,28 +170,21 @@ class AudioClassification(Task):
         self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
     ) -> Solution:
         """Multinomial logistic regression."""
-        if weight_N is None:
-            weight_N = classes.row_weights(truth, self.class_weights)
-        return linear.multinomial(features_ND, truth, len(self.labels), strength, weight_N=weight_N, start=start)
+        return self._one.solve(features_ND, truth, weight_N, strength, start)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
         """Temperature, and the threshold where misses and false alarms cost differently."""
-        warm = self.settle(temperature=classes.fit_temperature(outputs, truth))
-        if not self.cost_miss or not len(truth):
-            return warm
-        probability_N = classes.probabilities(outputs, warm.temperature)[:, self._sought]
-        return warm.settle(threshold=classes.fit_threshold(probability_N, truth == self._sought, self.cost_miss))
+        return self.settle(**self._one.calibrated(outputs, truth))
 
     def answers(self, outputs: Outputs) -> list[dict[str, Any]]:
         """`label`, `confidence`, `probabilities`."""
-        probability_NC = classes.probabilities(outputs, self.temperature)
-        return classes.answers(probability_NC, classes.decide(probability_NC, self._sought, self.threshold), self.labels)
+        return self._one.answers(outputs)
 
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """Scores as scikit-learn defines them; unknown labels count as wrong."""
-        return classes.score(outputs, truth, temperature=self.temperature, positive_class=self._sought, threshold=self.threshold)
+        return self._one.score(outputs, truth)
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
         """Majority class; mel-frequency cepstra with a linear model."""
@@ -229,20 +195,16 @@ class AudioClassification(Task):
             "majority": classes.prior_outputs(class_N, count, len(rows)),
             "MFCC + linear": cepstra.class_outputs(train.column(self.audio), class_N, count, rows.column(self.audio)),
         }
-        threshold = {"threshold": np.full(len(rows), classes.ideal_threshold(self.cost_miss))} if self.cost_miss else {}
-        return {name: outputs | threshold for name, outputs in found.items()}
+        return self._one.priced(found, len(rows))
 
     @staticmethod
     def sample(n: int, seed: int) -> list[dict[str, Any]]:
         """Low and high tones."""
         return [{"audio": sound, "label": name} for sound, name in waves.tones({"low": 300, "high": 1200}, n, seed)]
 
-    def _known(self, class_N: np.ndarray) -> dict[str, np.ndarray]:
-        return {"target": class_N, "row_weight": classes.row_weights(class_N, self.class_weights)}
-
     @property
-    def _sought(self) -> int:
-        return self.labels.index(self.sought) if self.sought in self.labels else min(1, len(self.labels) - 1)
+    def _one(self) -> OneLabel:
+        return OneLabel.of(self)
 
 
 task = AudioClassification

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 import numpy as np
 
 from ..errors import SpecError
-from ..parts import amounts, batch, classes, fields, linear, numbers, options, roles, tokens
+from ..parts import amounts, batch, classes, fields, linear, numbers, one_label, options, roles, tokens
 from ..parts.amounts import Scale
 from ..parts.fields import Field
+from ..parts.one_label import OneLabel
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Outputs, Row, Solution, Task, Truth, fitted
 
@@ -171,15 +172,11 @@ class Mixed(Task):
         made = tuple(fields.fit(name, kind, train.column(name)) for name, kind in chosen)
         if self.target:
             return self.settle(fields=made, scale=Scale.of(amounts.column(train.column(self.target)), self.log))
-        tally = classes.tally(train.arrow(self.label))
-        sought = classes.positive(tuple(tally), np.array(list(tally.values())))
-        return self.settle(fields=made, labels=tuple(tally), sought=sought)
+        return self.settle(fields=made, **one_label.learn(self, train)[0])
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle how many tokens are read, and the classes' weights."""
-        weights: tuple[float, ...] = ()
-        if balance == "weights" and self.label:
-            weights = classes.balanced_weights(classes.counts(self.truth(train), len(self.labels)))
+        weights = self._one.balanced(self.truth(train), balance) if self.label else ()
         part = train.take(tokens.sample_positions(len(train))).rows()
         return self.settle(class_weights=weights, **tokens.settled([self._text(row) for row in part], processor, self.max_tokens, limit))
 
@@ -235,7 +232,7 @@ class Mixed(Task):
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Cross-entropy, or a loss of standardised targets."""
         if self.label:
-            return classes.loss(model(batch), batch["target"], batch["row_weight"], smoothing=self.smoothing)
+            return self._one.loss(model(batch), batch)
         return numbers.loss(model(batch), batch["target"], batch["row_weight"], kind=self.loss_kind)
 
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
@@ -248,8 +245,7 @@ class Mixed(Task):
     ) -> Solution:
         """Logistic or ridge regression on text and table side by side."""
         if self.scale is None:
-            weight_N = classes.row_weights(truth, self.class_weights) if weight_N is None else weight_N
-            return linear.multinomial(features_ND, truth, len(self.labels), strength, weight_N=weight_N, start=start)
+            return self._one.solve(features_ND, truth, weight_N, strength, start)
         target_N1 = self.scale.standard(truth)
         weight_N = (np.ones(len(truth)) if weight_N is None else weight_N) * ~np.isnan(target_N1[:, 0])
         return linear.ridge(features_ND, np.nan_to_num(target_N1), strength, weight_N=weight_N)
@@ -268,20 +264,19 @@ class Mixed(Task):
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
         """Temperature, or the width of the answers' intervals."""
         if self.scale is None:
-            return self.settle(temperature=classes.fit_temperature(outputs, truth))
+            return self.settle(**self._one.calibrated(outputs, truth))
         return self.settle(half_width=self.scale.half_width(outputs, truth, self.interval) if self.interval else 0.0)
 
     def answers(self, outputs: Outputs) -> list[dict[str, Any]]:
         """`label`, `confidence`, `probabilities`; or `value`, `low`, `high`, and the unit where the data name one."""
         if self.scale is not None:
             return self.scale.answers(outputs, self.half_width, self.unit)
-        probability_NC = classes.probabilities(outputs, self.temperature)
-        return classes.answers(probability_NC, classes.decide(probability_NC, self._sought), self.labels)
+        return self._one.answers(outputs)
 
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """As text-classification or text-regression; of a number whose logarithm is learned, R2 of the logarithms as well."""
         if self.scale is None:
-            return classes.score(outputs, truth, temperature=self.temperature, positive_class=self._sought)
+            return self._one.score(outputs, truth)
         return self.scale.score(outputs, truth)
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
@@ -323,14 +318,13 @@ class Mixed(Task):
 
     def _known(self, cells: Sequence[Any]) -> dict[str, np.ndarray]:
         if self.scale is None:
-            class_N = classes.encode(cells, self.labels)
-            return {"target": class_N, "row_weight": classes.row_weights(class_N, self.class_weights)}
+            return self._one.aims(classes.encode(cells, self.labels))
         target_N1 = self.scale.standard(amounts.column(cells)[:, None])
         return {"target": target_N1.astype(np.float32), "row_weight": (~np.isnan(target_N1)).any(1).astype(np.float64)}
 
     @property
-    def _sought(self) -> int:
-        return self.labels.index(self.sought) if self.sought in self.labels else min(1, len(self.labels) - 1)
+    def _one(self) -> OneLabel:
+        return OneLabel.of(self)
 
 
 task = Mixed

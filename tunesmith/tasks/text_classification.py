@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 
-from ..errors import SpecError, nearest
 from ..parts import augment as augmenting
-from ..parts import batch, classes, columns, linear, options, tokens
-from ..spec import Choice
+from ..parts import batch, classes, columns, one_label, options, tokens
+from ..parts.one_label import OneLabel
 from ..task import Batch, Claim, Draw, Example, Outputs, Row, Solution, Task, Truth, fitted
 
 if TYPE_CHECKING:
@@ -82,10 +81,7 @@ class TextClassification(Task):
         options.column("text", self.text)
         options.column("text_pair", self.text_pair, optional=True)
         options.column("label", self.label)
-        options.one_of("loss_kind", self.loss_kind, ("cross-entropy", "focal"))
-        options.number("focal_gamma", self.focal_gamma, low=0, high=10)
-        options.number("smoothing", self.smoothing, low=0, high=0.9)
-        options.number("cost_miss", self.cost_miss, low=0, high=1e6)
+        one_label.check(self)
         options.max_tokens(self.max_tokens)
         options.number("augment_rows", 0 if self.augment_rows == "rare" else self.augment_rows, low=0, high=1)
         options.number("augment_words", self.augment_words, low=0, high=0.9)
@@ -101,19 +97,10 @@ class TextClassification(Task):
         inputs = columns.text_columns(profile, {"label": "", **named})
         if inputs is None:
             return None
-        if named.get("label"):
-            column, called = profile.columns[named["label"]], True
-        else:
-            taken = [choice.value for choice in inputs.values()]
-            found = columns.target_column(profile, taken, ("classes",), columns.CLASS_NAMES)
-            if found is None:
-                return None
-            column, called = found
-        suits = columns.nature(column, profile.rows) == "classes"
-        sure = (0.8 if called else 0.6) if suits else 0.3
-        why = f"column {column.name!r} holds {columns.describe(column)}" + (", named like a label" if called else "")
-        label = Choice[Any](column.name, "named by you" if named.get("label") else why)
-        return Claim(inputs | {"label": label}, sure, f"{why}: one label for each text")
+        found = one_label.target(profile, named, [choice.value for choice in inputs.values()])
+        if found is None:
+            return None
+        return Claim(inputs | {"label": found.choice}, found.sure(0.8), f"{found.why}: one label for each text")
 
     def check(self, table: Table) -> list[Finding]:
         """Columns with two roles. Labels are looked at by the audit."""
@@ -121,30 +108,16 @@ class TextClassification(Task):
 
     def fit(self, train: Table) -> Self:
         """Learn the labels. Raises SpecError where `positive` or `cost_miss` do not suit them."""
-        tally = classes.tally(train.arrow(self.label))
-        labels = tuple(tally)
-        if self.positive and self.positive not in labels:
-            raise SpecError(
-                "option positive", expected="a label of the training rows", got=repr(self.positive),
-                fix=nearest(self.positive, labels), code="unknown-label",
-            )
-        if (self.cost_miss or self.positive) and len(labels) != 2:
-            raise SpecError(
-                "option cost_miss" if self.cost_miss else "option positive", expected="two labels", got=f"{len(labels):,}",
-                fix="leave it out", code="not-binary",
-            )
-        fallback = classes.ideal_threshold(self.cost_miss) if self.cost_miss else None
+        known, count_C = one_label.learn(self, train)
         return self.settle(
             synonym_sets=augmenting.read_sets(self.synonyms) if self.synonyms else (),
-            rare_shares=augmenting.rare_shares(list(tally.values())),
-            labels=labels, sought=classes.positive(labels, np.array(list(tally.values())), self.positive), threshold=fallback
+            rare_shares=augmenting.rare_shares(count_C.tolist()),
+            **known,
         )
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle how many tokens are read, and the classes' weights."""
-        weights: tuple[float, ...] = ()
-        if balance == "weights":
-            weights = classes.balanced_weights(classes.counts(self.truth(train), len(self.labels)))
+        weights = self._one.balanced(self.truth(train), balance)
         kept = tokens.settle(train, [self.text, self.text_pair], processor, self.max_tokens, limit)
         return self.settle(class_weights=weights, **kept)
 
@@ -163,8 +136,8 @@ class TextClassification(Task):
     def aims(self, rows: Sequence[Row]) -> list[Example]:
         """`target` and `row_weight` of rows that have labels."""
         class_N = classes.encode([row[self.label] for row in rows], self.labels)
-        weight_N = classes.row_weights(class_N, self.class_weights)
-        return [{"target": target, "row_weight": weight} for target, weight in zip(class_N.tolist(), weight_N.tolist(), strict=True)]
+        aims = self._one.aims(class_N)
+        return [{name: value[i].item() for name, value in aims.items()} for i in range(len(rows))]
 
     @property
     def augments(self) -> bool:
@@ -198,8 +171,7 @@ class TextClassification(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Cross-entropy or focal loss."""
-        gamma = self.focal_gamma if self.loss_kind == "focal" else 0.0
-        return classes.loss(model(batch), batch["target"], batch["row_weight"], smoothing=self.smoothing, gamma=gamma)
+        return self._one.loss(model(batch), batch)
 
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Logits (B, C)."""
@@ -209,28 +181,21 @@ class TextClassification(Task):
         self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
     ) -> Solution:
         """Multinomial logistic regression."""
-        if weight_N is None:
-            weight_N = classes.row_weights(truth, self.class_weights)
-        return linear.multinomial(features_ND, truth, len(self.labels), strength, weight_N=weight_N, start=start)
+        return self._one.solve(features_ND, truth, weight_N, strength, start)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
         """Temperature, and the threshold where misses and false alarms cost differently."""
-        warm = self.settle(temperature=classes.fit_temperature(outputs, truth))
-        if not self.cost_miss or not len(truth):
-            return warm
-        probability_N = classes.probabilities(outputs, warm.temperature)[:, self._sought]
-        return warm.settle(threshold=classes.fit_threshold(probability_N, truth == self._sought, self.cost_miss))
+        return self.settle(**self._one.calibrated(outputs, truth))
 
     def answers(self, outputs: Outputs) -> list[dict[str, Any]]:
         """`label`, `confidence`, `probabilities`."""
-        probability_NC = classes.probabilities(outputs, self.temperature)
-        return classes.answers(probability_NC, classes.decide(probability_NC, self._sought, self.threshold), self.labels)
+        return self._one.answers(outputs)
 
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """Scores as scikit-learn defines them; unknown labels count as wrong."""
-        return classes.score(outputs, truth, temperature=self.temperature, positive_class=self._sought, threshold=self.threshold)
+        return self._one.score(outputs, truth)
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
         """Majority class; TF-IDF with a linear model; of pairs also boosted trees on what the texts share."""
@@ -244,8 +209,7 @@ class TextClassification(Task):
         }
         if self.text_pair:
             found["overlap + trees"] = bags.overlap_class_outputs(own, class_N, count, other)
-        threshold = {"threshold": np.full(len(rows), classes.ideal_threshold(self.cost_miss))} if self.cost_miss else {}
-        return {name: outputs | threshold for name, outputs in found.items()}
+        return self._one.priced(found, len(rows))
 
     @staticmethod
     def sample(n: int, seed: int) -> list[dict[str, Any]]:
@@ -259,8 +223,8 @@ class TextClassification(Task):
         ]
 
     @property
-    def _sought(self) -> int:
-        return self.labels.index(self.sought) if self.sought in self.labels else min(1, len(self.labels) - 1)
+    def _one(self) -> OneLabel:
+        return OneLabel.of(self)
 
 
 task = TextClassification
