@@ -176,9 +176,8 @@ def _rungs(ready: Ready, state: State) -> Iterator[Rung]:
     for name, outputs in task.baselines(data.train, rows).items():
         yield _rung(ready, name, outputs, time.monotonic() - start)
     start = time.monotonic()
-    found = _untuned(ready) if task.did else _probe(ready, state)
-    if found is not None:
-        yield _rung(ready, "untuned" if task.did else "probe", found, time.monotonic() - start)
+    for name, outputs in [("untuned", _untuned(ready))] if task.did else _probes(ready, state):
+        yield _rung(ready, name, outputs, time.monotonic() - start)
 
 
 def _singly(run: Run, ready: Ready) -> Generator[Event, None, list[Rung]]:
@@ -203,11 +202,11 @@ def _rung(ready: Ready, name: str, outputs: Outputs, seconds: float) -> Rung:
     return Rung(name, _calibrated(ready, first), rest, seconds)
 
 
-def _probe(ready: Ready, state: State) -> Outputs | None:
-    """The frozen backbone with a solved linear head, on calibration and test rows: what tuning must beat."""
+def _probes(ready: Ready, state: State) -> Iterator[tuple[str, Outputs]]:
+    """The frozen backbone with a solved linear head, on calibration and test rows: what tuning must beat; and heads on parts of it."""
     task, data = ready.task, ready.data
     if not solve.solvable(task):
-        return None
+        return
     untouched = _untouched(ready)
     body = tuple(n for n in untouched.outline.at_least(0) if n not in untouched.outline.head)
     cut = cache.Cut(None, untouched.model.features, body, untouched.model.per_token)
@@ -215,9 +214,18 @@ def _probe(ready: Ready, state: State) -> Outputs | None:
         task, untouched, made(encode(task, state.processor, data.part(part))), cut, state
     )
     solution = state.probe or _solution(ready, features("train", task.learned), features("validation"))
-    if solution is None:
-        return None
-    return _both(*(solve.apply(task, solution, features(part)) for part in ("calibration", "test")))
+    if solution is not None:
+        yield "probe", _both(*(solve.apply(task, solution, features(part)) for part in ("calibration", "test")))
+    for name, where in task.apart().items():
+        known = {part: _narrowed(features(part), where) for part in ("train", "validation", "calibration", "test")}
+        solution = _solution(ready, known["train"], known["validation"])
+        if solution is not None:
+            yield name, _both(*(solve.apply(task, solution, known[part]) for part in ("calibration", "test")))
+
+
+def _narrowed(encoded: Encoded, where: slice) -> Encoded:
+    """Rows with a part of what the head reads of them."""
+    return encoded.with_arrays(pooled_D=np.asarray(encoded.arrays["pooled_D"])[:, where]) if len(encoded) else encoded
 
 
 def _untuned(ready: Ready) -> Outputs:

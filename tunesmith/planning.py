@@ -20,7 +20,7 @@ from .data.profile import Profile
 from .data.split import PARTS
 from .errors import DataError, ModelError, SpecError, listing, nearest
 from .forecast import Forecast, forecast
-from .models.source import Source, find, processor
+from .models.source import Source, find, processor, seeing
 from .parts.misfit import explain
 from .registry import STRATEGIES, TASKS
 from .spec import Choice, Data, Spec
@@ -79,10 +79,14 @@ def prepare(spec: Spec) -> Ready:
         {k.removeprefix("options."): c.value for k, c in chosen.items() if k.startswith("options.")},
     )
     task_class = TASKS.load(name)
-    source = find(spec.model, task_class.modality)
+    asked = task_class.build({**spec.options, **options}, name)
+    source = seeing(find(spec.model, task_class.modality), asked.sees)
     chosen["model"] = Choice(source.name, _model_reason(spec, source))
+    if source.picture:
+        chosen["options.image_model"] = Choice(source.picture.name, _sight_reason(asked.sees, source.picture))
+        asked = task_class.build({**spec.options, **options, "image_model": source.picture.name}, name)
     _refuse_silent(task_class, source, name)
-    task = _fit_task(task_class.build({**spec.options, **options}, name), data, source, spec)
+    task = _fit_task(asked, data, source, spec)
     if spec.strategy != "auto":
         STRATEGIES.load(spec.strategy).build(spec.strategy_options, spec.strategy)  # what is wrong with it is said before seconds pass
     facts = measure(spec, task, source, data)
@@ -170,7 +174,7 @@ def _with_files(task: Task, sources: Sources, spec: Spec) -> tuple[Sources, list
     names, tables, bad = task.columns(task.files), dict(sources.tables), list[Finding]()
     for part, table in tables.items() if names else ():
         table.require(names)
-        tables[part], found = resolve(table, names, spec.data, sources.ledger, task.modality)
+        tables[part], found = resolve(table, names, spec.data, sources.ledger, task.modality, optional=task.wide)
         bad += found
     return replace(sources, tables={part: task.tidied(table, sources.ledger) for part, table in tables.items()}), bad
 
@@ -271,6 +275,11 @@ def _model_reason(spec: Spec, source: Source) -> str:
     return f"{asked}; {source.parameters / 1e6:.1f} M weights, {source.kind} {source.folder}" + (
         f"; {source.note}" if source.note else ""
     )
+
+
+def _sight_reason(asked: str, source: Source) -> str:
+    why = "as asked" if asked != "auto" else SMALL["image"]
+    return f"{why}; {source.parameters / 1e6:.1f} M weights beside the model's own, {source.kind} {source.folder}"
 
 
 def _fit_task(task: Task, data: Dataset, source: Source, spec: Spec) -> Task:

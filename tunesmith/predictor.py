@@ -106,7 +106,7 @@ class Predictor:
         if not names:
             return part
         options = self.run.spec.data.model_copy(update={"bad_rows": "refuse"})
-        found, findings = resolve(part, names, options, Ledger(), self.task.modality)
+        found, findings = resolve(part, names, options, Ledger(), self.task.modality, optional=self.task.wide)
         refuse(replace(finding, fix=finding.fix.removesuffix(SKIP)) for finding in findings)  # nothing is skipped here
         return found
 

@@ -161,6 +161,11 @@ class Task(ABC):
         """Whether the model could do the task before it was tuned, so that it stands beside the tuned one."""
         return self.language
 
+    @property
+    def sees(self) -> str:
+        """Name of the image encoder that reads pictures beside the model's texts (`auto`: a small one); nothing for most tasks."""
+        return ""
+
     def as_it_came(self) -> Self:
         """The task in the way in which the untuned model does it best, where tuning makes that cheaper (shorter windows of sounds)."""
         return self
@@ -195,6 +200,10 @@ class Task(ABC):
 
     def read_as(self) -> Mapping[str, tuple[str, slice]]:
         """Of a wide task, each column (or what is read as one): how it is read, in words, and where it stands in what the head reads."""
+        return {}
+
+    def apart(self) -> Mapping[str, slice]:
+        """Parts of what the head reads on which a linear head alone is a baseline (pictures of a table): name of the rung -> where."""
         return {}
 
     def remarks(self, rows: Table) -> list[dict[str, Any]]:

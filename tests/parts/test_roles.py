@@ -44,9 +44,15 @@ def test_every_column_gets_a_role_or_a_reason() -> None:
     found = roles.of(table, Profile.of(table), "price", {})
     assert {role: list(names) for role, names in found.names.items()} == {
         "numbers": ["size", "beds", "rate"], "categories": ["kind"], "dates": ["since"], "lists": ["tags"], "texts": ["text"],
-        "leave_out": ["id", "link", "same", "photo"],
+        "images": ["photo"], "leave_out": ["id", "link", "same"],
     }
-    assert all(word in found.reason("leave_out") for word in ("another value in each row", "web addresses", "the same", "files"))
+    assert all(word in found.reason("leave_out") for word in ("another value in each row", "web addresses", "the same"))
+
+
+def test_files_that_are_no_pictures_are_left_out_and_said() -> None:
+    table = Table.of(HOME | {"song": [f"{i}.wav" for i in range(N)]})
+    found = roles.of(table, Profile.of(table), "price", {})
+    assert "song" in found.names["leave_out"] and "files that are no pictures" in found.reason("leave_out")
 
 
 def test_named_roles_keep_exactly_what_was_named() -> None:
@@ -61,6 +67,7 @@ TABLE = {"size": SIZE, "beds": BEDS, "kind": KIND}
 @pytest.mark.parametrize(
     ("columns", "named", "task"),
     [
+        (HOME, {}, "mixed"),
         ({key: HOME[key] for key in HOME if key != "photo"}, {}, "mixed"),
         ({**TABLE, "price": PRICE}, {}, "mixed"),
         ({**TABLE, "price": SIZE[::-1]}, {}, "mixed"),
@@ -74,6 +81,8 @@ TABLE = {"size": SIZE, "beds": BEDS, "kind": KIND}
         ({"text": TEXT, **{n: RNG.integers(0, 2, N).tolist() for n in ("toxic", "threat", "insult", "hate")}}, {}, "text-classification"),
         ({"text": TEXT, **{n: RNG.integers(0, 2, N).tolist() for n in "abcd"}, "label": LABEL}, {"label": "label"}, "text-classification"),
         ({"image": HOME["photo"], **TABLE, "label": LABEL}, {}, "image-classification"),
+        ({"image": HOME["photo"], "width": SIZE, "height": SIZE, "class": KIND, **{n: SIZE for n in ("xmin", "ymin", "x_max", "y_max")}},
+         {}, "image-classification"),
         ({**TABLE, "label": LABEL, "text": TEXT}, {"text": "text"}, "text-classification"),
         ({"a": RNG.random(N).tolist(), "b": RNG.random(N).tolist(), "c": RNG.random(N).tolist()}, {}, ""),
     ],

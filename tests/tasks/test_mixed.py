@@ -127,6 +127,34 @@ def test_a_column_that_is_the_target_by_another_name_is_told(tiny_bert: Path, tm
     assert len(found) == 1 and "'also'" in found[0].message and "leave_out" in found[0].fix
 
 
+def test_a_plain_copy_of_the_target_is_told(tiny_bert: Path, tmp_path: Path) -> None:
+    rows = [row | {"price": row["price"].replace("$", "").replace(",", "")} for row in _homes(120)]
+    rows = [row | {"cents": round(float(row["price"]) * 100)} for row in rows]
+    found = [f for f in _plan(rows, tmp_path, tiny_bert, task="mixed", target="price").data.findings if f.code == "column-predicts-label"]
+    assert len(found) == 1 and "'cents'" in found[0].message
+
+
+def test_share_prices_are_split_by_time_and_learned_as_logarithms(tiny_bert: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    walks = {name: start * np.exp(np.cumsum(rng.normal(0.004, 0.03, 70))) for name, start in zip("ABCDEFG", (3, 8, 20, 60, 150, 400, 1500))}
+    rows = [
+        {"day": f"{2020 + month // 12}-{month % 12 + 1:02d}-15", "share": name, "yesterday": round(float(walk[month - 1]), 2),
+         "volume": int(rng.integers(1e4, 1e6)), "news": f"the board met and said nothing new of {name}", "close": f"€{walk[month]:.2f}"}
+        for month in range(1, 70) for name, walk in walks.items()
+    ]  # fmt: skip
+    rng.shuffle(rows)
+    made = _plan(rows, tmp_path, tiny_bert, task="mixed", target="close", **{"data.time": "day"})
+    days = {part: made.data.part(part).column("day") for part in ("train", "validation", "test")}
+    assert max(days["train"]) < min(days["validation"]) and max(days["validation"]) < min(days["test"])
+    assert made.task.unit == "€" and made.task.scale.logged and "day" in made.task.dates
+    assert max(day for field in made.task.fields if field.name == "day" for day in field.edges) <= field_day(max(days["train"]))
+
+
+def field_day(day: str) -> float:
+    """A day in days since 1970, as fields count them."""
+    return float((np.datetime64(str(day)[:10]) - np.datetime64("1970-01-01")).astype(int))
+
+
 def test_cells_that_are_no_numbers_are_told_by_row(tiny_bert: Path, tmp_path: Path) -> None:
     rows = _homes(120)
     rows[3]["rate"] = "most"

@@ -51,24 +51,26 @@ class _Found:
 
 
 def resolve(
-    table: Table, names: Sequence[str], options: spec.Data, ledger: Ledger, modality: str = "image"
+    table: Table, names: Sequence[str], options: spec.Data, ledger: Ledger, modality: str = "image", optional: bool = False
 ) -> tuple[Table, list[Finding]]:
     """The table with the files of these columns found and checked, and what is wrong with them.
 
-    `modality`: `audio` where they are sounds.
+    `modality`: `audio` where they are sounds. `optional`: whether a cell may be empty; a file that is named must be there all the same.
 
     Rows with a bad file give findings of level `error`; with `bad_rows: skip` they are left out and stand in the ledger.
     """
     findings: list[Finding] = []
     for name in names:
         if not _resolved(table.arrow(name).type):
-            table, found = _column(table, name, options, ledger, sounds if modality == "audio" else images)
+            table, found = _column(table, name, options, ledger, sounds if modality == "audio" else images, optional)
             findings += found
     return table, findings
 
 
-def _column(table: Table, name: str, options: spec.Data, ledger: Ledger, kind: Any) -> tuple[Table, list[Finding]]:
-    found = _looked_at(table, name, options, kind)
+def _column(
+    table: Table, name: str, options: spec.Data, ledger: Ledger, kind: Any, optional: bool
+) -> tuple[Table, list[Finding]]:
+    found = _looked_at(table, name, options, kind, optional)
     ledger.note(f"{kind.MANY} of column {name!r}: equal files stay on one side of the split; near-duplicates are not looked for")
     for what, rows in found.changed.items():
         ledger.add("cast", f"{kind.MANY} of column {name!r}: {what}", [table.place(i) for i in rows])
@@ -86,14 +88,14 @@ def _column(table: Table, name: str, options: spec.Data, ledger: Ledger, kind: A
     return changed, [f for f in _findings(table, found) if f.level != "error"]
 
 
-def _looked_at(table: Table, name: str, options: spec.Data, kind: Any) -> _Found:
+def _looked_at(table: Table, name: str, options: spec.Data, kind: Any, optional: bool) -> _Found:
     found, roots = _Found(), _Roots(options.files, kind)
     for row, (cell, path, seen) in enumerate(_inspected(table, name, roots)):
         found.paths.append(path)
         whole = seen if isinstance(seen, images.Seen | sounds.Seen) else None
         found.contents.append(whole.content if whole else None)
         found.extras.append(whole.extra if whole else {})
-        if seen is None and options.empty != "drop":
+        if seen is None and options.empty != "drop" and not optional:
             seen = DataError(table.place(row), expected=f"{kind.WHAT} in every row", got="an empty cell",
                 fix="fill it, or say --empty drop to leave such rows out", code=f"empty-{kind.WHAT.split()[-1]}")
         if isinstance(seen, DataError):
@@ -137,7 +139,7 @@ class _Roots:
     """The module that knows the files: `images` or `sounds`."""
 
     def inspect(self, cell: Any, folder: str) -> Inspected:
-        if cell is None or (isinstance(cell, dict) and not cell.get("bytes") and not cell.get("path")):
+        if cell is None or cell == "" or (isinstance(cell, dict) and not cell.get("bytes") and not cell.get("path")):
             return cell, None, None
         try:
             if isinstance(cell, str) and not cell.startswith(images.URI):

@@ -34,6 +34,7 @@ RUNGS = {
     "the source as it is": "The source as it is", "dictionary, word by word": "Dictionary, word by word",
     "first sentence": "First sentence", "first three sentences": "First three sentences",
     "oracle: the best sentences, chosen by the references": "Oracle: the best sentences, chosen by the references",
+    "linear on the pictures": "Frozen image encoder + linear on the pictures alone",
     "probe": "Frozen encoder + linear", "frozen": "Frozen encoder + linear", "tfidf": "TF-IDF + linear",
     "tf-idf": "TF-IDF + linear", "tfidf-linear": "TF-IDF + linear", "tfidf_linear": "TF-IDF + linear", "tf-idf + linear": "TF-IDF + linear",
 }

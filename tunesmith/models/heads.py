@@ -20,6 +20,7 @@ from .source import Backbone
 
 if TYPE_CHECKING:
     from .fusion import Fusion
+    from .pictures import Sight
     from .prefix import Cut
 
 Batch = Mapping[str, torch.Tensor]
@@ -111,10 +112,10 @@ class Pooled(nn.Module):
 
     def __init__(
         self, backbone: Backbone, out: int, dropout: float = 0.1, seed: int = 0, pooling: str = "", symbols: Sequence[str] = (),
-        beside: Fusion | None = None, noises: int = 0,
+        beside: Fusion | None = None, noises: int = 0, sight: Sight | None = None,
     ) -> None:
         """`out`: number of outputs C; `symbols`: what they stand for, where the head spells; `noises`: targets whose noise is learned
-        (`noise_K`, arXiv 1705.07115).
+        (`noise_K`, arXiv 1705.07115). `sight`: reads pictures, with a `beside`.
 
         The head's weights depend on `seed` alone, never on the global generator.
         """
@@ -122,8 +123,8 @@ class Pooled(nn.Module):
         self.backbone: Any = backbone.module
         self.dropout = nn.Dropout(dropout)
         self.pooling = pooling or backbone.source.pooling
-        self.beside = beside
-        read = backbone.source.hidden * (3 if self.pooling == SPANS else 1) + (beside.table if beside else 0)
+        self.beside, self.sight = beside, sight
+        read = backbone.source.hidden * (3 if self.pooling == SPANS else 1) + (beside.width if beside else 0)
         self.head = nn.utils.skip_init(nn.Linear, read, out)
         self.source = backbone.source
         self.spare = backbone.spare
@@ -137,6 +138,11 @@ class Pooled(nn.Module):
         features = self.features(batch)
         logits = self.head(self.dropout(features))
         return logits if self.beside is None else logits + self.beside(features)
+
+    @property
+    def whole_only(self) -> bool:
+        """Whether what lies below a cut of the backbone is not all that the head reads: pictures have an encoder of their own."""
+        return self.sight is not None
 
     @property
     def per_token(self) -> bool:
@@ -160,7 +166,9 @@ class Pooled(nn.Module):
             text_BD = pool(hidden_BTD, batch["attention_mask"], self.source.pooling)
             return torch.cat([text_BD, *(pool(hidden_BTD, mask_BT.ne(0), "mean") for mask_BT in masks)], 1)
         vector_BD = pool(self.hidden(batch), batch["attention_mask"], self.pooling)
-        return vector_BD if self.beside is None else torch.cat([vector_BD, batch["table"].float()], 1)
+        if self.beside is None:
+            return vector_BD
+        return torch.cat([vector_BD, *([self.sight(batch)] if self.sight is not None else []), batch["table"].float()], 1)
 
     def train(self, mode: bool = True) -> Self:
         """As of any module, but batch norm keeps the statistics of pretraining."""

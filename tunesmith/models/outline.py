@@ -64,11 +64,22 @@ def outline(model: nn.Module) -> Outline:
     blocks = stacks(module)
     count = sum(len(layers) for _, layers in blocks) or 1
     own = {id(parameter): 0 for parameter in module.parameters()} | _depths(bare(module), blocks, count)
-    own |= {id(parameter): count + 2 for parameter in _fresh(model)}
+    own |= {id(parameter): count + 2 for parameter in _fresh(model)} | _seeing(model, count)
     rest = count + (1 if getattr(model, "keeps_head", False) else 2)
     depths = {name: own.get(id(parameter), rest) for name, parameter in model.named_parameters()}
     adapters = frozenset(name for name in depths if ADAPTER.search(name) and name.startswith("backbone."))
     return Outline(depths=depths, layers=count, adapters=adapters)
+
+
+def _seeing(model: nn.Module, count: int) -> dict[int, int]:
+    """Depths of an image encoder beside the backbone, its layers spread over the backbone's: what learns of both begins as deep."""
+    sight = getattr(model, "sight", None)
+    if sight is None:
+        return {}
+    blocks = stacks(sight.module)
+    own = sum(len(layers) for _, layers in blocks) or 1
+    depths = {id(parameter): 0 for parameter in sight.module.parameters()} | _depths(sight.module, blocks, own)
+    return {key: count + 1 if depth > own else -(-depth * count // own) for key, depth in depths.items()}
 
 
 def _fresh(model: nn.Module) -> list[nn.Parameter]:

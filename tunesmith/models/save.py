@@ -4,6 +4,7 @@ config.json model.safetensors tokenizer*     the backbone: `AutoModel.from_pretr
 adapter/adapter_config.json *.safetensors    where a strategy added weights: `PeftModel.from_pretrained(model, "folder/adapter")`
 adapter/bottlenecks.json *.safetensors       the same for bottlenecks, which peft does not have
 head.json head.safetensors                   what lies on top: pooling, dropout, the linear map
+pictures/                                    of rows with pictures, the encoder of these: a folder that transformers reads
 1_Pooling/config.json sentence_bert_config.json   pooling and length as sentence-transformers writes them
 """
 
@@ -21,7 +22,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing, shorten
-from . import adapters, fusion, letters, sound, tensors, vision
+from . import adapters, fusion, letters, pictures, sound, tensors, vision
 from .allow import check_adapter, read_json
 from .embedder import Embedder, sentence_files
 from .heads import SPANS, Pooled, bare, virtual_tokens
@@ -71,6 +72,7 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
         _save_tokenizer(processor, folder, source)
         letters.save(model, module, folder)
     sound.save_window(module, folder)
+    pictures.save(model, folder)
     kind = _save_adapter(model, folder / "adapter")
     _write_tensors(folder / "head.safetensors", top_state(model))
     _write_json(folder / "head.json", _head(model, kind))
@@ -89,6 +91,7 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
     source = dataclasses.replace(
         find(str(folder), modality(folder)), name=str(head["base"]), licence=str(head["licence"]), max_length=int(head["max_length"])
     )
+    source = pictures.beside(source, folder, head["pictures"])
     form: Form = {POOLING: "language", PAIRED: "seq2seq", HEARD: "speech"}.get(str(head["pooling"]), "")  # type: ignore[assignment]
     backbone = load(source, own=True, form=form)
     dropout = float(head["dropout"])
@@ -106,18 +109,18 @@ def _without_task(backbone: Backbone, head: Mapping[str, Any], form: Form, dropo
     if head["pooling"] == PLACES:
         return Segmenter(backbone, int(head["out"]), *saved_frame(head["frame"]), dropout)
     kept: Any = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser}.get(form) or (None if head["out"] else Embedder)
-    beside = fusion.saved(backbone.source.hidden, head)
-    more: dict[str, Any] = {"pooling": str(head["pooling"]), "beside": beside, "noises": head["noises"]}
+    beside, sight = fusion.saved(backbone.source.hidden, head), pictures.sight_of(backbone, head["pictures"])
+    more: dict[str, Any] = {"pooling": str(head["pooling"]), "beside": beside, "noises": head["noises"], "sight": sight}
     return kept(backbone, dropout) if kept else Pooled(backbone, int(head["out"]), dropout, **more)
 
 
 def load_processor(folder: str | Path) -> Any:
-    """The tokenizer, or what prepares images or sounds, that `save` wrote. Raises ModelError."""
+    """The tokenizer, or what prepares images or sounds (or texts and pictures), that `save` wrote. Raises ModelError."""
     if modality(folder) == "image":
         return vision.load_processor(Path(folder))
     if modality(folder) == "audio":
         return sound.load_processor(Path(folder))
-    return load_tokenizer(Path(folder))
+    return pictures.reader(load_tokenizer(Path(folder)), Path(folder))
 
 
 def modality(folder: str | Path) -> str:
@@ -162,7 +165,7 @@ def keeps_head(model: nn.Module) -> bool:
 def top_state(model: nn.Module) -> dict[str, torch.Tensor]:
     """What lies on top of the backbone, where it is saved apart from it."""
     state = {} if keeps_head(model) else model.state_dict()
-    return {name: tensor for name, tensor in state.items() if not name.startswith("backbone.")}
+    return {name: tensor for name, tensor in state.items() if not name.startswith(("backbone.", "sight."))}
 
 
 def language_state(model: Any, state: State) -> dict[str, torch.Tensor]:
@@ -189,6 +192,7 @@ def _head(model: nn.Module, kind: str | None) -> dict[str, Any]:
         "max_length": source.max_length,
         "beside": fusion.sizes(model),
         "noises": 0 if getattr(model, "noise_K", None) is None else len(model.noise_K),
+        "pictures": pictures.places_of(model),
     } | ({"frame": model.frame} if model.pooling == PLACES else {})
 
 
@@ -213,18 +217,17 @@ def _read_head(folder: Path) -> dict[str, Any]:
             raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
     known = {"mean", "cls", "last", "tokens", "pooler", SPANS, POOLING, PAIRED, HEARD, PLACES}
     if values["pooling"] not in known or values.get("adapter") not in {None, "peft", "bottlenecks"}:
-        raise _bad_file(
-            path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}"
-        )
+        raise _bad_file(path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}")
     if values["format"] != FORMAT or not 0 <= values["out"] < 10**6 or not 0 <= values["dropout"] < 1:
         raise _bad_file(path, "keys 'format', 'out', 'dropout'", f"format {FORMAT} and sane numbers", "others")
     if not fusion.sane(values.get("beside")):
         raise _bad_file(path, "key 'beside'", "two whole numbers, or none", shorten(repr(values["beside"])))
     if values["pooling"] == PLACES and not saved_frame(values.get("frame")):
         raise _bad_file(path, "key 'frame'", "four sane whole numbers", shorten(repr(values.get("frame"))))
-    if type(values.get("noises", 0)) is not int or not 0 <= values.get("noises", 0) < MAX_WIDTH:
-        raise _bad_file(path, "key 'noises'", "a whole number", shorten(repr(values["noises"])))
-    return {"adapter": None, "beside": None, "noises": 0, **values}
+    for key, most in {"noises": MAX_WIDTH, "pictures": pictures.MOST}.items():
+        if type(values.get(key, 0)) is not int or not 0 <= values.get(key, 0) <= most:
+            raise _bad_file(path, f"key {key!r}", "a whole number", shorten(repr(values[key])))
+    return {"adapter": None, "beside": None, "noises": 0, "pictures": 0, **values}
 
 
 def _save_adapter(model: nn.Module, folder: Path) -> str | None:
@@ -239,9 +242,7 @@ def _save_adapter(model: nn.Module, folder: Path) -> str | None:
     from peft import get_peft_model_state_dict
 
     config = model.backbone.peft_config["default"].to_dict()
-    config = {
-        key: _plain(value) for key, value in config.items() if value is not None and not key.startswith("megatron")
-    }
+    config = {key: _plain(value) for key, value in config.items() if value is not None and not key.startswith("megatron")}
     # The weights saved beside the adapter are those it was trained on: nothing is to be initialised from them again.
     config |= {"inference_mode": True, "base_model_name_or_path": None}
     config |= {"init_lora_weights": True} if "init_lora_weights" in config else {}
@@ -349,9 +350,7 @@ def _save_tokenizer(processor: Any, folder: Path, source: Source) -> None:
     path = folder / "tokenizer_config.json"
     if path.is_file():  # where the tokenizer was read from is this machine's business
         values = json.loads(path.read_text("utf-8"))
-        _write_json(
-            path, {key: value for key, value in values.items() if key not in {"name_or_path", "local_files_only"}}
-        )
+        _write_json(path, {key: value for key, value in values.items() if key not in {"name_or_path", "local_files_only"}})
 
 
 def _write_tensors(path: Path, state: State) -> None:
@@ -359,9 +358,7 @@ def _write_tensors(path: Path, state: State) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     # Clones: two names of one tensor would be refused, and a view would be written whole.
-    save_file(
-        {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}, path, {"format": "pt"}
-    )
+    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}, path, {"format": "pt"})
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -55,6 +55,8 @@ class Source:
     """What a user may want to know about how the name was read."""
     encoder_decoder: bool = False
     """Whether it is an encoder and a decoder that attends to it."""
+    picture: Source | None = None
+    """The image encoder beside a model of texts, for rows that have pictures as well."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -63,8 +65,9 @@ class Source:
 
     @property
     def digest(self) -> str:
-        """sha256 over config and weights; hashed once per process."""
-        return facts.digest((self.folder / "config.json", *self.files))
+        """sha256 over config and weights, those of the encoder of pictures included; hashed once per process."""
+        files = (self.folder / "config.json", *self.files)
+        return facts.digest(files + ((self.picture.folder / "config.json", *self.picture.files) if self.picture else ()))
 
 
 @dataclass
@@ -79,6 +82,8 @@ class Backbone:
     """The language model around the module, with its head, where one was asked for."""
     fresh: tuple[str, ...] = ()
     """Names of weights that pretraining did not have."""
+    picture: Backbone | None = None
+    """The image encoder beside it."""
 
 
 def find(name: str, modality: str = "text") -> Source:
@@ -144,7 +149,23 @@ def processor(source: Source) -> Any:
         return sound.load_processor(source.folder)
     from .loading import load_tokenizer
 
-    return load_tokenizer(source.folder)
+    tokenizer = load_tokenizer(source.folder)
+    if source.picture is None:
+        return tokenizer
+    from .pictures import Both
+
+    return Both(tokenizer, vision.load_processor(source.picture.folder), source.picture)
+
+
+def seeing(source: Source, name: str) -> Source:
+    """The model with an image encoder beside it; `name`: as for `find`, or nothing. Raises ModelError that says what to do without."""
+    if not name:
+        return source
+    try:
+        return replace(source, picture=find(name, "image"))
+    except ModelError as error:
+        fix = f"{error.fix}; name an encoder with --set options.image_model=FOLDER, or leave its columns out with options.leave_out"
+        raise ModelError(error.place, expected=error.expected, got=error.got, fix=fix, code=error.code) from None
 
 
 def load(source: Source, *, own: bool = False, form: Form = "") -> Backbone:
@@ -162,7 +183,7 @@ def load(source: Source, *, own: bool = False, form: Form = "") -> Backbone:
     module, spare = load_module(source.folder, own, form == "language")
     if form == "language":
         return Backbone(module.base_model, source, spare, module)
-    return Backbone(module, source, spare)
+    return Backbone(module, source, spare, picture=load(source.picture, own=own) if source.picture else None)
 
 
 def _pair(source: Source, own: bool) -> Backbone:

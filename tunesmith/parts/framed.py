@@ -44,7 +44,7 @@ def mask_column(profile: Profile, named: Mapping[str, Any]) -> Choice[Any] | Non
         return Choice(named["mask"], "named by you")
     for name in MASK_NAMES:
         for column in profile.columns.values():
-            if column.name.lower() == name and pixels._holds_images(column) and column.name != named.get("image"):
+            if column.name.lower() == name and pixels.holds_images(column) and column.name != named.get("image"):
                 return Choice(column.name, f"column {column.name!r} holds images and is called like masks")
     return None
 

@@ -47,7 +47,7 @@ def image_column(profile: Profile, named: Mapping[str, Any], other: Sequence[str
     if named.get("image"):
         return Choice(named["image"], "named by you")
     taken = {name for role in other for name in _flat(named.get(role))}
-    found = [column for column in profile.columns.values() if column.name not in taken and _holds_images(column)]
+    found = [column for column in profile.columns.values() if column.name not in taken and holds_images(column)]
     if not found:
         return None
     ranks = {name: rank for rank, name in enumerate(IMAGE_NAMES)}
@@ -66,7 +66,8 @@ def _flat(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-def _holds_images(column: ColumnProfile) -> bool:
+def holds_images(column: ColumnProfile) -> bool:
+    """Whether a column's cells are images, or name image files."""
     if column.kind == "files":
         return "a sound" not in column.examples
     seen = [str(value).lower() for value in column.examples]

@@ -1,4 +1,4 @@
-"""Which column of a table is what: quantity, category, date, list, text, or nothing to learn from; each with its reason."""
+"""Which column of a table is what: quantity, category, date, list, text, picture, or nothing to learn from; each with its reason."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from typing import Any, Literal, final
 from ..data.profile import ColumnProfile, Profile
 from ..data.table import Table
 from ..errors import listing
-from . import columns, quantities
+from . import columns, pixels, quantities
 
-Role = Literal["numbers", "categories", "dates", "lists", "texts", "leave_out"]
-ROLES: tuple[Role, ...] = ("numbers", "categories", "dates", "lists", "texts")
+Role = Literal["numbers", "categories", "dates", "lists", "texts", "images", "leave_out"]
+ROLES: tuple[Role, ...] = ("numbers", "categories", "dates", "lists", "texts", "images")
 """The roles of columns that are read."""
 OBVIOUS = ("target", "label", "price", "y", "class", "outcome")
 """Names that say that a column is what the others are to tell."""
-ENOUGH = {False: 2, True: 3}
-"""Quantities, categories and dates that make a table of a file: two, three where it also holds texts, which text tasks read."""
+ENOUGH = {"": 2, "texts": 3, "pictures": 4}
+"""Quantities, categories and dates that make a table of a file: two, more where it also holds texts or pictures, which other tasks read."""
+MOST_PICTURES = 64
+"""Columns of pictures that one table has at most."""
 WORDS = 4.0
 """Words of a cell from which a column of texts is one that a text task would read."""
+_PLACE = re.compile(
+    r"(?i)(^|[_\W])(start|end|begin|offset|position|from|to|[xywh][012]?|[xy]_?(min|max|center|centre))([_\W]|$)"
+)
 _ADDRESS = re.compile(r"(?i)(https?://|www\.)\S+")
 
 
@@ -39,7 +44,7 @@ class Roles:
             return "; ".join(f"{name!r} {why}" for name, why in self.why.items()) or "every column is read"
         return {
             "numbers": "quantities, or numbers as people write them", "categories": "few values that repeat", "dates": "dates or times",
-            "lists": "lists of items", "texts": "texts, read by the encoder",
+            "lists": "lists of items", "texts": "texts, read by the encoder", "images": "pictures, read by an image encoder",
         }[role]
 
 
@@ -69,8 +74,9 @@ def _nature(column: ColumnProfile, rows: int) -> str:
     return found if found in ("classes", "numbers") else "none"
 
 
-def telling(profile: Profile, target: str) -> tuple[int, bool, bool]:
-    """How many columns beside the target are quantities, categories or dates; whether there are texts; whether there are files.
+def telling(profile: Profile, target: str) -> tuple[int, str, bool]:
+    """How many columns beside the target are quantities, categories or dates; `pictures` or `texts` where there are any, which other
+    tasks read; whether there are files of another kind.
 
     Columns of yes and no do not count beside texts: several of them are labels of the text.
     """
@@ -79,12 +85,14 @@ def telling(profile: Profile, target: str) -> tuple[int, bool, bool]:
     kinds = ("number", "integer", "category", "date") + (() if texts else ("boolean",))
     flags = {c.name for c in rest if texts and c.kind in ("integer", "number") and (c.low, c.high, c.distinct) == (0.0, 1.0, 2)}
     found = [c for c in rest if c.kind in kinds and c.name not in flags and c.mean_words < WORDS and not _place(c)]
-    return len(found), texts, any(c.kind in ("path", "files") for c in rest)
+    pictures = [c for c in rest if pixels.holds_images(c)]
+    other = any(c.kind in ("path", "files") and c not in pictures for c in rest) or len(pictures) > MOST_PICTURES
+    return len(found), "pictures" if pictures else "texts" if texts else "", other
 
 
 def _place(column: ColumnProfile) -> bool:
-    """Whether a column tells a place in a text (of a span), by its name."""
-    return bool(re.search(r"(?i)(^|[_\W])(start|end|begin|offset|position|from|to)([_\W]|$)", column.name))
+    """Whether a column tells a place in a text (of a span) or on a picture (of a box), by its name."""
+    return bool(_PLACE.search(column.name))
 
 
 def of(table: Table, profile: Profile, target: str, named: Mapping[Role, Sequence[str]]) -> Roles:
@@ -108,6 +116,8 @@ def of(table: Table, profile: Profile, target: str, named: Mapping[Role, Sequenc
 
 
 def _role(column: ColumnProfile, table: Table, rows: int) -> tuple[Role, str]:
+    if column.kind in ("path", "files") and pixels.holds_images(column):
+        return "images", ""
     idle = _idle(column)
     if column.kind in ("category", "text", "id") and (not idle or column.kind == "id"):
         how = _written(table.column(column.name))
@@ -134,7 +144,7 @@ def _idle(column: ColumnProfile) -> str:
     if column.kind == "id":
         return "is another value in each row"
     if column.kind in ("path", "files"):
-        return "holds files: this task reads tables and texts, no images or sounds"
+        return "holds files that are no pictures: this task reads tables, texts and pictures"
     return ""
 
 

@@ -1,10 +1,11 @@
-"""Predict a label or a number from the columns of a table: quantities, categories, dates, lists and texts together.
+"""Predict a label or a number from the columns of a table: quantities, categories, dates, lists, texts and pictures together.
 
-Rows: `label` or `target` (a number), and columns that tell it; each is read by its kind. Scores: those of text-classification, or those of
-text-regression in the target's own unit. Beside it: majority or mean, boosted trees on the table without the texts, TF-IDF with a
-linear model on the texts alone, and the frozen encoder and the table with a linear head.
+Rows: `label` or `target` (a number), and columns that tell it; each is read by its kind, pictures by an image encoder of their own. Scores:
+those of text-classification, or those of text-regression in the target's own unit. Beside it: majority or mean, boosted trees on the
+table without texts and pictures, TF-IDF with a linear model on the texts alone, a linear head on the pictures alone, and the frozen
+encoders and the table with a linear head.
 """
-# Axes: N rows, B rows of a batch, D features, F numbers of a table, C labels or targets.
+# Axes: N rows, B rows of a batch, D features, F numbers of a table, K columns of pictures, C labels or targets.
 
 from __future__ import annotations
 
@@ -15,12 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 import numpy as np
 
 from ..errors import SpecError
-from ..parts import amounts, batch, classes, fields, linear, numbers, one_label, options, roles, tokens
+from ..parts import amounts, batch, classes, fields, linear, numbers, one_label, options, photos, roles, tokens
 from ..parts.amounts import Scale
 from ..parts.fields import Field
 from ..parts.one_label import OneLabel
 from ..spec import Choice
-from ..task import Batch, Claim, Draw, Example, Outputs, Row, Solution, Task, Truth, fitted
+from ..task import Batch, Claim, Draw, Example, Light, Outputs, Row, Solution, Task, Truth, fitted
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +44,7 @@ class Mixed(Task):
 
     inputs: ClassVar[tuple[str, ...]] = roles.ROLES
     targets: ClassVar[tuple[str, ...]] = ("label", "target")
+    files: ClassVar[tuple[str, ...]] = ("images",)
     wide: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, Choice[Any]]] = {
         "strategy": Choice(
@@ -66,6 +68,10 @@ class Mixed(Task):
     """Columns whose cells are lists."""
     texts: Columns = "auto"
     """Columns of texts, read one after another by the model."""
+    images: Columns = "auto"
+    """Columns of pictures (paths, counted from the file that names them, or bytes); a cell may be empty."""
+    image_model: str = "auto"
+    """The image encoder that reads pictures: a folder, an installed package, a Hub id; `auto`: a small one."""
     leave_out: Columns = ()
     """Columns that are not read, though they could be."""
     log: Literal["auto", "yes", "no"] = "auto"
@@ -92,6 +98,9 @@ class Mixed(Task):
     tokens_kept: int = fitted(0)
     tokens_why: str = fitted("")
     cut_share: float = fitted(0.0)
+    gaps: tuple[int, ...] = fitted(())
+    picture_width: int = fitted(0)
+    picture_tokens: int = fitted(0)
     class_weights: tuple[float, ...] = fitted(())
     temperature: float = fitted(1.0)
 
@@ -119,6 +128,11 @@ class Mixed(Task):
             return classes.DIRECTIONS
         return amounts.DIRECTIONS if self.scale is not None and self.scale.logged else numbers.DIRECTIONS
 
+    @property
+    def sees(self) -> str:
+        """The encoder of pictures, where there are any."""
+        return self.image_model if roles.flat(self.images) else ""
+
     def chooses(self, headline: str) -> str:
         """Of a number with a long tail, R2 of the logarithms: the few largest would decide R2 itself alone."""
         return "r2_log" if headline == "r2" and self.scale is not None and self.scale.logged else headline
@@ -135,9 +149,9 @@ class Mixed(Task):
         if found is None:  # asked for by name, the task says itself what it lacks
             return Claim({}, 0.0, "no column has a target's name")
         name, is_label, why = found
-        count, texts, files = roles.telling(profile, name)
+        count, others, files = roles.telling(profile, name)
         option = {"label" if is_label else "target": Choice[Any](name, why)}
-        clear = count >= roles.ENOUGH[texts] and not files
+        clear = count >= roles.ENOUGH[others] and not files
         sure = 0.0 if not clear else 0.86 if named.get("label") else 0.92
         return Claim(option, sure, f"{count:,} columns of quantities, categories or dates beside {name!r}: a table to read as a whole")
 
@@ -170,22 +184,26 @@ class Mixed(Task):
         """Learn how each column is read, and the labels or the target's scale."""
         chosen = [(name, kind) for role, kind in KINDS.items() for name in roles.flat(getattr(self, role))]
         made = tuple(fields.fit(name, kind, train.column(name)) for name, kind in chosen)
+        gaps = tuple(sum(not photos.there(cell) for cell in train.column(name)) for name in roles.flat(self.images))
         if self.target:
-            return self.settle(fields=made, scale=Scale.of(amounts.column(train.column(self.target)), self.log))
-        return self.settle(fields=made, **one_label.learn(self, train)[0])
+            return self.settle(fields=made, gaps=gaps, scale=Scale.of(amounts.column(train.column(self.target)), self.log))
+        return self.settle(fields=made, gaps=gaps, **one_label.learn(self, train)[0])
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle how many tokens are read, and the classes' weights."""
         weights = self._one.balanced(self.truth(train), balance) if self.label else ()
         part = train.take(tokens.sample_positions(len(train))).rows()
-        return self.settle(class_weights=weights, **tokens.settled([self._text(row) for row in part], processor, self.max_tokens, limit))
+        sizes = {"picture_width": processor.width + 1, "picture_tokens": processor.tokens} if self.sees else {}
+        kept = tokens.settled([self._text(row) for row in part], processor, self.max_tokens, limit)
+        return self.settle(class_weights=weights, **sizes, **kept)
 
     def decided(self) -> Mapping[str, Choice[Any]]:
         """Whether the logarithm is learned, and how each column is read."""
         log = {} if self.scale is None else {"options.log": Choice[Any]("yes" if self.scale.logged else "no", self.scale.why)}
         known = {f"column {field.name!r}": Choice[Any](field.kind, field.describe()) for field in self.fields}
         read = {f"column {name!r}": Choice[Any]("text", "text, read by the encoder") for name in roles.flat(self.texts)}
-        return log | known | (read or {"texts": Choice(None, "no column of texts: the encoder reads nothing, the table decides")})
+        seen = photos.told(roles.flat(self.images), self.image_model, self.gaps)
+        return log | known | seen | (read or {"texts": Choice(None, "no column of texts: the encoder reads nothing, the table decides")})
 
     def truth(self, rows: Table) -> Truth:
         """(N,) class ids, -1 for a label unknown to training; or (N, 1) numbers in the data's unit."""
@@ -194,16 +212,28 @@ class Mixed(Task):
         return amounts.column(rows.column(self.target))[:, None]
 
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
-        """Token ids of the texts, `table` (F,), and where the rows have a target this and the row's weight."""
+        """Token ids of the texts, `table` (F,), pictures where the table has any, and where rows have a target this and their weight."""
         texts = [self._text(row) for row in rows]
         examples = tokens.encode(processor, texts, most=self.tokens_kept or tokens.limit(processor))
         table_NF = fields.table(self.fields, {field.name: [row.get(field.name) for row in rows] for field in self.fields}, len(rows))
         examples = [example | {"table": table_F} for example, table_F in zip(examples, table_NF, strict=True)]
+        if self.sees:
+            examples = [a | b for a, b in zip(examples, photos.encode(rows, roles.flat(self.images), processor), strict=True)]
         name = self.label or self.target
         if not rows or name not in rows[0]:
             return examples
         known = self._known([row[name] for row in rows])
         return [example | {key: value[i] for key, value in known.items()} for i, example in enumerate(examples)]
+
+    def light(self, rows: Table) -> Light | None:
+        """With pictures: the table and the targets; texts and pictures are encoded when a batch needs them. Without: all at once."""
+        if not self.sees:
+            return None
+        known = {"table": fields.table(self.fields, {field.name: rows.column(field.name) for field in self.fields}, len(rows))}
+        if (name := self.label or self.target) in rows.names:
+            known |= {key: np.asarray(value) for key, value in self._known(rows.column(name)).items()}
+        columns = [rows.column(name) for name in roles.flat(self.images)]
+        return Light(known, photos.lengths([self._text(row) for row in rows.rows()], self.tokens_kept, columns, self.picture_tokens))
 
     def remarks(self, rows: Table) -> list[dict[str, Any]]:
         """`remarks`: cells that were not given or could not be read, and categories that training never saw."""
@@ -217,13 +247,15 @@ class Mixed(Task):
     # -- model --------------------------------------------------------------------------------------------------------
 
     def model(self, backbone: Backbone, dropout: float) -> nn.Module:
-        """A linear head on text and table, and a network beside it; of numbers, it speaks in standard deviations."""
+        """A linear head on text, pictures and table, and a network beside it; of numbers, it speaks in standard deviations."""
         from ..models.fusion import Fusion
         from ..models.heads import Pooled
+        from ..models.pictures import sight_of
 
-        out = len(self.labels) or 1
-        beside = Fusion(backbone.source.hidden, sum(field.width for field in self.fields), out, self.hidden, dropout)
-        return Pooled(backbone, out, dropout, beside=beside)
+        out, sight = len(self.labels) or 1, sight_of(backbone, len(roles.flat(self.images)))
+        width = sum(field.width for field in self.fields)
+        beside = Fusion(backbone.source.hidden, width, out, self.hidden, dropout, sight.width if sight else 0)
+        return Pooled(backbone, out, dropout, beside=beside, sight=sight)
 
     def weight(self, batch: Batch) -> float:
         """Rows, times their weights."""
@@ -251,13 +283,19 @@ class Mixed(Task):
         return linear.ridge(features_ND, np.nan_to_num(target_N1), strength, weight_N=weight_N)
 
     def read_as(self) -> Mapping[str, tuple[str, slice]]:
-        """The texts, from the front to where the table's columns begin, and each of these, counted from the end."""
-        widths = [field.width for field in self.fields]
+        """The texts, from the front to where pictures and the table's columns begin, and each of these, counted from the end."""
+        seen = photos.told(roles.flat(self.images), self.image_model, self.gaps).values()
+        named = [*zip(roles.flat(self.images), (choice.why for choice in seen)), *((one.name, one.describe()) for one in self.fields)]
+        widths = [self.picture_width] * len(seen) + [field.width for field in self.fields]
         starts = [sum(widths[i:]) for i in range(len(widths))]
         texts = roles.flat(self.texts)
         told = {", ".join(texts): ("texts, read by the encoder", slice(None, -starts[0] if starts else None))} if texts else {}
-        placed = zip(self.fields, starts, widths)
-        return told | {field.name: (field.describe(), slice(-start, width - start or None)) for field, start, width in placed}
+        return told | {name: (how, slice(-at, width - at or None)) for (name, how), at, width in zip(named, starts, widths)}
+
+    def apart(self) -> Mapping[str, slice]:
+        """The pictures, all columns of them."""
+        names, places = roles.flat(self.images), self.read_as()
+        return {"linear on the pictures": slice(places[names[0]][1].start, places[names[-1]][1].stop)} if names else {}
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
