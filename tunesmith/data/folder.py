@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ..errors import DataError, listing, shorten
 from ..spec import Data
-from . import masked
+from . import boxed, masked
 from .cells import normalise
 from .encoding import MAX_LINE, open_text
 from .images import SUFFIXES as IMAGES
@@ -32,7 +32,7 @@ def shards(folder: Path, name: str) -> list[Path]:
     """
     files = [path for path in _entries(folder) if path.name.lower().removesuffix(".gz").endswith((*READABLE, ".zip"))]
     labels = _labels(folder)
-    if masked.folders(folder) and masked.only_maps(files):
+    if masked.folders(folder) and masked.only_maps(files) or boxed.kind(folder):
         return []
     if _media(folder, labels)[1] and (labels or any(path.suffix.lower() in SOUNDS for path in _entries(folder))):
         files = [path for path in files if path.suffix.lower() not in TEXTS]  # labels.csv beside images/; a read-me is none
@@ -54,11 +54,11 @@ def shards(folder: Path, name: str) -> list[Path]:
 def load(folder: Path, name: str, options: Data) -> Loaded:
     """Columns `text` and `label`: each subfolder's name is the label of the texts (.txt) in it, in order of the names. Of images or
     sounds: columns `image` or `audio`, the paths, and `label`; without subfolders the paths alone. Of sounds with transcripts: `audio`
-    and `text`.
+    and `text`. Of images with boxes or masks: `boxed`, `masked`.
 
     Raises DataError where there are no texts, or one is no text; with `bad_rows: skip` such are left out and listed.
     """
-    paired = masked.load(folder, name)
+    paired = boxed.load(folder, name) or masked.load(folder, name)
     if paired is not None:
         return paired
     labels = _labels(folder)

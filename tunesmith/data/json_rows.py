@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ..errors import DataError, listing, shorten
 from ..spec import Data
-from . import squad
+from . import coco, squad
 from .cells import REFUSALS, column_of, normalise
 from .encoding import Text, open_text
 from .source import Loaded, Skip, Source
@@ -243,6 +243,9 @@ def _from_object(text: Text, notes: list[str]) -> Iterable[Any]:
         raise _no_object(text.source.name, value)
     if squad.fits(value):
         return _from_articles([value], text, notes)
+    if coco.fits(value):
+        notes.append(coco.NOTE)
+        return coco.rows(value, text.source.name)
     lists = {key: v for key, v in value.items() if isinstance(v, list)}
     tables = {key: v for key, v in lists.items() if v and all(isinstance(row, dict) for row in v)}
     if len(tables) == 1:
