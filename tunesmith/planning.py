@@ -174,6 +174,10 @@ def _with_files(task: Task, sources: Sources, spec: Spec) -> tuple[Sources, list
     names, tables, bad = task.columns(task.files), dict(sources.tables), list[Finding]()
     for part, table in tables.items() if names else ():
         table.require(names)
+        table, wrong = task.unfolded(table, spec.data.bad_rows == "skip", sources.ledger)
+        bad += wrong
+        if wrong:
+            continue
         tables[part], found = resolve(table, names, spec.data, sources.ledger, task.modality, optional=task.wide)
         bad += found
     return replace(sources, tables={part: task.tidied(table, sources.ledger) for part, table in tables.items()}), bad

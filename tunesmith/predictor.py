@@ -106,6 +106,8 @@ class Predictor:
         if not names:
             return part
         options = self.run.spec.data.model_copy(update={"bad_rows": "refuse"})
+        part, wrong = self.task.unfolded(part, False, Ledger())
+        refuse(wrong)
         found, findings = resolve(part, names, options, Ledger(), self.task.modality, optional=self.task.wide)
         refuse(replace(finding, fix=finding.fix.removesuffix(SKIP)) for finding in findings)  # nothing is skipped here
         return found

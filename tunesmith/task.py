@@ -135,6 +135,11 @@ class Task(ABC):
         """Options that all rows of the training file decide, where a profile does not say enough: option -> its value and why."""
         return {}
 
+    def unfolded(self, table: Table, skip: bool, ledger: Ledger) -> tuple[Table, list[Finding]]:
+        """A table just read, before its files are looked for, with cells that stand for files made into their bytes (shapes into masks), and
+        what is wrong with these. `skip`: whether bad rows are left out. Most tasks have no such cells."""
+        return table, []
+
     def tidied(self, table: Table, ledger: Ledger) -> Table:
         """A table just read, with cells as the task takes them, every change in the ledger: most tasks take cells as they are."""
         return table

@@ -209,7 +209,7 @@ def _label_of(path: str) -> str:
 
 def _loaded(folder: Path, name: str, rows: Sequence[Row], notes: Sequence[str]) -> Loaded:
     parts = [row.pop("split", "") for row in rows]
-    columns: dict[str, list[Any]] = {key: [row.get(key) for row in rows] for key in ("image", "width", "height", "boxes")}
+    columns: dict[str, list[Any]] = {key: [row.get(key) for row in rows] for key in ("image", "width", "height", "boxes", "shapes")}
     columns = {key: values for key, values in columns.items() if any(value is not None for value in values)}
     more = list(notes)
     if all(parts) and "train" in parts and len(set(parts)) > 1:

@@ -2,7 +2,8 @@
 
     {"images": [{"id", "file_name", "width", "height"}], "annotations": [{"image_id", "category_id", "bbox"}], "categories": [{"id", "name"}]}
 
-Rows have `image` (the file name), `width`, `height` and `boxes`: a list of {"label", "bbox": [x, y, width, height], "crowd"}.
+Rows have `image` (the file name), `width`, `height` and `boxes`: a list of {"label", "bbox": [x, y, width, height], "crowd"}; and `shapes`
+where annotations have polygons or run lengths (`outlines.py`).
 """
 
 from __future__ import annotations
@@ -12,33 +13,39 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import DataError, listing, shorten
+from . import outlines
 
 NOTE = "objects in images (COCO's form): each image is a row, its boxes in the order of the file"
 Row = dict[str, Any]
 
 
 def fits(value: Any) -> bool:
-    """Whether this is an object with images, annotations that have boxes, and categories."""
+    """Whether this is an object with images, annotations that have boxes or shapes, and categories."""
     if not isinstance(value, Mapping) or not all(isinstance(value.get(key), list) for key in ("images", "annotations", "categories")):
         return False
     found = value["annotations"]
-    return bool(value["images"]) and all(isinstance(one, dict) and "bbox" in one for one in found[:1])
+    return bool(value["images"]) and all(isinstance(one, dict) and ("bbox" in one or "segmentation" in one) for one in found[:1])
 
 
 def rows(value: Mapping[str, Any], name: str) -> Iterator[Row]:
     """A row for each image, in the file's order. Raises DataError with the entry where one is malformed or names what is not there."""
     names = _by_id(value["categories"], "category", "name", name)
     pictures = _by_id(value["images"], "image", "file_name", name)
-    boxes: dict[Any, list[Row]] = defaultdict(list)
+    boxes, shapes = defaultdict[Any, list[Row]](list), defaultdict[Any, list[Row]](list)
+    boxed, shaped = any("bbox" in one for one in value["annotations"][:100]), outlines.has(value)
     for number, one in enumerate(value["annotations"], 1):
         place = f"{name}, annotation {number}"
         _known(one, "image_id", pictures, place)
         _known(one, "category_id", names, place)
-        boxes[one["image_id"]].append(
-            {"label": names[one["category_id"]], "bbox": _numbers(one.get("bbox"), place), "crowd": bool(one.get("iscrowd", 0))}
-        )
+        label = names[one["category_id"]]
+        if boxed:
+            boxes[one["image_id"]].append({"label": label, "bbox": _numbers(one.get("bbox"), place), "crowd": bool(one.get("iscrowd", 0))})
+        if shaped:
+            shapes[one["image_id"]].append(outlines.shape(one, label))
     for one in value["images"]:
-        yield {"image": one["file_name"], "width": _side(one, "width"), "height": _side(one, "height"), "boxes": boxes[one["id"]]}
+        row: Row = {"image": one["file_name"], "width": _side(one, "width"), "height": _side(one, "height")}
+        row |= {"boxes": boxes[one["id"]]} if boxed or not shaped else {}
+        yield row | ({"shapes": outlines.cell(shapes[one["id"]])} if shaped else {})
 
 
 def _by_id(entries: list[Any], what: str, said: str, name: str) -> dict[Any, str]:

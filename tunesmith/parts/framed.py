@@ -15,7 +15,7 @@ from ..data.finding import Finding, count, places
 from ..errors import DataError, listing
 from ..spec import Choice
 from ..task import Draw
-from . import masks, pixels
+from . import masks, pixels, shapes
 from .regions import FINER, Frame
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def mask_column(profile: Profile, named: Mapping[str, Any]) -> Choice[Any] | Non
         for column in profile.columns.values():
             if column.name.lower() == name and pixels.holds_images(column) and column.name != named.get("image"):
                 return Choice(column.name, f"column {column.name!r} holds images and is called like masks")
+    shaped = profile.columns.get(shapes.COLUMN)
+    if shaped is not None and shapes.holds(shaped):
+        return Choice(shaped.name, f"column {shaped.name!r} holds polygons or run lengths (COCO's), which are drawn as masks")
     return None
 
 

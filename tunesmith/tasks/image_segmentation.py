@@ -1,7 +1,7 @@
 """Say of each pixel of an image what it is.
 
 Rows: `image` and `mask` (paths or bytes; folders images/ and masks/, or a table with both); masks are PNG files of class ids or of
-colours. Images of any size are scaled into the model's frame and padded; answers and scores are at each image's own size. Scores: mean
+colours, or shapes (COCO's polygons and run lengths). Images of any size are scaled into the model's frame and padded; answers and scores are at each image's own size. Scores: mean
 IoU first; mean Dice, pixel accuracy, class accuracy. Beside it: the usual class at each place, and the frozen encoder with a linear head.
 """
 # Axes: N rows, B rows of a batch, H height, W width, T cells of the grid, D features, C classes.
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 
-from ..parts import batch, columns, framed, linear, masks, options, pixels, regions
+from ..parts import batch, columns, framed, linear, masks, options, pixels, regions, shapes
+from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Graded, Light, Outputs, Row, Solution, Task, Truth, fitted
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..data.finding import Finding
+    from ..data.ledger import Ledger
     from ..data.profile import Profile
     from ..data.table import Table
     from ..models.source import Backbone
@@ -86,7 +88,21 @@ class ImageSegmentation(Task):
         image = mask and pixels.image_column(profile, {**named, "mask": mask.value}, ("mask",))
         if mask is None or image is None:
             return None
-        return Claim({"image": image, "mask": mask}, 0.95, f"{mask.why}: what each pixel is")
+        sure = 0.6 if "boxes" in profile.columns and not named.get("mask") else 0.95  # boxes are asked for as often
+        return Claim({"image": image, "mask": mask}, sure, f"{mask.why}: what each pixel is")
+
+    def noticed(self, table: Table, profile: Profile) -> Mapping[str, Choice[Any]]:
+        """The classes, where shapes name them."""
+        if self.names or not shapes.are(table, self.mask):
+            return {}
+        found = shapes.names(table, self.mask)
+        return {"names": Choice(found, f"{shapes.BACKGROUND!r}, and the labels of the training rows' shapes")}
+
+    def unfolded(self, table: Table, skip: bool, ledger: Ledger) -> tuple[Table, list[Finding]]:
+        """Shapes drawn as masks."""
+        if not shapes.are(table, self.mask):
+            return table, []
+        return shapes.drawn(table, self.mask, self.names or self.labels, skip, ledger)
 
     def check(self, table: Table) -> list[Finding]:
         """Rows that cannot be used: masks of another size than their image, of unknown ids or colours, or with nothing labelled."""
