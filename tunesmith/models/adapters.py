@@ -99,7 +99,7 @@ def wrap(model: nn.Module, config: PeftConfig, seed: int) -> None:
 
 def inside(model: Any) -> str:
     """Where the decoder stands in the architecture with its head: `model.` in Llama, `transformer.` in GPT-2."""
-    if is_pair(model):
+    if is_pair(model) or _segments(model):
         return ""
     return f"{model.whole.base_model_prefix}."
 
@@ -107,7 +107,7 @@ def inside(model: Any) -> str:
 def around(config: dict[str, Any], model: Any) -> dict[str, Any]:
     """An adapter's settings for the architecture with its head, as `PeftModel.from_pretrained` puts it on one."""
     named = {name: re.escape(inside(model)) + config[name] for name in PATTERNS if isinstance(config.get(name), str)}
-    return config | named | {"task_type": PAIR if is_pair(model) else WRITER}
+    return config | named | {"task_type": PAIR if is_pair(model) else TASK if _segments(model) else WRITER}
 
 
 def within(config: Any, model: Any) -> None:
@@ -240,6 +240,11 @@ def _attention(model: nn.Module, block: nn.Module) -> nn.Module:
 def is_pair(model: Any) -> bool:
     """Whether it is an encoder-decoder."""
     return getattr(model, "pooling", "") in ("seq2seq", "speech")
+
+
+def _segments(model: Any) -> bool:
+    """Whether it is a model of images with a decoder of its own."""
+    return getattr(model, "pooling", "") == "segments"
 
 
 def _stacks(model: nn.Module) -> list[tuple[str, nn.ModuleList]]:

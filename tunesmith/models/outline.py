@@ -10,7 +10,7 @@ from ..strategy import Outline
 from .heads import bare
 
 ADAPTER = re.compile(
-    r"(^|\.)(lora_|ia3_l|vera_lambda|vera_[AB]|prompt_encoder\.|adalora_|bottleneck\.|lora_magnitude_vector)"
+    r"(^|\.)(lora_|ia3_l|vera_lambda|vera_[AB]|prompt_encoder\.|adalora_|bottleneck\.(down|up)\.|lora_magnitude_vector)"
 )
 """How peft and the bottlenecks of `adapters.py` name what they add."""
 
@@ -64,6 +64,8 @@ def outline(model: nn.Module) -> Outline:
     blocks = stacks(module)
     count = sum(len(layers) for _, layers in blocks) or 1
     own = {id(parameter): 0 for parameter in module.parameters()} | _depths(bare(module), blocks, count)
+    above = tuple(getattr(model, "above", ()))
+    own |= {id(parameter): count + 1 for name, parameter in bare(module).named_parameters() if above and name.startswith(above)}
     own |= {id(parameter): count + 2 for parameter in _fresh(model)} | _seeing(model, count)
     rest = count + (1 if getattr(model, "keeps_head", False) else 2)
     depths = {name: own.get(id(parameter), rest) for name, parameter in model.named_parameters()}

@@ -31,6 +31,8 @@ from .loading import Undrawn, load_tokenizer, quiet
 from .outline import ADAPTER
 from .segment import POOLING as PLACES
 from .segment import Segmenter, saved_frame
+from .segmenters import POOLING as SEGMENTS
+from .segmenters import Native
 from .seq2seq import POOLING as PAIRED
 from .seq2seq import Seq2Seq
 from .source import Backbone, Form, Source, find, load, modality_of
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
 
 State = Mapping[str, torch.Tensor]
 FORMAT = 1
+FORMS: Mapping[str, Form] = {POOLING: "language", PAIRED: "seq2seq", HEARD: "speech", SEGMENTS: "segments"}
+"""With which head a model is loaded again, by how its own is called."""
+FRAMED = (PLACES, SEGMENTS)
 PEFT_TYPES = ("LORA", "IA3", "VERA", "PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING")
 MAX_WIDTH = 65_536
 """Largest rank, width or number of learnt tokens: nothing sane is larger, and memory is taken for it."""
@@ -92,7 +97,7 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
         find(str(folder), modality(folder)), name=str(head["base"]), licence=str(head["licence"]), max_length=int(head["max_length"])
     )
     source = pictures.beside(source, folder, head["pictures"])
-    form: Form = {POOLING: "language", PAIRED: "seq2seq", HEARD: "speech"}.get(str(head["pooling"]), "")  # type: ignore[assignment]
+    form: Form = FORMS.get(str(head["pooling"]), "")
     backbone = load(source, own=True, form=form)
     dropout = float(head["dropout"])
     with Undrawn():
@@ -106,6 +111,8 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
 
 
 def _without_task(backbone: Backbone, head: Mapping[str, Any], form: Form, dropout: float) -> Any:
+    if head["pooling"] == SEGMENTS:
+        return Native(backbone, *saved_frame(head["frame"]), dropout)
     if head["pooling"] == PLACES:
         return Segmenter(backbone, int(head["out"]), *saved_frame(head["frame"]), dropout)
     kept: Any = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser}.get(form) or (None if head["out"] else Embedder)
@@ -170,7 +177,7 @@ def top_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def language_state(model: Any, state: State) -> dict[str, torch.Tensor]:
     """The decoder's tensors under the names of the architecture with its head, a tied head left out."""
-    if model.pooling in (PAIRED, HEARD):
+    if model.pooling in (PAIRED, HEARD, SEGMENTS):
         return dict(state)
     prefix = model.whole.base_model_prefix
     own = {name: tensor for name, tensor in model.whole.state_dict().items() if not name.startswith(f"{prefix}.")}
@@ -193,7 +200,7 @@ def _head(model: nn.Module, kind: str | None) -> dict[str, Any]:
         "beside": fusion.sizes(model),
         "noises": 0 if getattr(model, "noise_K", None) is None else len(model.noise_K),
         "pictures": pictures.places_of(model),
-    } | ({"frame": model.frame} if model.pooling == PLACES else {})
+    } | ({"frame": model.frame} if model.pooling in FRAMED else {})
 
 
 def _read_head(folder: Path) -> dict[str, Any]:
@@ -215,14 +222,14 @@ def _read_head(folder: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(values.get(key), kind):
             raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
-    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, POOLING, PAIRED, HEARD, PLACES}
+    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, PLACES, *FORMS}
     if values["pooling"] not in known or values.get("adapter") not in {None, "peft", "bottlenecks"}:
         raise _bad_file(path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}")
     if values["format"] != FORMAT or not 0 <= values["out"] < 10**6 or not 0 <= values["dropout"] < 1:
         raise _bad_file(path, "keys 'format', 'out', 'dropout'", f"format {FORMAT} and sane numbers", "others")
     if not fusion.sane(values.get("beside")):
         raise _bad_file(path, "key 'beside'", "two whole numbers, or none", shorten(repr(values["beside"])))
-    if values["pooling"] == PLACES and not saved_frame(values.get("frame")):
+    if values["pooling"] in FRAMED and not saved_frame(values.get("frame")):
         raise _bad_file(path, "key 'frame'", "four sane whole numbers", shorten(repr(values.get("frame"))))
     for key, most in {"noises": MAX_WIDTH, "pictures": pictures.MOST}.items():
         if type(values.get(key, 0)) is not int or not 0 <= values.get(key, 0) <= most:
@@ -383,13 +390,8 @@ def _public(source: Source) -> str:
 
 
 def _unfit(place: str, expected: str, got: str) -> ModelError:
-    return ModelError(
-        place,
-        expected=expected,
-        got=got,
-        fix="it belongs to another model: use the one it was saved with",
-        code="weights-do-not-fit",
-    )
+    fix = "it belongs to another model: use the one it was saved with"
+    return ModelError(place, expected=expected, got=got, fix=fix, code="weights-do-not-fit")
 
 
 def _bad_file(path: Path, key: str, expected: str, got: str) -> ModelError:

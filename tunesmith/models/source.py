@@ -19,8 +19,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-Form = Literal["", "language", "seq2seq", "speech"]
-"""The bare model; a decoder with its language-model head; an encoder-decoder with its head, made of an encoder where it is one."""
+Form = Literal["", "language", "seq2seq", "speech", "segments"]
+"""The bare model; a decoder with its language-model head; an encoder-decoder with its head, made of an encoder where it is one; a recogniser;
+a model of images with the decoder that answers each place."""
+SEGMENTERS = {
+    "segformer": "SegformerForSemanticSegmentation", "upernet": "UperNetForSemanticSegmentation",
+    "mask2former": "Mask2FormerForUniversalSegmentation",
+}
+"""Families whose segmentation decoder is kept, and the class that has it."""
+DECODERS = ("decode_head.", "class_predictor.")
+"""How names of a segmentation decoder's weights begin."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,8 @@ class Source:
     """What a user may want to know about how the name was read."""
     encoder_decoder: bool = False
     """Whether it is an encoder and a decoder that attends to it."""
+    segments: bool = False
+    """Whether an image model's weights have a segmentation decoder of one of the families that are kept whole."""
     picture: Source | None = None
     """The image encoder beside a model of texts, for rows that have pictures as well."""
 
@@ -107,6 +117,7 @@ def find(name: str, modality: str = "text") -> Source:
     if reads != "text":
         told = vision.describe(folder, config, entries) if reads == "image" else sound.describe(config, entries, str(path))
         licence = facts.licence(folder)
+        told["segments"] = config["model_type"] in SEGMENTERS and any(name.startswith(DECODERS) for name in entries)
         return Source(place.name, folder, place.kind, str(config["model_type"]), **told, licence=licence, note=place.note)
     return Source(
         name=place.name,
@@ -179,6 +190,11 @@ def load(source: Source, *, own: bool = False, form: Form = "") -> Backbone:
         return _pair(source, own)
     if form == "speech":
         module, spare = load_module(source.folder, own, made_by=sound.recogniser_class())
+        return Backbone(module, source, spare)
+    if form == "segments":
+        from .segmenters import made_by
+
+        module, spare = load_module(source.folder, own, made_by=made_by(source.model_type))
         return Backbone(module, source, spare)
     module, spare = load_module(source.folder, own, form == "language")
     if form == "language":

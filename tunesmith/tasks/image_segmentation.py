@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..data.ledger import Ledger
     from ..data.profile import Profile
     from ..data.table import Table
-    from ..models.source import Backbone
+    from ..models.source import Backbone, Form, Source
 
 SOLVED = 40_000
 """Cells on which a linear head is solved; of more, an even part is taken."""
@@ -69,6 +69,7 @@ class ImageSegmentation(Task):
     ways: tuple[str, ...] = fitted(())
     ways_why: str = fitted("")
     sides: tuple[int, ...] = fitted((0, 0))
+    native: bool = fitted(False)
     class_weights: tuple[float, ...] = fitted(())
 
     def __post_init__(self) -> None:
@@ -131,6 +132,19 @@ class ImageSegmentation(Task):
             count_C += np.bincount(target_HW[target_HW < len(count_C)], minlength=len(count_C))
         return made.settle(class_weights=tuple((count_C.sum() / (np.maximum(count_C, 1) * len(count_C))).clip(0.1, 10.0).tolist()))
 
+    def meet(self, source: Source) -> Self:
+        """Whether the model has a segmentation decoder, which is kept."""
+        return self.settle(native=source.segments)
+
+    @property
+    def form(self) -> Form:
+        """With its decoder, where it has one."""
+        return "segments" if self.native else ""
+
+    def decided(self) -> Mapping[str, Choice[Any]]:
+        """Which decoder answers."""
+        return {"decoder": Choice("own", "the decoder that the model was pretrained with is kept")} if self.native else {}
+
     def lost(self, rows: Table, processor: Any) -> list[Finding]:
         """Rows with ids or colours that no training mask has: these pixels count as wrong."""
         return framed.unseen(rows, self.mask, self._book) if self.mask in rows.names else []
@@ -179,10 +193,14 @@ class ImageSegmentation(Task):
     # -- model --------------------------------------------------------------------------------------------------------
 
     def model(self, backbone: Backbone, dropout: float) -> nn.Module:
-        """A linear head and a light decoder on the encoder's maps."""
+        """A linear head and a light decoder on the encoder's maps; or the decoder that came with the model."""
         from ..models.segment import Segmenter
 
         height, width = self.sides
+        if self.native:
+            from ..models.segmenters import Native
+
+            return Native(backbone, (height, width), self._frame.grid, dropout, self.labels)
         return Segmenter(backbone, len(self.labels), (height, width), self._frame.grid, dropout)
 
     def weight(self, batch: Batch) -> float:
@@ -190,7 +208,10 @@ class ImageSegmentation(Task):
         return float(regions.target_weights(batch["target"], self.class_weights, len(self.labels)).double().sum())
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Cross-entropy and Dice; what is not labelled counts for nothing."""
+        """Cross-entropy and Dice; what is not labelled counts for nothing. Of a model that answers sets of masks, its own loss."""
+        if getattr(model, "sets", False):
+            weight_B = regions.target_weights(batch["target"], self.class_weights, len(self.labels))
+            return model.set_loss(batch, len(self.labels), weight_B)  # type: ignore[operator,no-any-return]
         return regions.loss(self._grid(model(batch)), batch["target"], self.class_weights, self.dice_weight)
 
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
