@@ -40,6 +40,8 @@ from .training.state import State
 
 GATE_ROWS = 64
 """Validation rows whose answers must be the same in a fresh process."""
+GATE_NUMBERS = 4_000_000
+"""Numbers that are compared of larger rows: they travel as text."""
 TOLERANCE = 1e-4
 """Largest difference between raw outputs before saving and after reloading."""
 
@@ -93,7 +95,7 @@ def save(run: Run, ready: Ready, task: Task, state: State) -> None:
 
 def gate(run: Run, task: Task, rows: Table, outputs: Outputs) -> None:
     """Load the saved model in a fresh process and compare its answers on a few rows; refuse to go on if they differ."""
-    few = np.arange(min(GATE_ROWS, len(rows)))
+    few = np.arange(min(GATE_ROWS, max(4, GATE_NUMBERS // _numbers(outputs)), len(rows)))
     columns = task.columns((*task.inputs, *task.targets) if task.language else task.inputs)
     cells = [{c: row[c] for c in columns} for row in rows.rows(few)]
     found = subprocess.run(
@@ -118,6 +120,11 @@ def gate(run: Run, task: Task, rows: Table, outputs: Outputs) -> None:
     for name, expected in outputs.items():
         for row in few:
             _same(run, name, expected[row], arrays.parsed(there[name][row]))
+
+
+def _numbers(outputs: Outputs) -> int:
+    """Numbers of the first row."""
+    return max(1, sum(int(np.size(value[0])) for value in outputs.values() if len(value)))
 
 
 def _same(run: Run, name: str, here: Any, there: Any) -> None:

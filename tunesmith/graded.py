@@ -1,4 +1,4 @@
-"""Answers that are neither labels nor numbers, as the report shows them: rows in words, right or not, with what to point out."""
+"""What tasks hand over in small parcels: answers as the report shows them, solved heads, what is known of rows before they are encoded."""
 
 from __future__ import annotations
 
@@ -56,3 +56,23 @@ class Graded:
     """Parts of answers, where confidences are theirs."""
     by_degree: bool = False
     """Whether rows are more or less right rather than right or wrong: then they are judged by `loss_N`, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A linear head solved to its optimum on frozen features: logits = features @ weight.T + bias."""
+
+    weight_CD: np.ndarray
+    bias_C: np.ndarray
+
+
+@dataclass(frozen=True)
+class Light:
+    """What is known of rows that are encoded only when a batch needs them, since encoded they would fill the memory."""
+
+    arrays: dict[str, np.ndarray]
+    """What examples hold besides their inputs (targets, weights): name -> (N, ...)."""
+    lengths_N: np.ndarray
+    """Tokens of each row: what batches are cut by."""
+    row_N: np.ndarray | None = None
+    """Where a row gives several examples (tiles): the row of each, in order; `PART` of the row says which is meant."""

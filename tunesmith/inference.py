@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from .task import Batch, Draw, Example, Outputs, Task
+from .task import PART, Batch, Draw, Example, Outputs, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,6 +59,8 @@ class Later:
     rows: Table
     drawn: tuple[int, int] | None = None
     """(seed, epoch) of the random numbers that augment; None: rows as they are."""
+    row_N: np.ndarray | None = None
+    """The row of each example, where rows give several (tiles)."""
 
     def examples(self, positions: Sequence[int]) -> list[Example]:
         """The examples at these positions, in order; on as many threads as the model computes with."""
@@ -66,7 +68,7 @@ class Later:
         found = self._encoded(positions, draws)
         if draws is None or not self.task.mixes:
             return found
-        partners = [int(draw.integers(len(self.rows))) for draw in draws]
+        partners = [int(draw.integers(self._count)) for draw in draws]
         others = self._encoded(partners, draws)
         return [self.task.mix(one, other, draw) for one, other, draw in zip(found, others, draws, strict=True)]
 
@@ -82,12 +84,29 @@ class Later:
     def _draw(self, position: int) -> Draw:
         """Random numbers that depend on seed, epoch and the row's content alone."""
         assert self.drawn is not None
-        return np.random.default_rng(np.random.SeedSequence([*self.drawn, int(self.rows.row_ids[position])]))
+        row, part = self._place(position)
+        return np.random.default_rng(np.random.SeedSequence([*self.drawn, int(self.rows.row_ids[row]), *([part] if part else [])]))
+
+    @property
+    def _count(self) -> int:
+        return len(self.rows) if self.row_N is None else len(self.row_N)
+
+    def _place(self, position: int) -> tuple[int, int]:
+        """The row of an example, and its number within the row."""
+        if self.row_N is None:
+            return position, 0
+        row = int(self.row_N[position])
+        return row, position - int(np.searchsorted(self.row_N, row))
+
+    def _rows(self, positions: Sequence[int]) -> list[Any]:
+        places = [self._place(position) for position in positions]
+        rows = self.rows.rows([row for row, _ in places])
+        return rows if self.row_N is None else [row | {PART: part} for row, (_, part) in zip(rows, places)]
 
     def _encoded(self, positions: Sequence[int], draws: Sequence[Draw] | None) -> list[Example]:
         import torch
 
-        rows = self.rows.rows(positions)
+        rows = self._rows(positions)
         workers = min(torch.get_num_threads(), len(rows))
         if workers < 2 or self.task.modality == "text":  # tokenisers have threads of their own
             return self.task.encode(rows, self.processor, draws=draws)
@@ -170,7 +189,8 @@ def encode(task: Task, processor: Any, rows: Table, draws: Sequence[Draw] | None
     """All rows, encoded in chunks and packed; where the task says what is `light` of them, the rest is left for later."""
     light = task.light(rows)
     if light is not None:
-        return Encoded(light.arrays, light.lengths_N, np.arange(len(rows)), Later(task, processor, rows))
+        row_N = np.arange(len(rows)) if light.row_N is None else light.row_N
+        return Encoded(light.arrays, light.lengths_N, row_N, Later(task, processor, rows, row_N=light.row_N))
     pieces: dict[str, list[np.ndarray]] = {}
     sizes: dict[str, list[np.ndarray]] = {}
     row_N: list[int] = []

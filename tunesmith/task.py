@@ -18,8 +18,10 @@ import numpy as np
 
 from .errors import SpecError, nearest
 from .graded import Graded as Graded
+from .graded import Light as Light
 from .graded import Mark as Mark
 from .graded import Pieces as Pieces
+from .graded import Solution as Solution
 from .spec import Choice, checked
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ Truth = np.ndarray
 objects that JSON can hold (texts, lists of spans)."""
 Draw = np.random.Generator
 """Random numbers for augmenting one row, seeded by (seed, epoch, row id); None outside training."""
+PART = "#part"
+"""Key under which a row says which of its examples is meant, where rows that are encoded late give several (tiles)."""
 Purpose = Literal["training", "judging", "answering"]
 """What outputs are for: choosing weights while training (cheap), a verdict on rows with a truth, or a user's question without one."""
 
@@ -64,24 +68,6 @@ class Claim:
     columns: dict[str, Choice[Any]]
     sure: float
     why: str
-
-
-@dataclass(frozen=True)
-class Solution:
-    """A linear head solved to its optimum on frozen features: logits = features @ weight.T + bias."""
-
-    weight_CD: np.ndarray
-    bias_C: np.ndarray
-
-
-@dataclass(frozen=True)
-class Light:
-    """What is known of rows that are encoded only when a batch needs them, since encoded they would fill the memory."""
-
-    arrays: dict[str, np.ndarray]
-    """What examples hold besides their inputs (targets, weights): name -> (N, ...)."""
-    lengths_N: np.ndarray
-    """Tokens of each row: what batches are cut by."""
 
 
 @dataclass(frozen=True, kw_only=True)

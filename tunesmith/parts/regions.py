@@ -8,7 +8,7 @@ Axes: N rows, B rows of a batch, H height, W width, C classes, G cells of the gr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ FINER = 2
 """Targets a side for each answer: thin things are not lost in training."""
 BAND = 1 << 24
 """Numbers computed at a time when answers are brought to an image's size."""
+Answered = Callable[[Mapping[str, np.ndarray], int, Sequence[int]], np.ndarray]
 TOLD = 4
 """Classes of a row that the report names."""
 
@@ -49,9 +50,10 @@ class Frame:
         scale = min(self.height / size[0], self.width / size[1])
         return min(self.height, max(1, round(size[0] * scale))), min(self.width, max(1, round(size[1] * scale)))
 
-    def sampled(self, class_HW: np.ndarray, finer: int) -> np.ndarray:
-        """(finer G, finer G) uint8: what stands in the middle of each cell; VOID in the padding."""
-        inside = self.fitted(class_HW.shape)
+    def sampled(self, class_HW: np.ndarray, finer: int, inside: tuple[int, int] | None = None) -> np.ndarray:
+        """(finer G, finer G) uint8: what stands in the middle of each cell; VOID in the padding. `inside`: height and width that the
+        image has in the frame, if it is not as large as fits."""
+        inside = inside or self.fitted(class_HW.shape)
         sides = (self.height, self.width)
         rows, columns = (
             _middles(full, count * finer, inner, own) for full, count, inner, own in zip(sides, self.grid, inside, class_HW.shape)
@@ -60,9 +62,12 @@ class Frame:
         found[np.ix_(rows >= 0, columns >= 0)] = class_HW[np.ix_(rows[rows >= 0], columns[columns >= 0])]
         return found
 
-    def classes(self, logits_CGG: np.ndarray, size: Sequence[int], own: Sequence[int] | None = None) -> np.ndarray:
-        """(H, W) uint8: the likeliest class of each pixel of an image of this size (`own`: the size it is shown at, if another)."""
-        inside, shown = self.fitted(size), own or size
+    def classes(
+        self, logits_CGG: np.ndarray, size: Sequence[int], own: Sequence[int] | None = None, inside: tuple[int, int] | None = None
+    ) -> np.ndarray:
+        """(H, W) uint8: the likeliest class of each pixel of an image of this size (`own`: the size it is shown at, if another; `inside`:
+        that in the frame, likewise)."""
+        inside, shown = inside or self.fitted(size), own or size
         down_HG, across_WG = (
             _weights(full, count, inner, out)
             for full, count, inner, out in zip((self.height, self.width), self.grid, inside, shown)
@@ -142,14 +147,14 @@ def count(answer_HW: np.ndarray, truth_HW: np.ndarray, classes: int) -> np.ndarr
     return made
 
 
-def condense(outputs: Mapping[str, np.ndarray], truth: np.ndarray, frame: Frame, classes: int) -> dict[str, np.ndarray]:
-    """Counts (N, K, 3) of each row at its own size."""
+def condense(outputs: Mapping[str, np.ndarray], truth: np.ndarray, answered: Answered, classes: int) -> dict[str, np.ndarray]:
+    """Counts (N, K, 3) of each row at its own size. `answered`: the classes of a row, of the size asked for."""
     if "counts" in outputs:
         return dict(outputs)
     made = np.zeros((len(truth), classes + 1, 3), np.int64)
     for row, address in enumerate(truth):
         true_HW = unpacked(address)
-        made[row] = count(frame.classes(grid_of(outputs, row, frame, classes), true_HW.shape), true_HW, classes)
+        made[row] = count(answered(outputs, row, true_HW.shape), true_HW, classes)
     return {"counts": made}
 
 

@@ -8,15 +8,15 @@ IoU first; mean Dice, pixel accuracy, class accuracy. Beside it: the usual class
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 
-from ..parts import batch, columns, framed, linear, masks, options, pixels, regions, shapes
+from ..parts import batch, columns, framed, linear, masks, options, pixels, regions, shapes, tiles
 from ..spec import Choice
-from ..task import Batch, Claim, Draw, Example, Graded, Light, Outputs, Row, Solution, Task, Truth, fitted
+from ..task import PART, Batch, Claim, Draw, Example, Graded, Light, Outputs, Row, Solution, Task, Truth, fitted
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from ..data.ledger import Ledger
     from ..data.profile import Profile
     from ..data.table import Table
+    from ..inference import Encoded
     from ..models.source import Backbone, Form, Source
 
+LOOKED = 200
+"""Images by whose sizes it is told whether they are seen in tiles."""
 SOLVED = 40_000
 """Cells on which a linear head is solved; of more, an even part is taken."""
 DICE = 0.5
@@ -60,6 +63,8 @@ class ImageSegmentation(Task):
     """Classes that count for nothing (names, ids, colours as #rrggbb); 255 and those called void, ignore or unlabelled always do."""
     augment: Literal["auto", "none"] | tuple[pixels.Way, ...] = "auto"
     """How images and masks are changed in each epoch; `auto`: crops, and mirrored where no class would change its meaning."""
+    tiles: Literal["auto", "on", "off"] = "auto"
+    """Large images in tiles of the model's size, rather than scaled down; `auto`: where they are more than twice as large a side."""
     dice_weight: float = DICE
     """Weight of the Dice loss beside the cross-entropy; 0: none."""
     labels: tuple[str, ...] = fitted(())
@@ -70,12 +75,15 @@ class ImageSegmentation(Task):
     ways_why: str = fitted("")
     sides: tuple[int, ...] = fitted((0, 0))
     native: bool = fitted(False)
+    zoom: float = fitted(0.0)
+    zoom_why: str = fitted("")
     class_weights: tuple[float, ...] = fitted(())
 
     def __post_init__(self) -> None:
         options.column("image", self.image)
         options.column("mask", self.mask)
         pixels.check_ways(self.augment, framed.WAYS)
+        options.one_of("tiles", self.tiles, ("auto", "on", "off"))
         options.number("dice_weight", self.dice_weight, low=0, high=100)
 
     # -- data ---------------------------------------------------------------------------------------------------------
@@ -123,7 +131,9 @@ class ImageSegmentation(Task):
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle the frame of the model, and the classes' weights."""
-        made = self.settle(sides=framed.sides(processor))
+        sides, few = framed.sides(processor), train.take(np.unique(np.linspace(0, len(train) - 1, min(len(train), LOOKED)).astype(np.int64)))
+        zoom, why = tiles.choose(self.tiles, sides, [masks.size(cell) for cell in few.column(self.image)])
+        made = self.settle(sides=sides, zoom=zoom, zoom_why=why.why)
         if balance != "weights":
             return made
         count_C = np.zeros(len(self.labels))
@@ -142,8 +152,9 @@ class ImageSegmentation(Task):
         return "segments" if self.native else ""
 
     def decided(self) -> Mapping[str, Choice[Any]]:
-        """Which decoder answers."""
-        return {"decoder": Choice("own", "the decoder that the model was pretrained with is kept")} if self.native else {}
+        """Which decoder answers, and whether images are seen in tiles."""
+        own = {"decoder": Choice[Any]("own", "the decoder that the model was pretrained with is kept")} if self.native else {}
+        return own | {"options.tiles": Choice[Any]("on" if self.zoom else "off", self.zoom_why)}
 
     def lost(self, rows: Table, processor: Any) -> list[Finding]:
         """Rows with ids or colours that no training mask has: these pixels count as wrong."""
@@ -157,8 +168,10 @@ class ImageSegmentation(Task):
         return found
 
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
-        """`pixel_values` (channel, height, width), `size` of the image, and where the row has a mask `target`, in the frame."""
+        """`pixel_values` (channel, height, width), `size` of the image, and where the row has a mask `target`, in the frame or in a tile."""
         drawn, masked = draws or [None] * len(rows), bool(rows) and self.mask in rows[0]
+        if self.zoom:
+            return [example for at, (row, draw) in enumerate(zip(rows, drawn)) for example in self._tiled(row, at, masked, processor, draw)]
         found = []
         for row, draw in zip(rows, drawn):
             class_HW = self._book.classes(masks.read(row[self.mask], self.coloured)) if masked else None
@@ -174,6 +187,8 @@ class ImageSegmentation(Task):
         cells, down_across = rows.column(self.image), self._frame.grid
         lengths_N = np.full(len(rows), down_across[0] * down_across[1], np.int64)
         known = {"size": np.array([masks.size(cell) for cell in cells], np.int64).reshape(-1, 2)}
+        if self.zoom:
+            return self._light_tiles(rows, known["size"])
         if self.mask not in rows.names:
             return Light(known, lengths_N)
         target = [self._target(cell) for cell in rows.column(self.mask)]
@@ -230,7 +245,13 @@ class ImageSegmentation(Task):
 
     def condense(self, outputs: Outputs, truth: Truth) -> Outputs:
         """Counts of each row, of which all scores are made."""
-        return regions.condense(outputs, truth, self._frame, len(self.labels))
+        return regions.condense(outputs, truth, self._classes, len(self.labels))
+
+    def gather(self, outputs: Outputs, encoded: Encoded) -> Outputs:
+        """Of tiles the mean over those that see a place."""
+        if not self.zoom:
+            return outputs
+        return tiles.gather(outputs, encoded.row_N, np.asarray(encoded.arrays["place"]), self._tiling, len(self.labels))
 
     def answers(self, outputs: Outputs) -> list[dict[str, Any]]:
         """`mask`, of class numbers at the image's own size (PNG, `data:` address), and the `share` of each class that is there."""
@@ -287,7 +308,39 @@ class ImageSegmentation(Task):
     def _grid(self, logits_BTC: torch.Tensor) -> torch.Tensor:
         return logits_BTC.transpose(1, 2).unflatten(2, self._frame.grid)
 
+    @property
+    def _tiling(self) -> tiles.Tiling:
+        return tiles.Tiling(self._frame, self.zoom)
+
+    def _tiled(self, row: Row, at: int, masked: bool, processor: Any, draw: Draw | None) -> Iterator[Example]:
+        """The tile of a row that is meant, or all of them."""
+        class_HW = self._book.classes(masks.read(row[self.mask], self.coloured)) if masked else None
+        size = masks.size(row[self.image])
+        places = self._tiling.places(size)
+        for place in places if PART not in row else [places[row[PART]]]:
+            pixels_CHW, target = tiles.encode(row[self.image], class_HW, self._tiling, processor, self.ways, draw, place)
+            example: Example = {"pixel_values": pixels_CHW, "size": np.array(size, np.int64), "place": np.array(place, np.int64)}
+            yield example | ({} if target is None else {"target": target}) | ({} if PART in row else {"row": at})
+
+    def _light_tiles(self, rows: Table, size_N2: np.ndarray) -> Light:
+        """Of each tile of each row."""
+        places = [self._tiling.places((int(height), int(width))) for height, width in size_N2]
+        row_E = np.repeat(np.arange(len(rows)), [len(some) for some in places]).astype(np.int64)
+        place_E2 = np.array([place for some in places for place in some], np.int64).reshape(-1, 2)
+        known, down_across = {"size": size_N2[row_E], "place": place_E2}, self._frame.grid
+        lengths_E = np.full(len(row_E), down_across[0] * down_across[1], np.int64)
+        if self.mask not in rows.names:
+            return Light(known, lengths_E, row_E)
+        classes = (self._book.classes(masks.read(cell, self.coloured)) for cell in rows.column(self.mask))
+        target = [tiles.target(class_HW, self._tiling, place) for class_HW, some in zip(classes, places) for place in some]
+        known["target"] = np.array(target, np.uint8).reshape(len(row_E), *(side * regions.FINER for side in down_across))
+        known["tags"] = framed.tags(known["target"], len(self.labels), SOLVED)
+        return Light(known, lengths_E, row_E)
+
     def _classes(self, outputs: Outputs, row: int, own: Sequence[int]) -> np.ndarray:
+        if outputs["logits"].dtype == object:
+            size = (own[0], own[1]) if "size" not in outputs else (int(outputs["size"][row][0]), int(outputs["size"][row][1]))
+            return self._tiling.classes(np.asarray(outputs["logits"][row]), size, own)
         return self._frame.classes(regions.grid_of(outputs, row, self._frame, len(self.labels)), own)
 
     def _answer(self, outputs: Outputs, row: int) -> dict[str, Any]:
