@@ -122,8 +122,8 @@ class Task(ABC):
         return {}
 
     def unfolded(self, table: Table, skip: bool, ledger: Ledger) -> tuple[Table, list[Finding]]:
-        """A table just read, before its files are looked for, with cells that stand for files made into their bytes (shapes into masks), and
-        what is wrong with these. `skip`: whether bad rows are left out. Most tasks have no such cells."""
+        """A table just read, before its files are looked for, with cells that stand for files made into their bytes (shapes into masks),
+        and what is wrong with these. `skip`: whether bad rows are left out. Most tasks have no such cells."""
         return table, []
 
     def tidied(self, table: Table, ledger: Ledger) -> Table:

@@ -1,4 +1,4 @@
-"""Tiles: every pixel is seen, cells lie where their pixels are, answers of tiles are those of the whole, and rows learn from all of them."""
+"""Tiles: every pixel is seen, cells lie where their pixels are, answers of tiles are those of the whole; whole runs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tunesmith.errors import SpecError
 from tunesmith.parts import tiles
 from tunesmith.parts.regions import Frame
 from tunesmith.registry import TASKS
+
 
 def one_hot(class_GG, classes):
     return 9.0 * (class_GG[None] == np.arange(classes)[:, None, None])
@@ -94,7 +95,8 @@ def test_a_run_in_tiles_says_so_and_answers_at_the_image_s_own_size(wide, tiny_v
 
 @pytest.mark.parametrize("check", ["a stopped run resumes to the same bits", "the saved model answers alike", "alone is as in a batch"])
 def test_tiles_meet_the_contract(check, wide, tiny_vit, tmp_path):
-    made = api.plan(api.make_spec(str(wide), model=str(tiny_vit), runs=str(tmp_path), strategy="last-k", strategy_options={"k": 1}, **SETTINGS))
+    learning = {"strategy": "last-k", "strategy_options": {"k": 1}}
+    made = api.plan(api.make_spec(str(wide), model=str(tiny_vit), runs=str(tmp_path), **learning, **SETTINGS))
     testing.CHECKS[check](made, tmp_path)
 
 

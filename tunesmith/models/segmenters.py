@@ -1,6 +1,6 @@
 """Segmentation models of transformers with the decoder that they were pretrained with: SegFormer, UperNet, Mask2Former.
 
-Their answers are brought to the task's grid. Where the classes are others than the model's own, what names classes is new; all else is kept.
+Their answers are brought to the task's grid. Where the classes are not the model's own, what names them is new; all else is kept.
 Mask2Former answers a set of masks, each with its class: the answer of a place is the sum over masks of probability times presence, and it
 learns by its own loss of sets (arXiv 2112.01527). The saved folder is the architecture's own, with the names of the classes.
 
@@ -47,7 +47,7 @@ class Native(nn.Module):
     def __init__(
         self, backbone: Backbone, sides: tuple[int, int], grid: tuple[int, int], dropout: float = 0.1, labels: Sequence[str] | None = None
     ) -> None:
-        """`backbone`: loaded with `form="segments"`. `sides`, `grid`: as of a `Segmenter`. `labels`: of C classes; None: the model's own."""
+        """`backbone`: loaded with `form="segments"`. `sides`, `grid`: as of a `Segmenter`. `labels`: C classes; None: the model's own."""
         super().__init__()
         self.backbone: Any = backbone.module
         self.dropout = nn.Dropout(dropout)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 Form = Literal["", "language", "seq2seq", "speech", "segments"]
-"""The bare model; a decoder with its language-model head; an encoder-decoder with its head, made of an encoder where it is one; a recogniser;
-a model of images with the decoder that answers each place."""
+"""The bare model; a decoder with its language-model head; an encoder-decoder with its head, made of an encoder where it is one; a
+recogniser; a model of images with the decoder that answers each place."""
 SEGMENTERS = {
     "segformer": "SegformerForSemanticSegmentation", "upernet": "UperNetForSemanticSegmentation",
     "mask2former": "Mask2FormerForUniversalSegmentation",

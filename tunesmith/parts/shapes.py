@@ -66,7 +66,8 @@ def drawn(table: Table, name: str, labels: Sequence[str], skip: bool, ledger: Le
         try:
             found.append(_png(mask(cells[name], (cells.get("height"), cells.get("width")), labels)))
         except DataError as error:
-            bad[row], _ = error, found.append(None)
+            bad[row] = error
+            found.append(None)
     ledger.note(f"column {name!r}: shapes are drawn as masks; what none covers is {labels[0]!r}, crowds count for nothing")
     made = table.with_column(name, found)
     lines = [f"{table.place(row)}: {error.place}: expected {error.expected}, got {error.got}" for row, error in bad.items()]
@@ -76,8 +77,10 @@ def drawn(table: Table, name: str, labels: Sequence[str], skip: bool, ledger: Le
         ledger.add("skipped", "shapes that could not be drawn, and skipping was asked for", lines)
         return made.take(np.setdiff1d(np.arange(len(table)), list(bad))), []
     first = next(iter(bad.values()))
-    message = f"{first.place}: expected {first.expected}, got {first.got}" + (f", in the first of {len(bad):,} rows" if len(bad) > 1 else "")
-    return made, [Finding("error", first.code, message, tuple(lines[:LISTED]), f"{first.fix}, or say --bad-rows skip to leave such rows out")]
+    more = f", in the first of {len(bad):,} rows" if len(bad) > 1 else ""
+    message = f"{first.place}: expected {first.expected}, got {first.got}{more}"
+    fix = f"{first.fix}, or say --bad-rows skip to leave such rows out"
+    return made, [Finding("error", first.code, message, tuple(lines[:LISTED]), fix)]
 
 
 def mask(cell: Any, size: tuple[Any, Any], labels: Sequence[str]) -> np.ndarray:
@@ -167,8 +170,8 @@ def runs(rle: Any, size: tuple[int, int], place: str) -> np.ndarray:
     if list(said or ()) != list(size):
         expected, got = f"run lengths of an image of {list(size)} (height, width)", shorten(repr(said), 60)
         raise _bad(place, expected, got, "bad-runs", "mend it, or take it out")
-    lengths = _unpacked(counts) if isinstance(counts, str) else counts
-    whole = isinstance(lengths, list) and all(type(n) is int and n >= 0 for n in lengths)
+    lengths: list[Any] = _unpacked(counts) if isinstance(counts, str) else counts if isinstance(counts, list) else []
+    whole = bool(lengths) and all(type(n) is int and n >= 0 for n in lengths)
     if not whole or sum(lengths) != size[0] * size[1]:
         got = f"{sum(lengths):,}" if whole else shorten(repr(counts), 60)
         raise _bad(place, f"run lengths that add up to {size[0] * size[1]:,} pixels", got, "bad-runs", "mend it, or take it out")

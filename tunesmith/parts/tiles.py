@@ -1,7 +1,7 @@
 """Large images in tiles: one drawn at random in training, overlapping ones whose answers are averaged where an answer is asked.
 
-An image is seen at `zoom` of its pixels for one of the model's; a tile is as large as the model's frame. Tiles stand at whole cells of the grid
-of answers, so that the answers of all tiles of an image lie on one grid, the canvas.
+An image is seen at `zoom` of its pixels for one of the model's; a tile is as large as the model's frame. Tiles stand at whole cells of the
+grid of answers, so that the answers of all tiles of an image lie on one grid, the canvas.
 
 Axes: N rows, E tiles of all rows, H height, W width, G cells of a frame a side, T = G x G, S cells of a canvas in reading order, C classes.
 """

@@ -1,8 +1,9 @@
 """Say of each pixel of an image what it is.
 
 Rows: `image` and `mask` (paths or bytes; folders images/ and masks/, or a table with both); masks are PNG files of class ids or of
-colours, or shapes (COCO's polygons and run lengths). Images of any size are scaled into the model's frame and padded; answers and scores are at each image's own size. Scores: mean
-IoU first; mean Dice, pixel accuracy, class accuracy. Beside it: the usual class at each place, and the frozen encoder with a linear head.
+colours, or shapes (COCO's polygons and run lengths). Images of any size are scaled into the model's frame and padded, or seen in tiles;
+answers and scores are at each image's own size. A model with a decoder of its own keeps it. Scores: mean IoU first; mean Dice, pixel
+accuracy, class accuracy. Beside it: the usual class at each place, and the frozen encoder with a linear head.
 """
 # Axes: N rows, B rows of a batch, H height, W width, T cells of the grid, D features, C classes.
 
@@ -131,8 +132,8 @@ class ImageSegmentation(Task):
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle the frame of the model, and the classes' weights."""
-        sides, few = framed.sides(processor), train.take(np.unique(np.linspace(0, len(train) - 1, min(len(train), LOOKED)).astype(np.int64)))
-        zoom, why = tiles.choose(self.tiles, sides, [masks.size(cell) for cell in few.column(self.image)])
+        sides, at = framed.sides(processor), np.unique(np.linspace(0, len(train) - 1, min(len(train), LOOKED)).astype(np.int64))
+        zoom, why = tiles.choose(self.tiles, sides, [masks.size(cell) for cell in train.take(at).column(self.image)])
         made = self.settle(sides=sides, zoom=zoom, zoom_why=why.why)
         if balance != "weights":
             return made
@@ -168,7 +169,7 @@ class ImageSegmentation(Task):
         return found
 
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
-        """`pixel_values` (channel, height, width), `size` of the image, and where the row has a mask `target`, in the frame or in a tile."""
+        """`pixel_values` (channel, height, width), `size` of the image, and where the row has a mask `target`; of a frame or a tile."""
         drawn, masked = draws or [None] * len(rows), bool(rows) and self.mask in rows[0]
         if self.zoom:
             return [example for at, (row, draw) in enumerate(zip(rows, drawn)) for example in self._tiled(row, at, masked, processor, draw)]
