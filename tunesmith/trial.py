@@ -21,6 +21,7 @@ from typing import Any, final
 
 from . import disk
 from .data import caches
+from .errors import ResourceError
 from .models.source import Source
 
 PASS_SECONDS = 0.25
@@ -105,7 +106,7 @@ def _remembered(place: Path) -> float | None:
 
 def _remember(place: Path, faster: float) -> None:
     """Where the cache cannot be written, the next plan measures again."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ResourceError):
         place.parent.mkdir(parents=True, exist_ok=True)
         disk.write_json(place, {"bf16": faster})
 

@@ -19,7 +19,9 @@ FILES = "files"
 """The room of images out of archives and cells: runs read them as long as they train."""
 TRIALS = "trials"
 """The room of what was measured of models on this machine."""
-ROOMS = ("activations", "tables", "tokens", FILES, TRIALS)
+NAMES = "names"
+"""The room of libraries' lists of names, which take long to make."""
+ROOMS = ("activations", "tables", "tokens", FILES, TRIALS, NAMES)
 META = "meta.json"
 """In each entry that is a folder: bytes and crc32 of its other files."""
 CHUNK_BYTES = 1 << 24
