@@ -14,6 +14,7 @@ from typing import Any, final
 
 import numpy as np
 
+from .data import caches
 from .data.dataset import Dataset
 from .errors import ResourceError, SpecError
 from .inference import Encoded, Ragged, encode
@@ -33,6 +34,8 @@ SMALL = 10_000_000
 """Weights up to which a CPU trains in float32 untried: it takes no time, and noise would decide."""
 FEW = 5_000
 """Training rows below which batches are small."""
+VIEWS = 4
+"""Views of changed images that are kept where nobody asks otherwise."""
 STEPS = 1_600
 """Optimiser steps after which small encoders stop gaining on the sets in `benchmarks/`."""
 
@@ -60,6 +63,8 @@ class Facts:
     """What a token costs on the model at hand; None where that could not be tried."""
     written: float = 0.0
     """Tokens written of each test row."""
+    augments: bool = False
+    """Whether images change from epoch to epoch."""
 
 
 # -- facts ------------------------------------------------------------------------------------------------------------
@@ -82,7 +87,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset) -> Facts:
     tried = trial(source, float(encoded.lengths_N.mean()), flops, threads, bf16=unsure)
     return Facts(
         len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores or 1, flops, _unknown(encoded, reader),
-        int(encoded.lengths_N.max()), encoding, tried, task.effort(),
+        int(encoded.lengths_N.max()), encoding, tried, task.effort(), task.augments and task.modality == "image",
     )  # fmt: skip
 
 
@@ -153,6 +158,7 @@ def settle_training(spec: Spec, facts: Facts, strategy: Strategy) -> dict[str, C
         "processes": choose_processes,
         "threads": choose_threads,
         "micro_tokens": choose_micro_tokens,
+        "views": choose_views,
     }
     found = {}
     for name, rule in rules.items():
@@ -253,6 +259,15 @@ def choose_threads(train: Train, facts: Facts, strategy: Strategy) -> Choice[int
 def choose_micro_tokens(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:
     """What keeps the device busy without holding much memory."""
     return Choice(65_536, "fills a GPU") if facts.cuda else Choice(4_096, "a CPU gains nothing from larger passes")
+
+
+def choose_views(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:
+    """A few, as far as the caches have room; one where rows look alike in every epoch."""
+    if not facts.augments:
+        return Choice(1, "no image changes from epoch to epoch")
+    size = int(facts.rows * facts.tokens * facts.source.hidden * 4)
+    views = max(1, min(VIEWS, caches.limit() // max(1, size)))
+    return Choice(views, f"under a frozen encoder so many views of each image are computed once, of at most {size / 2**20:,.0f} MiB each")
 
 
 # -- time -------------------------------------------------------------------------------------------------------------

@@ -76,7 +76,8 @@ class Later:
         """What the examples follow from: the rows' content, the task and the processor."""
         from .data.content import digest
 
-        columns = self.task.columns(self.task.inputs)
+        asked = self.task.inputs if self.drawn is None else (*self.task.inputs, *self.task.targets)  # targets change with their images
+        columns = [name for name in self.task.columns(asked) if name in self.rows.names]
         processor = getattr(self.processor, "to_dict", dict)()
         said = json.dumps([self.task.as_json(), processor, self.drawn], sort_keys=True, default=str)
         return f"{digest(self.rows.to_arrow().select(columns))}|{said}".encode()
@@ -127,6 +128,8 @@ class Encoded:
     """The row that each example is of: 0, 1, 2... unless long rows were cut into windows."""
     later: Later | None = None
     """Where the inputs come from, where they are too large to be held."""
+    views: tuple[Encoded, ...] = ()
+    """The rows as one epoch after the other sees them, again from the first after the last: activations that were kept."""
 
     def __len__(self) -> int:
         return len(self.lengths_N)
@@ -140,7 +143,10 @@ class Encoded:
         return [a | b for a, b in zip(held, self.later.examples(chosen), strict=True)]
 
     def at(self, seed: int, epoch: int) -> Encoded:
-        """The rows as this epoch sees them: the same, unless they are encoded late by a task that augments."""
+        """The rows as this epoch sees them: the same, unless they are encoded late by a task that augments. `epoch`: in the stage, and
+        1000 for each stage before it."""
+        if self.views:
+            return self.views[epoch % 1000 % len(self.views)]
         if self.later is None or not self.later.task.augments:
             return self
         return replace(self, later=replace(self.later, drawn=(seed, epoch)))
@@ -225,7 +231,11 @@ def cut_by_tokens(positions: np.ndarray, lengths_N: np.ndarray, budget: int) -> 
 
 def collate(task: Task, encoded: Encoded, positions: Iterable[int], pad: int, device: Any = None) -> Batch:
     """One batch of these rows, on the device."""
-    batch = task.collate(encoded.examples(positions), pad)
+    return on_device(task.collate(encoded.examples(positions), pad), device)
+
+
+def on_device(batch: Batch, device: Any = None) -> Batch:
+    """The batch where the model is."""
     if getattr(device, "type", "cpu") == "cuda":  # copies go on beside the GPU's work from pinned memory only
         return {k: v.pin_memory().to(device, non_blocking=True) for k, v in batch.items()}
     return batch if device is None else {k: v.to(device) for k, v in batch.items()}

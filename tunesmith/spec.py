@@ -143,6 +143,8 @@ class Train(Section):
     """Most tokens, padding included, of one forward pass; halved when memory runs out."""
     cache: Literal["auto", "on", "off"] = "auto"
     """Keep the activations below the lowest learning layer instead of computing them every epoch."""
+    views: Count | Auto = "auto"
+    """Views of each image that are computed once, where images change in each epoch and the encoder is frozen; epochs go round them."""
     save_every: Count | Auto = "auto"
     """Optimiser steps between checkpoints from which `resume` goes on."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -21,10 +21,12 @@ from torch import nn
 
 from ..data import caches
 from ..disk import cannot_write
-from ..inference import Encoded, Ragged, collate, cut_by_tokens, order_by_length
-from ..task import Task
+from ..inference import Encoded, Ragged, cut_by_tokens, on_device, order_by_length
+from ..task import Example, Task
 
 VALUES = "values.npy"
+INPUTS = frozenset(("pixel_values", "input_ids", "attention_mask", "token_type_ids", "input_values", "input_features", "seen"))
+"""What activations stand for; all else of changed rows (targets that changed with them) is kept beside these."""
 
 
 @final
@@ -75,14 +77,21 @@ def attach(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: int
         if not caches.whole(place):
             _compute(task, model, encoded, cut, place, pad, micro_tokens)
         values = np.load(place / VALUES, mmap_mode="r", allow_pickle=False)
+        beside = {path.stem: np.load(path, allow_pickle=False) for path in sorted(place.glob("*.npy")) if path.name != VALUES}
     except OSError as error:
         raise cannot_write(error, place, bytes_needed(encoded, cut, model.source.hidden)) from None  # type: ignore[union-attr,arg-type]
-    return _with(encoded, cut, values)
+    return _with(encoded, cut, values).with_arrays(**beside)
 
 
 def _with(encoded: Encoded, cut: Cut, values: np.ndarray) -> Encoded:
-    starts = np.concatenate([[0], np.cumsum(encoded.lengths_N)])
+    starts = _starts(encoded, len(values))
     return encoded.cached(**{cut.array: Ragged(values, starts) if cut.per_token else values})
+
+
+def _starts(encoded: Encoded, tokens: int) -> np.ndarray:
+    """Where each row begins among so many tokens: rows as long as they were said to be, or all alike."""
+    said = np.concatenate([[0], np.cumsum(encoded.lengths_N)])
+    return said if said[-1] == tokens else np.arange(len(encoded) + 1) * (tokens // max(1, len(encoded)))
 
 
 def compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: int, micro_tokens: int) -> Encoded:
@@ -90,7 +99,8 @@ def compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: in
     was_training = model.training
     model.eval()
     try:
-        return _with(encoded, cut, _fill(task, model, encoded, cut, None, pad, micro_tokens))
+        beside: dict[str, np.ndarray] = {}
+        return _with(encoded, cut, _fill(task, model, encoded, cut, None, pad, micro_tokens, beside)).with_arrays(**beside)
     finally:
         model.train(was_training)
 
@@ -99,30 +109,52 @@ def _compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, place: Pa
     was_training = model.training
     model.eval()
     try:
-        caches.keep(place, lambda beside: _fill(task, model, encoded, cut, beside / VALUES, pad, micro_tokens).flush())
+        caches.keep(place, lambda folder: _written(task, model, encoded, cut, folder, pad, micro_tokens))
     finally:
         model.train(was_training)
 
 
+def _written(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, folder: Path, pad: int, micro_tokens: int) -> None:
+    beside: dict[str, np.ndarray] = {}
+    _fill(task, model, encoded, cut, folder / VALUES, pad, micro_tokens, beside).flush()
+    for name, array in beside.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+
 def _fill(
-    task: Task, model: nn.Module, encoded: Encoded, cut: Cut, path: Path | None, pad: int, micro_tokens: int
+    task: Task, model: nn.Module, encoded: Encoded, cut: Cut, path: Path | None, pad: int, micro_tokens: int,
+    beside: dict[str, np.ndarray],
 ) -> Any:
+    """Activations of all rows; `beside` gets what else changed with changed rows."""
     values: Any = None
     starts = np.concatenate([[0], np.cumsum(encoded.lengths_N)])
     device = next(model.parameters()).device
     for positions in cut_by_tokens(order_by_length(encoded.lengths_N), encoded.lengths_N, micro_tokens):
+        examples = encoded.examples(positions)
         with torch.inference_mode():
-            found = cut.below(collate(task, encoded, positions, pad, device)).float().cpu().numpy()
-        assert not cut.per_token or found.shape[1] == encoded.lengths_N[positions].max(), "rows as long as they were said to be"
+            found = cut.below(on_device(task.collate(examples, pad), device)).float().cpu().numpy()
+        if encoded.later is not None and encoded.later.drawn is not None:
+            _keep(examples, positions, len(encoded), beside)
+        if values is None and encoded.later is not None and cut.layer is not None:
+            starts = _starts(encoded, len(encoded) * found.shape[1])  # an image's tokens are not its places
+        assert not cut.per_token or found.shape[1] == np.diff(starts)[positions].max(), "rows as long as they were said to be"
         if values is None:
             shape = (int(starts[-1]) if cut.per_token else len(encoded), found.shape[-1])
             values = _on_disk(path, shape) if path else np.empty(shape, np.float32)
         for row, position in enumerate(positions):
             if cut.per_token:
-                values[starts[position] : starts[position + 1]] = found[row, : encoded.lengths_N[position]]
+                values[starts[position] : starts[position + 1]] = found[row, : starts[position + 1] - starts[position]]
             else:
                 values[position] = found[row]
     return values
+
+
+def _keep(examples: Sequence[Example], positions: np.ndarray, rows: int, beside: dict[str, np.ndarray]) -> None:
+    for name in examples[0].keys() - INPUTS:
+        values = np.asarray([example[name] for example in examples])
+        if name not in beside:
+            beside[name] = np.zeros((rows, *values.shape[1:]), values.dtype)
+        beside[name][positions] = values
 
 
 def _on_disk(path: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -14,6 +14,7 @@ from ..models.prefix import cut as cut_model
 from ..strategy import Outline, Stage
 from ..task import Truth
 from . import batches, cache, device
+from . import views as view
 from .events import Adjusted
 from .kept import encoded as encode
 from .step import Gradient, gradient
@@ -102,9 +103,9 @@ def with_cache(state: State, work: Work, epochs: float) -> tuple[Work, list[Adju
     cut = None if setting == "off" else frozen_cut(state, state.current)
     if cut is None:
         return work, []
-    if work.train.encoded.augmented and not state.current.solve:
-        return work, [_note(state, "no activation cache", "each epoch sees the rows otherwise (`augment`)")]
     need = cache.bytes_needed(work.train.encoded, cut, _width(state, cut))
+    if work.train.encoded.augmented and not state.current.solve:
+        return _with_views(state, work, cut, epochs, need)
     if setting == "auto" and cut.layer is not None and epochs <= 1:
         return work, [_note(state, "no activation cache", f"one epoch reads each activation {cut.where} once")]
     if not cache.fits(need):
@@ -123,6 +124,20 @@ def with_cache(state: State, work: Work, epochs: float) -> tuple[Work, list[Adju
         return work.map(attach), [_note(state, "activation cache", why)]
     except ResourceError as error:
         return work, [_note(state, "no activation cache", f"it could not be written: {error.got}; training goes on without")]
+
+
+def _with_views(state: State, work: Work, cut: cache.Cut, epochs: float, need: int) -> tuple[Work, list[Adjusted]]:
+    """The stage's rows with the activations of some of their views."""
+    views, why = view.count(state, work.train.encoded, epochs, need)
+    if not views:
+        return work, [_note(state, "no activation cache", why)]
+    try:
+        train = view.attached(state, work.train.encoded, cut, views, work.pad)
+        rows = cache.attach(state.ready.task, state.model, work.validation.encoded, cut, pad=work.pad, micro_tokens=state.micro_tokens)
+    except ResourceError as error:
+        return work, [_note(state, "no activation cache", f"it could not be written: {error.got}; training goes on without")]
+    made = Work(Rows(train, work.train.truth), Rows(rows, work.validation.truth), work.pad, cached=True)
+    return made, [_note(state, "activation cache", f"activations {cut.where} do not change: {why}; dropout off below")]
 
 
 def _width(state: State, cut: cache.Cut) -> int:
@@ -200,7 +215,7 @@ def gradient_of(state: State, work: Work, positions: np.ndarray) -> Gradient:
 def this_epoch(state: State, work: Work) -> Encoded:
     """The training rows as the epoch of the state's position sees them."""
     encoded, settings = work.train.encoded, state.ready.plan.spec.train
-    if not encoded.augmented:
+    if not encoded.augmented and not encoded.views:
         return encoded
     per_epoch = batches.steps_per_epoch(len(_epoch_rows(state, work, 0)), int(settings.batch))
     return encoded.at(settings.seed, state.step // per_epoch + 1000 * state.stage)
