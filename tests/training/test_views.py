@@ -24,8 +24,9 @@ AUGMENT: dict[str, dict[str, Any]] = {
 def _plan(task: str, model: Path, folder: Path, **more: Any) -> Any:
     path = testing.write_rows(TASKS.load(task).sample(40, 0), folder / "rows.csv")
     settings = {
-        "strategy": "head-only", "strategy_options": {"solve": False}, "train.epochs": 3.0, "train.threads": 1, "train.dropout": 0.0, "train.cache": "on",
-        "data.near_duplicates": 0.0, **{f"options.{name}": value for name, value in AUGMENT[task].items()},
+        "strategy": "head-only", "strategy_options": {"solve": False}, "train.epochs": 3.0, "train.threads": 1,
+        "train.dropout": 0.0, "train.cache": "on", "data.near_duplicates": 0.0,
+        **{f"options.{name}": value for name, value in AUGMENT[task].items()},
     }
     return api.plan(api.make_spec(str(path), task=task, model=str(model), runs=str(folder), **settings | more))
 
