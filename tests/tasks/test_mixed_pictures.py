@@ -130,3 +130,30 @@ def test_both_encoders_are_tuned_from_the_same_depth(tiny_bert: Path, tmp_path: 
     learning = set(State.start(made).carried)
     assert any(name.startswith("sight.module.") for name in learning) and any(name.startswith("backbone.") for name in learning)
     assert not any(name.startswith("sight.module.embedder") for name in learning)
+
+
+def test_bytes_in_cells_and_several_columns_are_read_side_by_side(tiny_bert: Path, tiny_vit: Path, tmp_path: Path) -> None:
+    import pandas as pd
+    import torch
+
+    from tunesmith.inference import collate
+    from tunesmith.training.stages import Work
+    from tunesmith.training.state import State
+
+    table = pd.read_csv(_shops(tmp_path, 40, gaps=0.2))
+    read = [(tmp_path / path).read_bytes() if isinstance(path, str) else None for path in table.pop("photo")]
+    table["front"], table["back"] = read, read[::-1]
+    table.to_parquet(tmp_path / "shops.parquet")
+    made = _plan(tmp_path / "shops.parquet", tiny_bert, image_model=str(tiny_vit))
+    assert made.task.images == ("front", "back") and made.plan.spec.task == "mixed"
+    state = State.start(made)
+    state.model.eval()
+    batch = collate(made.task, Work.of(state).train.encoded, range(12), 0)
+    assert batch["pixel_values"].shape == (12, 2, 3, 32, 32) and 0 < batch["seen"].sum() < 24
+    with torch.no_grad():
+        features_BE = state.model.features(batch)
+    width = state.model.sight.source.hidden + 1
+    parts_BKI = features_BE[:, 32 : 32 + 2 * width].unflatten(1, (2, width))
+    assert torch.equal(parts_BKI[..., -1], batch["seen"].float()) and not parts_BKI[batch["seen"] == 0].any()
+    (name, where), = made.task.apart().items()
+    assert name == "linear on the pictures" and torch.equal(features_BE[:, where], parts_BKI.flatten(1))
