@@ -68,7 +68,7 @@ def wide(tmp_path_factory):
     for place in ("images", "masks"):
         (folder / place).mkdir()
     rng = np.random.default_rng(0)
-    for i in range(24):
+    for i in range(20):
         class_HW = np.zeros((80, 100), np.uint8)
         for _ in range(3):
             top, left = rng.integers(0, 64), rng.integers(0, 84)
@@ -79,7 +79,7 @@ def wide(tmp_path_factory):
     return folder
 
 
-SETTINGS = {"train.epochs": 1.0, "train.threads": 1, "data.near_duplicates": 0.0, "evaluate.resamples": 100, "train.dropout": 0.0}
+SETTINGS = {"train.epochs": 0.5, "train.threads": 1, "data.near_duplicates": 0.0, "evaluate.resamples": 100, "train.dropout": 0.0}
 
 
 def test_a_run_in_tiles_says_so_and_answers_at_the_image_s_own_size(wide, tiny_vit, tmp_path):
@@ -93,7 +93,7 @@ def test_a_run_in_tiles_says_so_and_answers_at_the_image_s_own_size(wide, tiny_v
     assert unpacked(answer["mask"]).shape == (80, 100)
 
 
-@pytest.mark.parametrize("check", ["a stopped run resumes to the same bits", "the saved model answers alike", "alone is as in a batch"])
+@pytest.mark.parametrize("check", ["a stopped run resumes to the same bits", "alone is as in a batch"])
 def test_tiles_meet_the_contract(check, wide, tiny_vit, tmp_path):
     learning = {"strategy": "last-k", "strategy_options": {"k": 1}}
     made = api.plan(api.make_spec(str(wide), model=str(tiny_vit), runs=str(tmp_path), **learning, **SETTINGS))

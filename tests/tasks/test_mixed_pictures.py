@@ -18,7 +18,7 @@ from tunesmith.errors import DataError, ModelError
 FAST = {"data.near_duplicates": 0.0, "train.threads": 1, "evaluate.resamples": 100}
 
 
-def _shops(folder: Path, n: int = 150, seed: int = 0, gaps: float = 0.1) -> Path:
+def _shops(folder: Path, n: int = 120, seed: int = 0, gaps: float = 0.1) -> Path:
     """Shops whose takings follow from their size, their kind and how red their picture is; some have none."""
     rng = np.random.default_rng(seed)
     (folder / "photos").mkdir(parents=True, exist_ok=True)
@@ -108,16 +108,15 @@ def test_a_picture_encoder_that_is_none_is_refused_with_a_way_out(tiny_bert: Pat
     assert made.source.picture is None and "photo" not in made.task.columns(made.task.inputs)
 
 
-RESUMED, CACHED, SAVED = "a stopped run resumes to the same bits", "cached is as uncached", "the saved model answers alike"
-OTHERS = ["alone is as in a batch", "sums add up", "encoding is pure", "frozen weights do not move"]
-
-
 @pytest.mark.parametrize(
     ("strategy", "check"),
-    [("head-only", check) for check in (RESUMED, CACHED, SAVED, *OTHERS)] + [("last-k", RESUMED), ("last-k", SAVED), ("lora", SAVED)],
+    [
+        ("head-only", "cached is as uncached"), ("head-only", "alone is as in a batch"), ("head-only", "sums add up"),
+        ("last-k", "a stopped run resumes to the same bits"), ("lora", "the saved model answers alike"),
+    ],
 )
 def test_tables_with_pictures_meet_the_contract(strategy: str, check: str, tiny_bert: Path, tiny_vit: Path, tmp_path: Path) -> None:
-    settings = {"task": "mixed", "strategy": strategy, "image_model": str(tiny_vit), "train.epochs": 2.0, "train.dropout": 0.0}
+    settings = {"task": "mixed", "strategy": strategy, "image_model": str(tiny_vit), "train.epochs": 1.0, "train.dropout": 0.0}
     options = {"strategy_options": {"k": 1}} if strategy == "last-k" else {}
     testing.CHECKS[check](_plan(_shops(tmp_path, 48), tiny_bert, **settings, **options), tmp_path)
 
