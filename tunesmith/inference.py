@@ -109,7 +109,7 @@ class Later:
 
         rows = self._rows(positions)
         workers = min(torch.get_num_threads(), len(rows))
-        if workers < 2 or self.task.modality == "text":  # tokenisers have threads of their own
+        if workers < 2 or (self.task.modality == "text" and not self.task.sees):  # tokenisers have threads of their own
             return self.task.encode(rows, self.processor, draws=draws)
         one = lambda i: self.task.encode([rows[i]], self.processor, draws=draws and [draws[i]])[0]  # noqa: E731
         with ThreadPoolExecutor(workers) as pool:
