@@ -32,8 +32,11 @@ class Predictor:
         self.run, self.task, self.model, self.processor, self.threads = run, task, model, processor, threads
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Load a run's model. Raises RunError where there is none yet, ModelError where it is damaged."""
+    def load(cls, path: str | Path, model: str | Path | None = None) -> Self:
+        """Load a run's model; `model`: a folder whose model answers in its place.
+
+        Raises RunError where there is none yet, ModelError where it is damaged.
+        """
         import torch
 
         from .models.save import load_model, load_processor
@@ -49,8 +52,8 @@ class Predictor:
             )
         sealed = checking(run.path)
         torch.set_num_threads(int(run.spec.train.threads))
-        task = load_task(run)
-        made = cls(run, task, load_model(run.model, task), load_processor(run.model), int(run.spec.train.threads))
+        task, folder = load_task(run), Path(model or run.model)
+        made = cls(run, task, load_model(folder, task), load_processor(folder), int(run.spec.train.threads))
         sealed.require()
         return made
 

@@ -9,7 +9,6 @@ head.json head.safetensors                   what lies on top: pooling, dropout,
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import shutil
@@ -24,7 +23,7 @@ from ..errors import ModelError, listing, shorten
 from . import adapters, fusion, letters, sound, tensors, vision
 from .allow import check_adapter, read_json
 from .embedder import Embedder, sentence_files
-from .heads import SPANS, Pooled, bare, virtual_tokens
+from .heads import SPANS, Pooled, bare
 from .language import POOLING, Language
 from .loading import Undrawn, load_tokenizer, quiet
 from .outline import ADAPTER
@@ -124,28 +123,6 @@ def modality(folder: str | Path) -> str:
     """What a saved model reads. Raises ModelError where its config cannot be read."""
     path = Path(folder) / "config.json"
     return modality_of(Path(folder), read_json(path)) if path.is_file() else "text"
-
-
-def merged(model: nn.Module) -> nn.Module:
-    """A copy without adapters that answers the same: their updates are added to the weights.
-
-    Raises ModelError (`not-mergeable`) for virtual tokens and bottlenecks, which are no updates of weights.
-    """
-    cut, model.cut = model.cut, None
-    twin = copy.deepcopy(model)
-    model.cut = cut
-    if hasattr(bare(twin.backbone), "tunesmith_bottlenecks") or virtual_tokens(twin.backbone):
-        raise ModelError(
-            "merge",
-            expected="an adapter that is an update of weights (lora, dora, ia3, vera)",
-            got="virtual tokens or bottlenecks",
-            fix="use the model as it was saved",
-            code="not-mergeable",
-        )
-    if hasattr(twin.backbone, "merge_and_unload"):
-        with quiet():
-            twin.backbone = twin.backbone.merge_and_unload()
-    return twin
 
 
 def plain_state(module: nn.Module) -> dict[str, torch.Tensor]:
