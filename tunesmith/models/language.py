@@ -6,7 +6,7 @@ Axes: B rows of a batch, T tokens, M tokens whose likelihood is asked, D feature
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
@@ -107,6 +107,12 @@ class Language(nn.Module):
         from .generation import How, write
 
         return list(write(self, prompts, How(**how), ended))
+
+    def stream(self, prompt: Sequence[int], how: Mapping[str, Any], ended: Any = None) -> Iterator[Any]:
+        """The same of one prompt, as it grows."""
+        from .generation import How, stream
+
+        return stream(self, prompt, How(**how), ended)
 
     def _nll(self, hidden_MD: torch.Tensor, target_M: torch.Tensor) -> torch.Tensor:
         return cross_entropy(self.logits(hidden_MD), target_M, reduction="none")

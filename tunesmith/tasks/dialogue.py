@@ -9,7 +9,7 @@ replies of a part of the rows. Beside it: the untuned model, and bytes as likely
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
@@ -232,6 +232,10 @@ class Dialogue(Task):
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, Any]:
         """Nats, tokens and bytes of each row's replies; replies written where they were asked."""
         return writing.outputs(model, batch, self, ends=self.ends)
+
+    def stream(self, model: nn.Module, batch: Batch) -> Iterator[Outputs]:
+        """The reply as it grows."""
+        return writing.stream(model, batch, self, ends=self.ends)
 
     def gather(self, outputs: Outputs, encoded: Encoded) -> Outputs:
         """Sums over the examples of a row, where the template makes several."""
