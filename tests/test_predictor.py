@@ -103,7 +103,8 @@ def test_the_command_shows_pieces(folder, monkeypatch, capsys, tmp_path):
     assert all(c.isprintable() or c == "\n" for c in said.out) and "max_new_tokens" in said.err
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     there = SimpleNamespace(predictor=predictor)
-    told = [command._streams(there, asked, None, as_json=as_json) for asked, as_json in ((["a"], False), (["a", "b"], False), (["a"], True))]
+    cases = ((["a"], False), (["a", "b"], False), (["a"], True))
+    told = [command._streams(there, asked, None, as_json=as_json) for asked, as_json in cases]
     assert told == [True, False, False], "a terminal is shown the answer to one question as it comes"
     with pytest.raises(SpecError) as caught:
         command.command(str(tmp_path), ASKED, stream=True)

@@ -153,6 +153,7 @@ def settle_training(spec: Spec, facts: Facts, strategy: Strategy) -> dict[str, C
         "processes": choose_processes,
         "threads": choose_threads,
         "micro_tokens": choose_micro_tokens,
+        "packing": choose_packing,
     }
     found = {}
     for name, rule in rules.items():
@@ -261,6 +262,18 @@ def choose_threads(train: Train, facts: Facts, strategy: Strategy) -> Choice[int
 def choose_micro_tokens(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:
     """What keeps the device busy without holding much memory."""
     return Choice(65_536, "fills a GPU") if facts.cuda else Choice(4_096, "a CPU gains nothing from larger passes")
+
+
+def choose_packing(train: Train, facts: Facts, strategy: Strategy) -> Choice[str]:
+    """On a GPU for decoders, whose attention has no dropout; off where rows of like length together leave nothing to gain."""
+    source = facts.source
+    if source.modality != "text" or source.encoder_decoder:
+        return Choice("off", "only texts of decoders and encoders are packed")
+    if not facts.cuda:
+        return Choice("off", "rows of like length stand together, so that a CPU has little padding to save")
+    if not source.decoder:
+        return Choice("off", "the GPU's kernel for rows of unlike length has no dropout inside attention, which encoders learn with")
+    return Choice("on", "a GPU computes rows of unlike length end to end, without padding")
 
 
 # -- time -------------------------------------------------------------------------------------------------------------

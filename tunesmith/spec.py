@@ -143,6 +143,8 @@ class Train(Section):
     """Most tokens, padding included, of one forward pass; halved when memory runs out."""
     cache: Literal["auto", "on", "off"] = "auto"
     """Keep the activations below the lowest learning layer instead of computing them every epoch."""
+    packing: Literal["auto", "on", "off"] = "auto"
+    """Compute a batch's rows end to end without padding, attention kept apart: texts of decoders and most encoders."""
     save_every: Count | Auto = "auto"
     """Optimiser steps between checkpoints from which `resume` goes on."""
 

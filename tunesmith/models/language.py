@@ -20,6 +20,7 @@ from .heads import Pooled, bare, evaluating, inputs
 from .source import Backbone, processor
 
 if TYPE_CHECKING:
+    from .packing import Packed
     from .prefix import Cut
 
 Batch = Mapping[str, torch.Tensor]
@@ -55,6 +56,7 @@ class Language(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.source, self.spare = backbone.source, backbone.spare
         self.cut: Cut | None = None
+        self.packed: Packed | None = None
         self._whole = (backbone.whole,)  # in a tuple: no second name for the same weights
         self._logits = _sound(self)
         _settle_ends(self.whole.generation_config, ends)

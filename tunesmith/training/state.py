@@ -19,6 +19,7 @@ from ..errors import ModelError, SpecError
 from ..models.heads import set_dropout
 from ..models.outline import outline
 from ..models.source import load, processor
+from ..spec import Train
 from ..strategy import Outline, Stage
 from ..task import Solution
 from . import checkpoint, device, optim, room
@@ -87,6 +88,8 @@ class State:
     """Set by a signal handler: save and stop after this step."""
     smaller: bool = False
     """The sitting before was killed for memory: this one halves the micro-batch (`room.halve`)."""
+    padded: str = ""
+    """Why rows are padded although they were to be packed; empty where they are not."""
     since: float = field(default_factory=time.monotonic)
     crew: Crew | None = None
     """Processes that share each batch, where there are several."""
@@ -104,6 +107,7 @@ class State:
         model.reset_head(settings.seed)
         ready.strategy.shape(model, settings.seed)
         model.to(accelerator.device)
+        padded = _pack(model, settings)
         shape = outline(model)
         stages = _possible(ready.strategy.stages(shape), solvable(ready.task))
         _refuse_idle(stages, ready)
@@ -119,6 +123,7 @@ class State:
             int(settings.micro_tokens),
             carried=tuple(names),
             peak_rate=float(settings.lr),
+            padded=padded,
         )
 
     @classmethod
@@ -239,6 +244,19 @@ class State:
             self.enter_stage()
             if self.optimizer is not None:
                 optim.load_state_tensors(self.optimizer, tensors["optimizer"])
+
+
+def _pack(model: Any, settings: Train) -> str:
+    """Have the model compute rows end to end where that is planned; why not, where its architecture does not."""
+    if settings.packing != "on":
+        return ""
+    from ..models.packing import suited
+
+    with device.autocast(settings):
+        packed, why = suited(model)
+    if packed is not None:
+        model.packed = packed
+    return why
 
 
 def _possible(stages: Sequence[Stage], solve: bool) -> tuple[Stage, ...]:
