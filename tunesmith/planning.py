@@ -312,7 +312,8 @@ def _unknown_findings(share: float, source: Source) -> list[Finding]:
 def _suggested(task: Task, spec: Spec) -> dict[str, Choice[Any]]:
     """What the task knows better than the general rules, for settings that are still `auto`; a budget decides on epochs itself."""
     found = {path: choice for path, choice in task.suggested().items() if _value(spec, path) == "auto"}
-    idle = {"train.epochs": bool(spec.train.budget), "train.lr": spec.strategy != "auto"}  # a rate suits the strategy it comes with
+    suited = ("auto", *(c.value for path, c in task.suggested().items() if path == "strategy"))
+    idle = {"train.epochs": bool(spec.train.budget), "train.lr": spec.strategy not in suited}  # a rate suits the strategy it comes with
     return {path: choice for path, choice in found.items() if not idle.get(path)}
 
 

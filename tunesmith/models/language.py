@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
@@ -16,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import ModelError
-from .heads import Pooled, bare, evaluating, inputs
+from .heads import Pooled, bare, evaluating, inputs, virtual_tokens
 from .source import Backbone, processor
 
 if TYPE_CHECKING:
@@ -116,11 +117,29 @@ class Language(nn.Module):
 
         return stream(self, prompt, How(**how), ended)
 
+    def untouched(self) -> Any:
+        """A context in which adapters, or learnt tokens, are switched off; None where there are none that can be."""
+        return _untouched(self) if hasattr(self.backbone, "disable_adapter") else None
+
     def _nll(self, hidden_MD: torch.Tensor, target_M: torch.Tensor) -> torch.Tensor:
         return cross_entropy(self.logits(hidden_MD), target_M, reduction="none")
 
     def reset_head(self, seed: int) -> None:
         """Nothing: the head is pretrained."""
+
+
+@contextmanager
+def _untouched(model: Any) -> Iterator[None]:
+    wrapped = model.backbone
+    if not virtual_tokens(wrapped):
+        with wrapped.disable_adapter():
+            yield
+        return
+    model.backbone = bare(wrapped)
+    try:
+        yield
+    finally:
+        model.backbone = wrapped
 
 
 def _settle_ends(settings: Any, ends: Sequence[int]) -> None:
