@@ -1,16 +1,17 @@
 """A merged folder answers as its run does, in plain transformers too; what cannot be merged is refused in one sentence."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
 import torch
 
+from tests.gate_server import RUN
 from tests.tiny_models import writer
 from tests.tiny_pairs import pair
 from tunesmith import api, fresh
 from tunesmith.cli import main
-from tunesmith.data.arrays import as_json
 from tunesmith.errors import ModelError, RunError, SpecError
 from tunesmith.export import merge as merging
 from tunesmith.predictor import Predictor
@@ -24,22 +25,6 @@ def _fit(folder, task, model, strategy, n=48, **settings):
     data = folder / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in TASKS.load(task).sample(n, 0)))
     return api.fit(data, task=task, model=str(model), strategy=strategy, runs=str(folder / "runs"), **(QUICK | settings))
-
-
-REAL = fresh.answered
-
-
-def _here(run, asked, model=None):
-    """The answers of the fresh process, made in this one: quick."""
-    found = fresh.outputs(Predictor.load(run, model), asked)
-    return {name: as_json(value) for name, value in found.items()}, ""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_process():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fresh, "answered", _here)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +81,15 @@ def test_what_is_no_update_of_weights_is_refused(tiny_bert, tmp_path):
 
 
 def test_answers_that_differ_leave_no_folder(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(fresh, "answered", lambda *a: ({n: np.add(v, 0.01).tolist() for n, v in _here(*a)[0].items()}, ""))
+    real = fresh.answered
+    monkeypatch.setattr(fresh, "answered", lambda *a: ({n: np.add(v, 0.01).tolist() for n, v in real(*a)[0].items()}, ""))
     with pytest.raises(ModelError) as caught:
         merging.merge(classifier.path, tmp_path / "plain")
     assert caught.value.code == "merge-differs" and list(tmp_path.iterdir()) == []
 
 
 def test_rows_of_a_file_stand_for_data_that_is_gone(classifier, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(fresh, "answered", REAL)
+    monkeypatch.setattr(subprocess, "run", RUN)
     data = classifier.path.parents[1] / "rows.jsonl"
     kept = data.read_bytes()
     data.unlink()
