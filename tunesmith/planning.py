@@ -91,6 +91,10 @@ def prepare(spec: Spec) -> Ready:
     strategy_name = chosen["strategy"].value
     strategy_class = STRATEGIES.load(strategy_name)
     strategy = strategy_class.build(spec.strategy_options, strategy_name)
+    if spec.train.quantise != "none":
+        from .models.quantised import require
+
+        require(spec.train.quantise, strategy.adapter and not strategy.positions(), strategy_name, source.modality)
     task = _beside_learnt_tokens(task, strategy, data, source, spec)
     chosen |= settle_training(spec, facts, strategy) | {k: c for k, c in suggested.items() if k != "strategy"}
     chosen["evaluate.metric"] = _metric(spec, task)

@@ -143,6 +143,8 @@ class Train(Section):
     """Most tokens, padding included, of one forward pass; halved when memory runs out."""
     cache: Literal["auto", "on", "off"] = "auto"
     """Keep the activations below the lowest learning layer instead of computing them every epoch."""
+    quantise: Literal["none", "8bit", "4bit"] = "none"
+    """Keep the frozen base under an adapter in 8 or 4 bits (arXiv 2305.14314); needs CUDA and `pip install 'tunesmith[quantise]'`."""
     packing: Literal["auto", "on", "off"] = "auto"
     """Compute a batch's rows end to end without padding, attention kept apart: texts of decoders and most encoders."""
     save_every: Count | Auto = "auto"

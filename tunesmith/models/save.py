@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing, shorten
-from . import adapters, fusion, letters, sound, tensors, vision
+from . import adapters, fusion, letters, quantised, sound, tensors, vision
 from .allow import check_adapter, read_json
 from .embedder import Embedder, sentence_files
 from .heads import SPANS, Pooled, bare
@@ -127,7 +127,7 @@ def modality(folder: str | Path) -> str:
 
 def plain_state(module: nn.Module) -> dict[str, torch.Tensor]:
     """The backbone's tensors under the names that they have without adapters."""
-    state = bare(module).state_dict()
+    state = quantised.plain(bare(module), bare(module).state_dict())
     return {name.replace(".base_layer.", "."): tensor for name, tensor in state.items() if not ADAPTER.search(name)}
 
 

@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, SpecError
-from ..models.heads import set_dropout
+from ..models.heads import bare, set_dropout
 from ..models.outline import outline
+from ..models.quantised import quantise
 from ..models.source import load, processor
 from ..spec import Train
 from ..strategy import Outline, Stage
@@ -105,6 +106,8 @@ class State:
         model = ready.task.model(load(ready.source, form=ready.task.form), dropout=float(settings.dropout))
         set_dropout(model, float(settings.dropout))
         model.reset_head(settings.seed)
+        if quantise(bare(model.backbone) if settings.quantise != "none" else model, settings.quantise):
+            model.to(accelerator.device)  # adapters are shaped on the base as it will compute
         ready.strategy.shape(model, settings.seed)
         model.to(accelerator.device)
         padded = _pack(model, settings)
