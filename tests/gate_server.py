@@ -33,15 +33,15 @@ class GateServer:
     def run(self, command: Any, *args: Any, **options: Any) -> Any:
         """As `subprocess.run`: the gate's command is answered by a fork."""
         if isinstance(command, list) and command[1:3] == ["-m", "tunesmith.gate"]:
-            return self._ask(command[3], options["input"])
+            return self._ask(command[3:], options["input"])
         return RUN(command, *args, **options)
 
-    def _ask(self, run: str, rows: str) -> subprocess.CompletedProcess[str]:
+    def _ask(self, words: list[str], rows: str) -> subprocess.CompletedProcess[str]:
         if self.server is None:
             command = [sys.executable, "-m", "tests.gate_server"]
             self.server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         assert self.server.stdin is not None and self.server.stdout is not None
-        ask = {"run": run, "rows": rows, "here": os.getcwd(), "environment": dict(os.environ)}
+        ask = {"words": words, "rows": rows, "here": os.getcwd(), "environment": dict(os.environ)}
         self.server.stdin.write(json.dumps(ask) + "\n")
         self.server.stdin.flush()
         answer = json.loads(self.server.stdout.readline())
@@ -59,7 +59,7 @@ def _answer(ask: dict[str, Any]) -> dict[str, Any]:
     os.chdir(ask["here"])
     os.environ.clear()
     os.environ.update(ask["environment"])
-    sys.argv, sys.stdin = ["gate", ask["run"]], io.StringIO(ask["rows"])
+    sys.argv, sys.stdin = ["gate", *ask["words"]], io.StringIO(ask["rows"])
     code, told, failed = 0, io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.redirect_stderr(failed):
         try:

@@ -53,7 +53,7 @@ def test_commands_and_flags_in_the_pages_are_real(page) -> None:
 
     known = {f.word for f in FLAGS} | {
         "--set", "--option", "--strategy-option", "--spec", "--json", "--quiet", "--debug", "--help", "--file", "--out", "--row",
-        "--replace", "--open", "--version",
+        "--replace", "--open", "--version", "--stream",
     }  # fmt: skip
     for line in re.findall(r"^\s*(?:\$ )?tunesmith (.*)$", page.read_text("utf-8"), re.M):
         words = line.split("#")[0].split()

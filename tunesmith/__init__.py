@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .errors import RunError as RunError
     from .errors import SpecError as SpecError
     from .errors import TunesmithError as TunesmithError
+    from .export.merge import merge as merge
     from .spec import Spec as Spec
     from .strategy import Strategy as Strategy
     from .task import Task as Task
@@ -39,6 +40,7 @@ _HOMES = {
         ("DataError", "DivergedError", "ModelError", "ResourceError", "RunError", "SpecError", "TunesmithError"),
         "errors",
     ),
+    "merge": "export.merge",
     "Spec": "spec",
     "Strategy": "strategy",
     "Task": "task",
@@ -60,6 +62,7 @@ __all__ = [
     "evaluate",
     "fit",
     "load",
+    "merge",
     "plan",
     "resume",
     "runs",

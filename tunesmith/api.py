@@ -79,6 +79,10 @@ class Result:
         """Answers for a text, for texts, or for rows, in the order asked."""
         return self.predictor.predict(rows)
 
+    def stream(self, row: Any) -> Any:
+        """The answer to one question while it is written: pieces of text to iterate over, then `.answer`."""
+        return self.predictor.stream(row)
+
     def read(self, file: str | Path) -> Any:
         """The rows of a file, read as the run's own were."""
         return self.predictor.read(file)

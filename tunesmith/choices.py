@@ -159,6 +159,7 @@ def settle_training(spec: Spec, facts: Facts, strategy: Strategy) -> dict[str, C
         "threads": choose_threads,
         "micro_tokens": choose_micro_tokens,
         "views": choose_views,
+        "packing": choose_packing,
     }
     found = {}
     for name, rule in rules.items():
@@ -268,6 +269,18 @@ def choose_views(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:
     size = int(facts.rows * facts.tokens * facts.source.hidden * 4)
     views = max(1, min(VIEWS, caches.limit() // max(1, size)))
     return Choice(views, f"under a frozen encoder so many views of each image are computed once, of at most {size / 2**20:,.0f} MiB each")
+
+
+def choose_packing(train: Train, facts: Facts, strategy: Strategy) -> Choice[str]:
+    """On a GPU for decoders, whose attention has no dropout; off where rows of like length together leave nothing to gain."""
+    source = facts.source
+    if source.modality != "text" or source.encoder_decoder:
+        return Choice("off", "only texts of decoders and encoders are packed")
+    if not facts.cuda:
+        return Choice("off", "rows of like length stand together, so that a CPU has little padding to save")
+    if not source.decoder:
+        return Choice("off", "the GPU's kernel for rows of unlike length has no dropout inside attention, which encoders learn with")
+    return Choice("on", "a GPU computes rows of unlike length end to end, without padding")
 
 
 # -- time -------------------------------------------------------------------------------------------------------------

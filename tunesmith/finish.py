@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import resource
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import seal, singly
+from . import fresh, seal, singly
 from .data import arrays
 from .data.table import Table
 from .disk import recover, replaced
-from .errors import ModelError, ResourceError, shorten
+from .errors import ModelError, ResourceError
 from .importance import importance
 from .inference import Encoded, encode, infer, pad_id
 from .judging.judge import SINGLY, How, Judged, judge
@@ -43,7 +39,9 @@ GATE_ROWS = 64
 GATE_NUMBERS = 4_000_000
 """Numbers that are compared of larger rows: they travel as text."""
 TOLERANCE = 1e-4
-"""Largest difference between raw outputs before saving and after reloading."""
+"""Largest difference between raw outputs before saving and after reloading, as a share of a row's largest."""
+QUANTISED = 5e-2
+"""The same where the base computed in few bits: what is saved are the numbers that these stand for."""
 
 
 def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
@@ -95,47 +93,18 @@ def save(run: Run, ready: Ready, task: Task, state: State) -> None:
 
 def gate(run: Run, task: Task, rows: Table, outputs: Outputs) -> None:
     """Load the saved model in a fresh process and compare its answers on a few rows; refuse to go on if they differ."""
-    few = np.arange(min(GATE_ROWS, max(4, GATE_NUMBERS // _numbers(outputs)), len(rows)))
-    columns = task.columns((*task.inputs, *task.targets) if task.language else task.inputs)
-    cells = [{c: row[c] for c in columns} for row in rows.rows(few)]
-    found = subprocess.run(
-        [sys.executable, "-m", "tunesmith.gate", str(run.path)],
-        input=json.dumps(cells, default=str),
-        capture_output=True,
-        text=True,
-        env=os.environ
-        | {
-            "HF_HUB_OFFLINE": "1",
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
-        },
-    )
-    if found.returncode == -signal.SIGKILL:
-        raise ResourceError(
-            str(run.path), expected="memory for the saved model in a second process", got="a kill of that process by the system",
-            fix="free some memory; `tunesmith resume` goes on from here", code="out-of-memory",
-        )  # fmt: skip
-    if found.returncode:
-        raise _refused(run, f"a failure: {found.stderr.strip()[-300:]}")
-    there = json.loads(found.stdout.splitlines()[-1])
-    for name, expected in outputs.items():
-        for row in few:
-            _same(run, name, expected[row], arrays.parsed(there[name][row]))
+    asked = fresh.cells(task, rows, min(GATE_ROWS, max(4, GATE_NUMBERS // _numbers(outputs))))
+    there, failed = fresh.answered(run.path, asked)
+    if failed:
+        raise _refused(run, failed)
+    worst, where = fresh.difference(outputs, there, len(asked))
+    if not worst <= (TOLERANCE if run.spec.train.quantise == "none" else QUANTISED):
+        raise _refused(run, where)
 
 
 def _numbers(outputs: Outputs) -> int:
     """Numbers of the first row."""
     return max(1, sum(int(np.size(value[0])) for value in outputs.values() if len(value)))
-
-
-def _same(run: Run, name: str, here: Any, there: Any) -> None:
-    """One row's output before and after. The encoded batch is another one there, so the last bits may differ: the answers may not."""
-    if isinstance(here, str) or isinstance(there, str) or np.shape(here) != np.shape(there):
-        if not (isinstance(here, str) and here == there):
-            raise _refused(run, f"{name} {shorten(repr(there))} after {shorten(repr(here))}")
-        return
-    difference = float(np.abs(np.asarray(there, np.float64) - here).max(initial=0.0))
-    if not difference <= TOLERANCE * max(1.0, float(np.abs(here).max(initial=0.0))):
-        raise _refused(run, f"{name} up to {difference:g} apart")
 
 
 def write_predictions(path: Path, task: Task, tables: Mapping[str, Table], outputs: Mapping[str, Outputs]) -> None:

@@ -1,4 +1,7 @@
-"""The fresh process of the reload gate: `python -m tunesmith.gate RUN < rows.json` prints the raw outputs of these rows as JSON."""
+"""The fresh process of the reload gate: `python -m tunesmith.gate RUN < rows.json` prints the raw outputs of these rows as JSON.
+
+A second argument names a folder whose model answers in the place of the run's own.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,15 @@ import sys
 def main() -> None:
     """Load the run's model as any user would, answer the rows on standard input."""
     from .data.arrays import as_json
-    from .data.table import Table
+    from .fresh import outputs
     from .models.light import answer_only
     from .predictor import Predictor
 
-    answer_only(sys.argv[1])
-    predictor = Predictor.load(sys.argv[1])
-    rows = json.load(sys.stdin)
-    # A language model says how likely the rows' own texts are: those are not questions, and are handed over as they stand.
-    table = Table.of(rows, name="the gate") if predictor.task.language else predictor.table(rows)
-    outputs = predictor.outputs(table, "training")
-    print(json.dumps({name: as_json(value) for name, value in outputs.items()}))
+    run, *model = sys.argv[1:]
+    if not model:
+        answer_only(run)
+    found = outputs(Predictor.load(run, *model), json.load(sys.stdin))
+    print(json.dumps({name: as_json(value) for name, value in found.items()}))
 
 
 if __name__ == "__main__":

@@ -95,6 +95,10 @@ def prepare(spec: Spec) -> Ready:
     strategy_name = chosen["strategy"].value
     strategy_class = STRATEGIES.load(strategy_name)
     strategy = strategy_class.build(spec.strategy_options, strategy_name)
+    if spec.train.quantise != "none":
+        from .models.quantised import require
+
+        require(spec.train.quantise, strategy.adapter and not strategy.positions(), strategy_name, source.modality)
     task = _beside_learnt_tokens(task, strategy, data, source, spec)
     chosen |= settle_training(spec, facts, strategy) | {k: c for k, c in suggested.items() if k != "strategy"}
     chosen["evaluate.metric"] = _metric(spec, task)
@@ -325,7 +329,8 @@ def _unknown_findings(share: float, source: Source) -> list[Finding]:
 def _suggested(task: Task, spec: Spec) -> dict[str, Choice[Any]]:
     """What the task knows better than the general rules, for settings that are still `auto`; a budget decides on epochs itself."""
     found = {path: choice for path, choice in task.suggested().items() if _value(spec, path) == "auto"}
-    idle = {"train.epochs": bool(spec.train.budget), "train.lr": spec.strategy != "auto"}  # a rate suits the strategy it comes with
+    suited = ("auto", *(c.value for path, c in task.suggested().items() if path == "strategy"))
+    idle = {"train.epochs": bool(spec.train.budget), "train.lr": spec.strategy not in suited}  # a rate suits the strategy it comes with
     return {path: choice for path, choice in found.items() if not idle.get(path)}
 
 

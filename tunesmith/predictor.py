@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, final
 
-from .errors import DataError, RunError, listing, nearest
+from .errors import DataError, RunError, SpecError, listing, nearest
 from .inference import MICRO_TOKENS, encode, infer, pad_id
 from .registry import TASKS
 from .run import Run
@@ -32,8 +32,11 @@ class Predictor:
         self.run, self.task, self.model, self.processor, self.threads = run, task, model, processor, threads
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Load a run's model. Raises RunError where there is none yet, ModelError where it is damaged."""
+    def load(cls, path: str | Path, model: str | Path | None = None) -> Self:
+        """Load a run's model; `model`: a folder whose model answers in its place.
+
+        Raises RunError where there is none yet, ModelError where it is damaged.
+        """
         import torch
 
         from .models.save import load_model, load_processor
@@ -49,8 +52,8 @@ class Predictor:
             )
         sealed = checking(run.path)
         torch.set_num_threads(int(run.spec.train.threads))
-        task = load_task(run)
-        made = cls(run, task, load_model(run.model, task), load_processor(run.model), int(run.spec.train.threads))
+        task, folder = load_task(run), Path(model or run.model)
+        made = cls(run, task, load_model(folder, task), load_processor(folder), int(run.spec.train.threads))
         sealed.require()
         return made
 
@@ -63,6 +66,20 @@ class Predictor:
         answers = self.task.answers(self.outputs(self._complete(table), "answering"))
         said = self.task.remarks(table)
         return [answer | more for answer, more in zip(answers, said, strict=True)] if said else answers
+
+    @property
+    def streams(self) -> bool:
+        """Whether answers can be had while they are written."""
+        return type(self.task).stream is not Task.stream
+
+    def stream(self, row: str | Sequence[Any] | Mapping[str, Any]) -> Stream:
+        """The answer to one question, while it is written. Raises SpecError where the task's answers do not grow."""
+        if not self.streams:
+            raise SpecError(
+                f"task {self.run.spec.task}", expected="a task that writes its answers (dialogue, text-generation)",
+                got="one whose answers are whole at once", fix="ask without --stream", code="no-stream",
+            )  # fmt: skip
+        return Stream(self, self.table([row]))
 
     def _complete(self, table: Table) -> Table:
         """The rows of a wide task with columns that were not given as empty ones; which they are stands beside each answer.
@@ -162,6 +179,37 @@ class Predictor:
                     code="bad-cell",
                 )
         return {column: row[column] for column in columns}
+
+
+@final
+class Stream:
+    """An answer while it is written: iterating gives pieces of its text, which together are the text of `answer`."""
+
+    def __init__(self, predictor: Predictor, asked: Table) -> None:
+        self._predictor, self._asked = predictor, asked
+        self.answer: dict[str, Any] = {}
+        """What `predict` answers; whole once the pieces are at their end."""
+
+    def __iter__(self) -> Iterator[str]:
+        said = ""
+        for answer in self._answers():
+            self.answer = answer
+            text = self.answer.get("text", "")
+            if len(text) > len(said) and text.startswith(said):
+                said, piece = text, text[len(said) :]
+                yield piece
+
+    def _answers(self) -> Iterator[dict[str, Any]]:
+        from .inference import collate
+        from .models.heads import evaluating
+
+        here = self._predictor
+        task = here.task.set_for("answering")
+        encoded = encode(task, here.processor, self._asked)
+        device = next(here.model.parameters()).device
+        with evaluating(here.model):
+            for outputs in task.stream(here.model, collate(task, encoded, [0], pad_id(here.processor), device)):
+                yield task.answers(outputs)[0]
 
 
 def _ask(columns: Sequence[str]) -> str:

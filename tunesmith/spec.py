@@ -145,6 +145,10 @@ class Train(Section):
     """Keep the activations below the lowest learning layer instead of computing them every epoch."""
     views: Count | Auto = "auto"
     """Views of each image that are computed once, where images change in each epoch and the encoder is frozen; epochs go round them."""
+    quantise: Literal["none", "8bit", "4bit"] = "none"
+    """Keep the frozen base under an adapter in 8 or 4 bits (arXiv 2305.14314); needs CUDA and `pip install 'tunesmith[quantise]'`."""
+    packing: Literal["auto", "on", "off"] = "auto"
+    """Compute a batch's rows end to end without padding, attention kept apart: texts of decoders and most encoders."""
     save_every: Count | Auto = "auto"
     """Optimiser steps between checkpoints from which `resume` goes on."""
 

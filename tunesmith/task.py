@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_type_hints
 
@@ -249,6 +249,10 @@ class Task(ABC):
     @abstractmethod
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Raw outputs of a batch (logits, numbers), before calibration. A list of B tensors or texts where they are of unlike shape."""
+
+    def stream(self, model: nn.Module, batch: Batch) -> Iterator[Outputs]:
+        """Outputs of a batch of one row while its answer is written, growing, at last those of `outputs`: for tasks that write text."""
+        return iter(())
 
     def set_for(self, purpose: Purpose) -> Self:
         """The task with `encode` and `outputs` as the purpose asks, where that makes a difference (writing text takes long)."""

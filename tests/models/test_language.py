@@ -7,7 +7,7 @@ import torch
 
 from tests.tiny_models import writer
 from tunesmith.errors import ModelError
-from tunesmith.models import generation, language, save, source
+from tunesmith.models import generation, language, merging, save, source
 from tunesmith.models.language import Language
 from tunesmith.models.outline import outline
 from tunesmith.models.prefix import cut
@@ -108,7 +108,7 @@ def test_a_saved_adapter_loads_in_plain_peft(strategy, key, folders, tmp_path):
 @pytest.mark.parametrize("strategy", ["lora", "dora", "ia3", "vera"])
 def test_merging_changes_nothing(strategy, folders):
     model, _ = _make(folders["llama", True], strategy)
-    assert torch.allclose(save.merged(model)(_batch()), model(_batch()), atol=1e-4)
+    assert torch.allclose(merging.merged(model)(_batch()), model(_batch()), atol=1e-4)
 
 
 def test_an_untied_head_stands_with_the_top_and_a_tied_one_with_the_embeddings(folders):

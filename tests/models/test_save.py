@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.models import tiny
 from tunesmith.errors import ModelError
-from tunesmith.models import save, source
+from tunesmith.models import merging, save, source
 from tunesmith.models.heads import Pooled
 from tunesmith.registry import STRATEGIES
 
@@ -117,7 +117,7 @@ def test_merged_then_saved_needs_no_peft(tuned, tmp_path):
     model, processor = tuned("lora")
     model.cut = object.__new__(object)
     cut = model.cut
-    twin = save.merged(model)
+    twin = merging.merged(model)
     assert model.cut is cut and twin.cut is None
     save.save(twin, processor, tmp_path)
     assert not (tmp_path / "adapter").exists()

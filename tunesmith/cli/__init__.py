@@ -24,6 +24,7 @@ ORDER = (
     "runs",
     "resume",
     "verify",
+    "merge",
     "tasks",
     "strategies",
     "cache",

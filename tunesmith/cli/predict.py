@@ -2,6 +2,7 @@
 
 Example: tunesmith predict RUN "A quiet, exact film."
 Example: tunesmith predict RUN --file new.csv --out answers.csv
+Example: tunesmith predict DIALOGUE --stream "Which film was it?"
 Example: tunesmith predict RELATIONS --entities ENTITIES "Anna was born in Rome."
 """
 
@@ -39,6 +40,11 @@ Entities = Annotated[
     ),
 ]
 
+Stream = Annotated[
+    bool | None,
+    typer.Option("--stream/--no-stream", help="Show the answer to one question while it is written; else where a terminal asks for one."),
+]
+
 CHUNK = 4096
 SAY_EVERY_SECONDS = 5.0
 LARGEST = 3
@@ -56,6 +62,7 @@ def command(
     out: Out = None,
     replace: Replace = False,
     entities: Entities = None,
+    stream: Stream = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> int:
@@ -65,14 +72,45 @@ def command(
     from ..seal import begin
 
     asked = _what_is_asked(texts, row, file, out)
+    _refuse_many(stream, asked, file or entities)
     begin(run)
     answer_only(run)
     predictor = _chain(run, entities) if entities else api.load(run)
     if file is not None:
         answer_file(predictor, file, out, replace=replace, quiet=quiet)
+    elif _streams(predictor, asked, stream, as_json=json):
+        show_stream(predictor.stream(asked[0]), as_json=json)
     else:
         show_answers(asked, predictor.predict(asked), as_json=json)
     return 0
+
+
+def _streams(predictor: Any, asked: Sequence[Any], wanted: bool | None, *, as_json: bool) -> bool:
+    """Whether to show the answer as it comes: as asked, else for one question from a terminal to a task that writes."""
+    if wanted is not None or len(asked) > 1 or as_json or not sys.stdout.isatty():
+        return bool(wanted)
+    return bool(getattr(getattr(predictor, "predictor", None), "streams", False))
+
+
+def show_stream(stream: Any, *, as_json: bool) -> None:
+    """Pieces as they come, line ends kept; as JSON a line for each piece, then the answer."""
+    from ._show import print_json, safe
+
+    shown = ""
+    for piece in stream:
+        shown += piece
+        if as_json:
+            print_json({"piece": piece})
+        else:
+            print("\n".join(map(safe, piece.split("\n"))), end="", flush=True)
+    if as_json:
+        print_json(stream.answer)
+        return
+    print(flush=True)
+    if shown != stream.answer["text"]:  # a tokenizer that takes back more than its newest token
+        print(safe(stream.answer["text"]))
+    if not stream.answer.get("stopped", True):
+        print("(not ended by itself: `max_new_tokens` were reached)", file=sys.stderr)
 
 
 def _chain(run: str, entities: str) -> Any:
@@ -100,6 +138,16 @@ def _what_is_asked(texts: Sequence[str] | None, row: Sequence[str] | None, file:
             "--out", expected="a file to answer", got="no --file", fix="add --file new.csv", code="nothing-asked"
         )
     return [dict(_pair("--row", cell) for cell in row)] if row else list(texts or ())
+
+
+def _refuse_many(stream: bool | None, asked: Sequence[Any], other: str | None) -> None:
+    """Raises SpecError where --stream is to show more than the answer to one question."""
+    if stream and (other or len(asked) != 1):
+        from ..errors import SpecError
+
+        raise SpecError(
+            "--stream", expected="one question", got=other or f"{len(asked)} texts", fix="ask one, or leave --stream out", code="many-asked"
+        )
 
 
 def show_answers(asked: Sequence[Any], answers: Sequence[dict[str, Any]], *, as_json: bool) -> None:

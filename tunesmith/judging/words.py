@@ -15,6 +15,7 @@ TITLES = {
     "micro_precision": "micro-precision", "micro_recall": "micro-recall", "mcc": "MCC", "brier": "Brier score",
     "ece": "ECE",
     "map": "mAP", "log_loss": "log loss", "nll": "log loss", "r2": "R²", "mse": "MSE", "rmse": "RMSE", "mae": "MAE",
+    "reward_accuracy": "reward accuracy", "reward_margin": "reward margin", "win_rate": "win rate",
     "bits_per_byte": "bits per byte", "perplexity": "perplexity per token", "byte_perplexity": "perplexity per byte",
     "rouge_l": "ROUGE-L", "stops": "stops by itself", "bleu": "BLEU", "chrf": "chrF", "rouge1": "ROUGE-1", "rouge2": "ROUGE-2",
     "rouge_lsum": "ROUGE-Lsum", "length_ratio": "length ratio",

@@ -8,13 +8,16 @@ Axes: B texts of a batch, T tokens, D features.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import nn
 
 from .heads import Pooled, pool
 from .source import Backbone
+
+if TYPE_CHECKING:
+    from .packing import Packed
 
 Batch = Mapping[str, torch.Tensor]
 MODES = {"mean": "mean_tokens", "cls": "cls_token", "last": "lasttoken"}
@@ -38,6 +41,7 @@ class Embedder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.source, self.spare = backbone.source, backbone.spare
         self.pooling = backbone.source.pooling
+        self.packed: Packed | None = None
         self.cut = None
 
     def forward(self, batch: Batch) -> torch.Tensor:

@@ -9,7 +9,7 @@ Axes: B rows of a batch, T tokens of the prompts, V entries of the vocabulary.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -52,8 +52,21 @@ def write(model: Language, prompts: Sequence[Sequence[int]], how: How, ended: EN
     """What the model writes after each prompt (token ids, at least one each). `ended`: says of the ids so far whether to stop."""
     with evaluating(model), torch.inference_mode():
         if len({len(prompt) for prompt in prompts}) > 1 and not _movable(model):
-            return [found for prompt in prompts for found in _write(model, [prompt], how, ended)]
-        return _write(model, prompts, how, ended) if len(prompts) else []
+            return [_last(_write(model, [prompt], how, ended))[0] for prompt in prompts]
+        return _last(_write(model, prompts, how, ended)) if len(prompts) else []
+
+
+@torch.inference_mode()
+def stream(model: Language, prompt: Sequence[int], how: How, ended: END | None = None) -> Iterator[Written]:
+    """What the model writes after one prompt, while it does: after each token all that there is so far; the last is what `write` gives."""
+    with evaluating(model):
+        for found in _write(model, [prompt], how, ended):
+            yield found[0]
+
+
+def _last(written: Iterator[list[Written]]) -> list[Written]:
+    *_, found = written
+    return found
 
 
 def _movable(model: Language) -> bool:
@@ -62,7 +75,8 @@ def _movable(model: Language) -> bool:
     return "position_ids" in _names(type(module)) and not getattr(module.config, "sliding_window", None)
 
 
-def _write(model: Language, prompts: Sequence[Sequence[int]], how: How, ended: END | None) -> list[Written]:
+def _write(model: Language, prompts: Sequence[Sequence[int]], how: How, ended: END | None) -> Iterator[list[Written]]:
+    """What there is after each token, and at last all of it."""
     device = next(model.parameters()).device
     ids_BT, mask_BT = _padded(prompts, device)
     extra, rows = virtual_tokens(model.backbone), torch.arange(len(prompts), device=device)
@@ -78,11 +92,12 @@ def _write(model: Language, prompts: Sequence[Sequence[int]], how: How, ended: E
             text.add(token)
         if all(text.stopped for text in texts) or step + 1 == how.most:
             break
+        yield [text.written for text in texts]
         mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(prompts), 1)], 1)
         position_B1 = (length_B + extra + step)[:, None]
         found = _step(model, token_B[:, None], mask_BT, position_B1, found.past_key_values)
         hidden_BD = found.last_hidden_state[:, -1]
-    return [Written(tuple(text.ids), text.stopped) for text in texts]
+    yield [text.written for text in texts]
 
 
 def _step(model: Language, ids_B1: torch.Tensor, mask_BT: torch.Tensor, position_B1: torch.Tensor, cache: Any) -> Any:
@@ -112,6 +127,11 @@ class _Text:
         self.ids: list[int] = []
         self.stopped = False
         self._ends, self._ended = how.ends, ended
+
+    @property
+    def written(self) -> Written:
+        """As it is now."""
+        return Written(tuple(self.ids), self.stopped)
 
     def add(self, token: int) -> None:
         """Take the next token, unless the text has ended."""

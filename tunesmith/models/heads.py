@@ -20,6 +20,7 @@ from .source import Backbone
 
 if TYPE_CHECKING:
     from .fusion import Fusion
+    from .packing import Packed
     from .pictures import Sight
     from .prefix import Cut
 
@@ -129,6 +130,7 @@ class Pooled(nn.Module):
         self.source = backbone.source
         self.spare = backbone.spare
         self.cut: Cut | None = None
+        self.packed: Packed | None = None
         self.symbols = tuple(symbols)
         self.noise_K = nn.Parameter(torch.zeros(noises)) if noises else None
         self.reset_head(seed)
@@ -207,6 +209,8 @@ class Pooled(nn.Module):
                 fix="shorten texts (`max_length`) or use fewer learnt tokens",
                 code="text-too-long",
             )
+        if self.packed is not None and self.training and self.packed.takes(batch):
+            return self.packed.hidden(self.backbone, batch)
         return self.backbone(**inputs(self.backbone, batch)).last_hidden_state
 
     def reset_head(self, seed: int) -> None:

@@ -6,7 +6,8 @@ Axes: B rows of a batch, T tokens, M tokens whose likelihood is asked, D feature
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
@@ -16,10 +17,11 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import ModelError
-from .heads import Pooled, bare, evaluating, inputs
+from .heads import Pooled, bare, evaluating, inputs, virtual_tokens
 from .source import Backbone, processor
 
 if TYPE_CHECKING:
+    from .packing import Packed
     from .prefix import Cut
 
 Batch = Mapping[str, torch.Tensor]
@@ -55,6 +57,7 @@ class Language(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.source, self.spare = backbone.source, backbone.spare
         self.cut: Cut | None = None
+        self.packed: Packed | None = None
         self._whole = (backbone.whole,)  # in a tuple: no second name for the same weights
         self._logits = _sound(self)
         _settle_ends(self.whole.generation_config, ends)
@@ -108,11 +111,35 @@ class Language(nn.Module):
 
         return list(write(self, prompts, How(**how), ended))
 
+    def stream(self, prompt: Sequence[int], how: Mapping[str, Any], ended: Any = None) -> Iterator[Any]:
+        """The same of one prompt, as it grows."""
+        from .generation import How, stream
+
+        return stream(self, prompt, How(**how), ended)
+
+    def untouched(self) -> Any:
+        """A context in which adapters, or learnt tokens, are switched off; None where there are none that can be."""
+        return _untouched(self) if hasattr(self.backbone, "disable_adapter") else None
+
     def _nll(self, hidden_MD: torch.Tensor, target_M: torch.Tensor) -> torch.Tensor:
         return cross_entropy(self.logits(hidden_MD), target_M, reduction="none")
 
     def reset_head(self, seed: int) -> None:
         """Nothing: the head is pretrained."""
+
+
+@contextmanager
+def _untouched(model: Any) -> Iterator[None]:
+    wrapped = model.backbone
+    if not virtual_tokens(wrapped):
+        with wrapped.disable_adapter():
+            yield
+        return
+    model.backbone = bare(wrapped)
+    try:
+        yield
+    finally:
+        model.backbone = wrapped
 
 
 def _settle_ends(settings: Any, ends: Sequence[int]) -> None:

@@ -10,7 +10,6 @@ pictures/                                    of rows with pictures, the encoder 
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import shutil
@@ -22,10 +21,10 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing, shorten
-from . import adapters, fusion, letters, pictures, sound, tensors, vision
+from . import adapters, fusion, letters, pictures, quantised, sound, tensors, vision
 from .allow import check_adapter, read_json
 from .embedder import Embedder, sentence_files
-from .heads import SPANS, Pooled, bare, virtual_tokens
+from .heads import SPANS, Pooled, bare
 from .language import POOLING, Language
 from .loading import Undrawn, load_tokenizer, quiet
 from .outline import ADAPTER
@@ -136,31 +135,9 @@ def modality(folder: str | Path) -> str:
     return modality_of(Path(folder), read_json(path)) if path.is_file() else "text"
 
 
-def merged(model: nn.Module) -> nn.Module:
-    """A copy without adapters that answers the same: their updates are added to the weights.
-
-    Raises ModelError (`not-mergeable`) for virtual tokens and bottlenecks, which are no updates of weights.
-    """
-    cut, model.cut = model.cut, None
-    twin = copy.deepcopy(model)
-    model.cut = cut
-    if hasattr(bare(twin.backbone), "tunesmith_bottlenecks") or virtual_tokens(twin.backbone):
-        raise ModelError(
-            "merge",
-            expected="an adapter that is an update of weights (lora, dora, ia3, vera)",
-            got="virtual tokens or bottlenecks",
-            fix="use the model as it was saved",
-            code="not-mergeable",
-        )
-    if hasattr(twin.backbone, "merge_and_unload"):
-        with quiet():
-            twin.backbone = twin.backbone.merge_and_unload()
-    return twin
-
-
 def plain_state(module: nn.Module) -> dict[str, torch.Tensor]:
     """The backbone's tensors under the names that they have without adapters."""
-    state = bare(module).state_dict()
+    state = quantised.plain(bare(module), bare(module).state_dict())
     return {name.replace(".base_layer.", "."): tensor for name, tensor in state.items() if not ADAPTER.search(name)}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, final
@@ -19,12 +19,13 @@ import numpy as np
 
 from ..errors import ModelError, listing, shorten
 from ..task import Example
-from . import template, tokens
+from . import template, tokens, tools
 
 PLAIN = (
     "{% for message in messages %}"
     "{% if message['role'] == 'system' %}{{ message['content'] + '\n\n' }}"
     "{% elif message['role'] == 'user' %}{{ 'User: ' + message['content'] + '\n' }}"
+    "{% elif message['role'] == 'tool' %}{{ 'Tool: ' + message['content'] + '\n' }}"
     "{% else %}{{ 'Assistant: ' + message['content'] + eos_token + '\n' }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
@@ -35,7 +36,10 @@ ROLES = {
     "model": "assistant", "ai": "assistant", "agent": "assistant",
 }  # fmt: skip
 """Names of roles in the formats about, in lower case, and what they are called here."""
-TOOLS = frozenset(("tool", "function", "observation", "ipython", "function_call", "tool_calls"))
+RESULTS = frozenset(("tool", "function", "observation", "ipython"))
+"""Names of the role that says what a call gave."""
+CALLING = frozenset(("function_call", "tool_calls", "tool_call"))
+"""Names of roles whose content is the assistant's call."""
 KEYS = (("role", "content"), ("from", "value"), ("speaker", "utterance"), ("speaker", "text"), ("role", "text"), ("role", "value"))
 """Names of a message's two entries: OpenAI's, ShareGPT's, and others."""
 PRIVATE = 0xF0000
@@ -57,7 +61,7 @@ class Turn:
 # -- messages ----------------------------------------------------------------------------------------------------------
 
 
-def read(cell: Any) -> tuple[list[dict[str, str]], str, str]:
+def read(cell: Any) -> tuple[list[dict[str, Any]], str, str]:
     """Messages as `{"role", "content"}`, and what is wrong with them: a code and a sentence's object; empty where nothing is.
 
     A text alone is a user's message, or JSON of a list.
@@ -80,22 +84,37 @@ def read(cell: Any) -> tuple[list[dict[str, str]], str, str]:
     return found, *_order(found)
 
 
-def _message(one: Any) -> tuple[dict[str, str], str, str]:
+def _message(one: Any) -> tuple[dict[str, Any], str, str]:
     if not isinstance(one, Mapping):
         return {}, "bad-messages", shorten(repr(one))
-    if one.get("tool_calls") or one.get("function_call"):
-        return {}, "tool-messages", "a tool call"
+    made, wrong = tools.calls(one)
+    if wrong:
+        return {}, "bad-tools", wrong
+    one = {**one, "content": one.get("content") or ""} if made else one
     keys = next(((role, content) for role, content in KEYS if one.get(role) is not None and one.get(content) is not None), None)
     if keys is None:
         return {}, "bad-messages", f"the entries {listing([key for key, value in one.items() if value is not None]) or '(none)'}"
-    role, content = str(one[keys[0]]).strip().lower(), _content(one[keys[1]])
-    if role in TOOLS:
-        return {}, "tool-messages", f"the role {role!r}"
+    role, value = str(one[keys[0]]).strip().lower(), one[keys[1]]
+    if role in CALLING:
+        called = tools.call(value)
+        return ({"role": "assistant", "content": "", "tool_calls": [called]}, "", "") if called else ({}, "bad-tools", shorten(repr(value)))
+    if role in RESULTS:
+        return _result(one, value)
     if role not in ROLES:
         return {}, "unknown-role", f"the role {shorten(one[keys[0]])!r}"
+    if made and ROLES[role] != "assistant":
+        return {}, "role-order", f"a call by the role {role!r}"
+    content = _content(value)
     if content is None:
-        return {}, "bad-messages", f"a content that is no text: {shorten(repr(one[keys[1]]))}"
-    return {"role": ROLES[role], "content": content}, "", ""
+        return {}, "bad-messages", f"a content that is no text: {shorten(repr(value))}"
+    return {"role": ROLES[role], "content": content, **({"tool_calls": made} if made else {})}, "", ""
+
+
+def _result(one: Mapping[str, Any], value: Any) -> tuple[dict[str, Any], str, str]:
+    """What a call gave: as text, or as JSON of what is none."""
+    content = _content(value)
+    named = {key: one[key] for key in ("name", "tool_call_id") if isinstance(one.get(key), str)}
+    return {"role": "tool", "content": json.dumps(value, ensure_ascii=False) if content is None else content, **named}, "", ""
 
 
 def _content(value: Any) -> str | None:
@@ -105,31 +124,44 @@ def _content(value: Any) -> str | None:
     return tokens.mended(value) if isinstance(value, str) else None
 
 
-def _order(messages: Sequence[Mapping[str, str]]) -> tuple[str, str]:
+def _order(messages: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     roles = [message["role"] for message in messages]
     late = [i for i, role in enumerate(roles) if role == "system" and i]
     if late:
         return "role-order", f"a system message as message {late[0] + 1}"
-    same = [i for i in range(1, len(roles)) if roles[i] == roles[i - 1]]
+    same = [i for i in range(1, len(roles)) if roles[i] == roles[i - 1] != "tool"]
     if same:
         return "role-order", f"two {roles[same[0]]} messages in a row (messages {same[0]} and {same[0] + 1})"
-    blank = [i for i, message in enumerate(messages) if message["role"] == "assistant" and not message["content"].strip()]
+    stray = [i for i, role in enumerate(roles) if role == "tool" and not _called(messages, i)]
+    if stray:
+        return "role-order", f"a tool's result that nobody called for (message {stray[0] + 1})"
+    blank = [i for i, message in enumerate(messages) if message["role"] == "assistant" and not said_in(message).strip()]
     return ("empty-reply", f"an empty reply (message {blank[0] + 1})") if blank else ("", "")
 
 
-def replies(messages: Sequence[Mapping[str, str]]) -> list[str]:
-    """What the assistant says."""
-    return [message["content"] for message in messages if message["role"] == "assistant"]
+def _called(messages: Sequence[Mapping[str, Any]], at: int) -> bool:
+    before = next((m for m in reversed(messages[:at]) if m["role"] != "tool"), None)
+    return before is not None and "tool_calls" in before
+
+
+def said_in(message: Mapping[str, Any]) -> str:
+    """A message's words, and its calls as JSON."""
+    return "\n".join(part for part in (message["content"], tools.said(message.get("tool_calls", ()))) if part)
+
+
+def replies(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the assistant says, calls included."""
+    return [said_in(message) for message in messages if message["role"] == "assistant"]
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
 
 
-def template_of(tokenizer: Any) -> str:
-    """The model's chat template, of several the one called default; PLAIN where it has none."""
+def template_of(tokenizer: Any, calling: bool = False) -> str:
+    """The model's chat template, of several the one called default, or that for tools; PLAIN where it has none."""
     found = getattr(tokens.tokenizer_of(tokenizer), "chat_template", None)
     if isinstance(found, Mapping):
-        found = found.get("default") or next(iter(found.values()), None)
+        found = (found.get("tool_use") if calling else None) or found.get("default") or next(iter(found.values()), None)
     return found or PLAIN
 
 
@@ -140,27 +172,40 @@ def dress(tokenizer: Any) -> None:
         inner.chat_template = PLAIN
 
 
-def turns(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[Turn]:
+def turns(tokenizer: Any, messages: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]] = ()) -> list[Turn]:
     """The conversation with all its replies; one text for each reply where the template writes history otherwise (thoughts left out).
 
-    Raises template.Refused where the template does not take the messages, ModelError where it is broken or ends replies with nothing.
+    `given`: the tools that the assistant may call. Raises template.Refused where the template does not take the messages, ModelError
+    where it is broken or ends replies with nothing.
     """
-    told, hidden = _hidden(tokenizer, messages)
-    whole, found = _render(tokenizer, told, False), []
+    (told, given), hidden = _hidden(tokenizer, (messages, given))
+    whole, found = _render(tokenizer, told, False, given), []
     for number, message in enumerate(told):
         if message["role"] != "assistant":
             continue
-        asked, said = _render(tokenizer, told[:number], True), _render(tokenizer, told[: number + 1], False)
+        asked, said = (_render(tokenizer, told[: number + more], not more, given) for more in (0, 1))
         found.append((said, _span(tokenizer, asked, said)))
     if all(whole.startswith(said) for said, _ in found):
         return [Turn(whole, tuple(span for _, span in found), hidden)]
     return [Turn(said, (span,), hidden) for said, span in found]
 
 
-def asked(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> Turn:
+def asked(tokenizer: Any, messages: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]] = ()) -> Turn:
     """The conversation up to where the assistant is to answer."""
-    told, hidden = _hidden(tokenizer, messages)
-    return Turn(_render(tokenizer, told, True), (), hidden)
+    (told, given), hidden = _hidden(tokenizer, (messages, given))
+    return Turn(_render(tokenizer, told, True, given), (), hidden)
+
+
+def ignored(tokenizer: Any, messages: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]) -> str:
+    """What of tools, calls and results the template does not write; nothing where all of it stands in the text."""
+    whole = _render(tokenizer, messages, False, given)
+    named = {"the tools": [one["function"]["name"] for one in given]}
+    named["calls"] = [one["function"]["name"] for m in messages for one in m.get("tool_calls", ())]
+    lost = [what for what, names in named.items() if not all(name in whole for name in names)]
+    bare = [{key: value for key, value in m.items() if key != "tool_calls"} for m in messages]
+    if named["calls"] and not lost and given and _render(tokenizer, bare, False, given) == whole:
+        lost.append("calls")
+    return " and ".join([*lost, *(["results"] if any(m["role"] == "tool" and m["content"].strip() not in whole for m in messages) else [])])
 
 
 def end_of_turn(tokenizer: Any) -> int:
@@ -171,10 +216,10 @@ def end_of_turn(tokenizer: Any) -> int:
     return int(ids[-1])
 
 
-def _render(tokenizer: Any, messages: Sequence[Mapping[str, str]], prompt: bool) -> str:
+def _render(tokenizer: Any, messages: Sequence[Mapping[str, Any]], prompt: bool, given: Sequence[Mapping[str, Any]] = ()) -> str:
     inner = tokens.tokenizer_of(tokenizer)
     names = {name: getattr(inner, name, None) or "" for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
-    return template.render(template_of(inner), messages, prompt=prompt, names=names)
+    return template.render(template_of(inner, bool(given)), messages, prompt=prompt, names=names | {"tools": list(given) or None})
 
 
 def _span(tokenizer: Any, before: str, after: str) -> tuple[int, int, int]:
@@ -205,12 +250,29 @@ def control(inner: Any) -> re.Pattern[str]:
     return re.compile("|".join(re.escape(name) for name in sorted(names, key=lambda n: (-len(n), n)) if name) or r"(?!)")
 
 
-def _hidden(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> tuple[list[dict[str, str]], tuple[str, ...]]:
-    """Messages with control strings replaced by characters that nobody writes, and those strings."""
+def _hidden(tokenizer: Any, given: Any) -> tuple[Any, tuple[str, ...]]:
+    """Messages and tools with control strings replaced by characters that nobody writes, and those strings."""
     control = _control(tokenizer)
-    names = list(dict.fromkeys(found[0] for m in messages for found in control.finditer(m["content"])))
+    names = list(dict.fromkeys(found[0] for text in _texts(given) for found in control.finditer(text)))
     stands = {name: chr(PRIVATE + number) for number, name in enumerate(names)}
-    return [{**m, "content": control.sub(lambda found: stands[found[0]], m["content"])} for m in messages], tuple(names)
+    return _mapped(given, lambda text: control.sub(lambda found: stands[found[0]], text)) if names else given, tuple(names)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+        return
+    parts = [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    for part in parts:
+        yield from _texts(part)
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change(key): _mapped(part, change) for key, part in value.items()}
+    return [_mapped(part, change) for part in value] if isinstance(value, list | tuple) else value
 
 
 # -- tokens ------------------------------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ Axes: N rows of a set, B rows of a batch, T tokens.
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, final
 
@@ -194,13 +195,46 @@ def outputs(model: Any, batch: Batch, task: Writer, ends: Sequence[int]) -> dict
 def _written(model: Language, batch: Batch, places: Sequence[int], task: Writer, ends: Sequence[int]) -> list[tuple[str, bool]]:
     if not places:
         return []
-    prompts = [batch["input_ids"][i, : int(batch["start"][i])].tolist() for i in places]
+    how, ended = _how(model, task, ends)
+    found = model.write([batch["input_ids"][i, : int(batch["start"][i])].tolist() for i in places], how, ended)
+    return [(_cut(_decoded(model, one), task.stop), one.stopped) for one in found]
+
+
+def _how(model: Language, task: Writer, ends: Sequence[int]) -> tuple[dict[str, Any], Any]:
+    """The settings of `generation.How`, and what says of the ids so far whether to stop."""
     decode, stop = model.tokenizer.decode, task.stop
     known = frozenset({*ends, model.tokenizer.eos_token_id} - {None})
     how = {"most": task.max_new_tokens, "temperature": task.temperature, "top_p": task.top_p, "seed": task.seed, "ends": known}
-    ended = (lambda ids: any(one in decode(ids[-STOP_TOKENS:]) for one in stop)) if stop else None
-    found = model.write(prompts, how, ended)
-    return [(_cut(decode(list(one.ids), skip_special_tokens=True), stop), one.stopped) for one in found]
+    return how, (lambda ids: any(one in decode(ids[-STOP_TOKENS:]) for one in stop)) if stop else None
+
+
+def _decoded(model: Language, written: Any) -> str:
+    found: str = model.tokenizer.decode(list(written.ids), skip_special_tokens=True)
+    return found
+
+
+def stream(model: Any, batch: Batch, task: Writer, ends: Sequence[int]) -> Iterator[Outputs]:
+    """Outputs of the one row of a batch while its reply is written: the part of it that no later token can change, at last all of it."""
+    prompt = batch["input_ids"][0, : int(batch["start"][0])].tolist()
+    before, written = "", None
+    for written in model.stream(prompt, *_how(model, task, ends)):
+        now = _decoded(model, written)
+        yield _growing(_sure(before, now, task.stop), False)
+        before = now
+    if written is not None:
+        yield _growing(_cut(before, task.stop), written.stopped)
+
+
+def _growing(reply: str, stopped: bool) -> Outputs:
+    none = {name: np.zeros(1, np.int64) for name in ("nll", "tokens", "bytes")}
+    return none | {"asked": np.ones(1, np.int64), "reply": texts([reply]), "stopped": np.array([int(stopped)])}
+
+
+def _sure(before: str, now: str, stop: Sequence[str]) -> str:
+    """Of a text the part that stays: half a character, what the newest token changed, and what may begin a `stop` are held back."""
+    text = _cut(os.path.commonprefix([before, now]).rstrip("\ufffd"), stop)
+    held = max((n for one in stop for n in range(1, len(one)) if text.endswith(one[:n])), default=0)
+    return text[: len(text) - held]
 
 
 def _cut(text: str, stop: Sequence[str]) -> str:

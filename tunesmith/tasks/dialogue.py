@@ -9,7 +9,7 @@ replies of a part of the rows. Beside it: the untuned model, and bytes as likely
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from ..data.finding import Finding, count, places
 from ..errors import DataError
-from ..parts import batch, chat, columns, options, template, tokens, writing
+from ..parts import batch, chat, columns, options, template, tokens, tools, writing
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Graded, Outputs, Purpose, Row, Task, Truth, fitted
 
@@ -33,10 +33,13 @@ if TYPE_CHECKING:
 NAMES = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "chat")
 EXPECTED = {
     "bad-messages": ("messages with a role and a content", "write each as {\"role\": \"user\", \"content\": \"...\"}"),
-    "unknown-role": ("the roles system, user and assistant", "rename the role"),
-    "role-order": ("user and assistant in turns, a system message only first", "join or reorder the messages"),
+    "unknown-role": ("the roles system, user, assistant and tool", "rename the role"),
+    "role-order": ("user and assistant in turns, system only first, a tool's results after its call", "join or reorder the messages"),
     "empty-reply": ("a text in each of the assistant's messages", "take the row out, or end it before that message"),
-    "tool-messages": ("messages of system, user and assistant alone (tools cannot be learned yet)", "take the row out"),
+    "bad-tools": (
+        "tools with a name, and calls with a name and arguments that are an object",
+        "write each as {\"type\": \"function\", \"function\": {\"name\": \"...\", \"arguments\": {}}}",
+    ),
     "no-reply": ("a message of the assistant, which is what is learned", "take the row out"),
 }  # fmt: skip
 
@@ -47,7 +50,8 @@ class Dialogue(Task):
     """Replies."""
 
     directions: ClassVar[Mapping[str, bool]] = writing.DIRECTIONS
-    inputs: ClassVar[tuple[str, ...]] = ("messages", "system", "user")
+    inputs: ClassVar[tuple[str, ...]] = ("messages", "user", "system", "tools")
+    alone: ClassVar[bool] = True
     targets: ClassVar[tuple[str, ...]] = ("assistant",)
     target_kind: ClassVar[str] = "other"
     language: ClassVar[bool] = True
@@ -61,6 +65,8 @@ class Dialogue(Task):
     """Column with the assistant's reply, beside `user`."""
     system: str = ""
     """Column with what the assistant is told beforehand, beside `user`."""
+    tools: str = ""
+    """Column with the tools that the assistant may call: a list of descriptions of functions, or JSON of one."""
     max_tokens: int | str = "auto"
     """Most tokens of a conversation that are read; `auto`: enough for 99 % of the training rows, within the model's limit."""
     max_new_tokens: int = 128
@@ -87,6 +93,7 @@ class Dialogue(Task):
         options.column("user", self.user, optional=True)
         options.column("assistant", self.assistant, optional=not self.user)
         options.column("system", self.system, optional=True)
+        options.column("tools", self.tools, optional=True)
         options.max_tokens(self.max_tokens)
         writing.check(self)
 
@@ -95,24 +102,26 @@ class Dialogue(Task):
     @classmethod
     def claim(cls, profile: Profile, named: Mapping[str, Any]) -> Claim | None:
         """A column of lists that is named like messages, or columns named like the two roles."""
-        if columns.missing(profile, named, ("messages", "user", "assistant", "system")):
+        if columns.missing(profile, named, ("messages", "user", "assistant", "system", "tools")):
             return None
+        beside = [] if named.get("tools") else [Choice(n, "its name") for n in profile.columns if columns.same_name(n, "tools")]
+        more = {"tools": beside[0]} if beside else {}
         if named.get("messages") or (named.get("user") and named.get("assistant")):
-            return Claim({"messages": Choice(named.get("messages", ""), "named by you")}, 0.97, "you named the messages")
+            return Claim({"messages": Choice(named.get("messages", ""), "named by you")} | more, 0.97, "you named the messages")
         for column in profile.columns.values():
             if column.kind in ("list", "text") and any(columns.same_name(column.name, name) for name in NAMES) and _talks(column.examples):
                 why = f"column {column.name!r} holds messages with roles"
-                return Claim({"messages": Choice(column.name, why)}, 0.97, why)
+                return Claim({"messages": Choice(column.name, why)} | more, 0.97, why)
         found = {role: next((n for n in profile.columns if columns.same_name(n, role)), "") for role in ("user", "assistant", "system")}
         if not found["user"] or not found["assistant"]:
             return None
         why = f"columns {found['user']!r} and {found['assistant']!r} are named like the two who talk"
-        return Claim({role: Choice(name, why) for role, name in found.items()} | {"messages": Choice("", why)}, 0.9, why)
+        return Claim({role: Choice(name, why) for role, name in found.items()} | {"messages": Choice("", why)} | more, 0.9, why)
 
     def columns(self, roles: Sequence[str]) -> list[str]:
         """The columns behind these roles: either the messages, or a column for each who talks."""
-        apart = {"user", "assistant", "system"}
-        return Task.columns(self, [role for role in roles if (role in apart) == bool(self.user)])
+        apart = {"user": True, "assistant": True, "system": True, "messages": False}
+        return Task.columns(self, [role for role in roles if apart.get(role, bool(self.user)) == bool(self.user)])
 
     def check(self, table: Table) -> list[Finding]:
         """Messages that are none, unknown roles, roles out of order, rows without a reply: each with its rows."""
@@ -122,6 +131,8 @@ class Dialogue(Task):
             messages, code, got = self._read(row)
             if not code and not chat.replies(messages):
                 code, got = "no-reply", "none"
+            if not code and (wrong := tools.read(row.get(self.tools))[1]):
+                code, got = "bad-tools", wrong
             if code:
                 bad[code].append(number)
                 first.setdefault(code, got)
@@ -154,8 +165,11 @@ class Dialogue(Task):
         return self.settle(tokens_kept=chosen.value, tokens_why=why, cut_share=share, limit=limit, ends=ends)
 
     def _whole(self, row: Row, processor: Any, place: str) -> list[Example]:
+        messages, given = self._read(row)[0], self._given(row)
         try:
-            return [chat.example(processor, turn, 10**9) for turn in chat.turns(processor, self._read(row)[0])]
+            if (given or any("tool_calls" in m for m in messages)) and (lost := chat.ignored(processor, messages, given)):
+                raise _not_written(place, lost)
+            return [chat.example(processor, turn, 10**9) for turn in chat.turns(processor, messages, given)]
         except template.Refused as refused:
             raise DataError(
                 place, expected="messages that the model's chat template takes", got=f"its refusal: {refused}",
@@ -179,7 +193,7 @@ class Dialogue(Task):
             messages, code, got = self._read(row)
             if code or not chat.replies(messages):
                 raise _unreadable(f"row {at + 1}", code or "no-reply", got or "none")
-            examples = [chat.example(processor, turn, most) for turn in chat.turns(processor, messages)]
+            examples = [chat.example(processor, turn, most) for turn in chat.turns(processor, messages, self._given(row))]
             found += [writing.told(one, prompted=one is examples[-1]) | {"row": at} for one in examples]
         return found
 
@@ -189,13 +203,19 @@ class Dialogue(Task):
             raise _unreadable("the request", code, got)
         told = messages[:-1] if messages[-1]["role"] == "assistant" else messages
         try:
-            asked = chat.asked(processor, told)
+            asked = chat.asked(processor, told, self._given(row))
         except template.Refused as refused:
             raise _unreadable("the request", "role-order", str(refused)) from None
         ids_T = chat.ids_of(processor, asked)
         return writing.question(ids_T.tolist(), writing.room(self.limit or tokens.limit(processor), self.max_new_tokens))
 
-    def _read(self, row: Row) -> tuple[list[dict[str, str]], str, str]:
+    def _given(self, row: Row) -> list[dict[str, Any]]:
+        found, wrong = tools.read(row.get(self.tools))
+        if wrong:
+            raise _unreadable(f"column {self.tools!r}", "bad-tools", wrong)
+        return found
+
+    def _read(self, row: Row) -> tuple[list[dict[str, Any]], str, str]:
         if not self.user:
             return chat.read(row[self.messages])
         said = {role: row.get(getattr(self, role)) for role in ("system", "user", "assistant") if getattr(self, role)}
@@ -233,6 +253,10 @@ class Dialogue(Task):
         """Nats, tokens and bytes of each row's replies; replies written where they were asked."""
         return writing.outputs(model, batch, self, ends=self.ends)
 
+    def stream(self, model: nn.Module, batch: Batch) -> Iterator[Outputs]:
+        """The reply as it grows."""
+        return writing.stream(model, batch, self, ends=self.ends)
+
     def gather(self, outputs: Outputs, encoded: Encoded) -> Outputs:
         """Sums over the examples of a row, where the template makes several."""
         return writing.gather(outputs, encoded.row_N)
@@ -261,7 +285,7 @@ class Dialogue(Task):
 
     def marked(self, rows: Sequence[Row], processor: Any) -> list[tuple[str, bool]]:
         """The first row, as the model's template writes it."""
-        turn = chat.turns(processor, self._read(rows[0])[0])[-1]
+        turn = chat.turns(processor, self._read(rows[0])[0], self._given(rows[0]))[-1]
         return chat.marked(processor, turn, self.tokens_kept or tokens.limit(processor))
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
@@ -285,7 +309,14 @@ class Dialogue(Task):
 def _talks(examples: Sequence[Any]) -> bool:
     """Whether cells hold messages."""
     read = [chat.read(cell)[1] for cell in examples if isinstance(cell, list) or str(cell).lstrip().startswith("[")]
-    return bool(read) and any(code in ("", "role-order", "unknown-role", "tool-messages") for code in read)
+    return bool(read) and any(code in ("", "role-order", "unknown-role", "bad-tools") for code in read)
+
+
+def _not_written(place: str, lost: str) -> DataError:
+    return DataError(
+        place, expected="a chat template that writes tools, calls and their results", got=f"the model's, which leaves out {lost}",
+        fix="use a model made for tools (a Qwen or Llama 3 Instruct, SmolLM3), or take them out of the rows", code="template-ignores-tools",
+    )  # fmt: skip
 
 
 def _unreadable(place: str, code: str, got: str) -> DataError:

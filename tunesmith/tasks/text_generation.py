@@ -8,7 +8,7 @@ it: the untuned model, and bytes as likely as they are among the training rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
@@ -201,6 +201,10 @@ class TextGeneration(Task):
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, Any]:
         """Nats, tokens and bytes of each row; replies of those that were asked."""
         return writing.outputs(model, batch, self, ends=())
+
+    def stream(self, model: nn.Module, batch: Batch) -> Iterator[Outputs]:
+        """The reply as it grows."""
+        return writing.stream(model, batch, self, ends=())
 
     def gather(self, outputs: Outputs, encoded: Encoded) -> Outputs:
         """Sums over the examples of a long text."""

@@ -6,10 +6,11 @@ encoded late, and few texts cost less than a file.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from ..data import caches
 from ..data.content import digest
 from ..inference import Encoded, Ragged, encode
-from ..task import Task
+from ..task import Outputs, Task
 
 if TYPE_CHECKING:
     from ..data.table import Table
@@ -42,6 +43,19 @@ def encoded(task: Task, processor: Any, rows: Table) -> Encoded:
         return _read(place)  # from the file: memory holds the pages in use
     except OSError:
         return made  # a full disk costs the next run a minute, this one nothing
+
+
+def outputs(task: Task, processor: Any, rows: Table, model: str, make: Callable[[], Outputs]) -> Outputs:
+    """What an untouched model says of training rows: from the cache, or made now and kept. `model`: what tells it from others."""
+    name = hashlib.blake2b(f"{_key(task, processor, rows)} {model}".encode(), digest_size=20).hexdigest()
+    place = caches.root() / "outputs" / name
+    if caches.whole(place):
+        return {path.stem: np.load(path, allow_pickle=False) for path in sorted(place.glob("*.npy"))}
+    made = make()
+    if not any(value.dtype.hasobject for value in made.values()):
+        with contextlib.suppress(OSError):  # a full disk costs the next run a pass, this one nothing
+            caches.keep(place, lambda beside: [np.save(beside / f"{n}.npy", v, allow_pickle=False) for n, v in made.items()] and None)
+    return made
 
 
 def _dtype(array: Ragged | np.ndarray) -> np.dtype[Any]:

@@ -68,6 +68,8 @@ def _train(state: State, folder: Path) -> Iterator[Event]:
     total = sum(steps_in(state, work, stage)[0] for stage in state.stages)
     learning = sum(p.numel() for n, p in state.model.named_parameters() if n in state.carried)
     yield Started(str(folder.parent), state.total, total, tuple(s.name for s in state.stages), learning)
+    if state.padded:
+        yield Adjusted(state.total, "rows are padded", f"`train.packing` does not suit this model: {state.padded}")
     if state.smaller:
         yield room.halve(state, work, folder)
     while state.stage < len(state.stages) and not state.done:

@@ -12,11 +12,12 @@ from ..errors import ResourceError
 from ..inference import Encoded, collate, infer, pad_id
 from ..models.prefix import cut as cut_model
 from ..strategy import Outline, Stage
-from ..task import Truth
+from ..task import Outputs, Truth
 from . import batches, cache, device
 from . import views as view
 from .events import Adjusted
 from .kept import encoded as encode
+from .kept import outputs as kept_outputs
 from .step import Gradient, gradient
 
 if TYPE_CHECKING:
@@ -68,9 +69,14 @@ def _mined(state: State, encoded: Encoded) -> Encoded:
     task = state.ready.task
     if not task.mines:
         return encoded
-    model = state.model if state.total == 0 else type(state).start(state.ready).model
-    outputs = infer(task, model, encoded, pad=pad_id(state.processor), micro_tokens=state.micro_tokens)
-    return task.mine(encoded, outputs)  # type: ignore[attr-defined]
+    ready, settings = state.ready, state.ready.plan.spec.train
+    known = f"{ready.source.digest} {ready.plan.spec.strategy} {ready.strategy} {settings.seed} {settings.precision}"
+
+    def say() -> Outputs:
+        model = state.model if state.total == 0 else type(state).start(ready).model
+        return infer(task, model, encoded, pad=pad_id(state.processor), micro_tokens=state.micro_tokens)
+
+    return task.mine(encoded, kept_outputs(task, state.processor, ready.data.train, known, say))  # type: ignore[attr-defined]
 
 
 def frozen_cut(state: State, stage: Stage) -> cache.Cut | None:

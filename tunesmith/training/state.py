@@ -16,9 +16,11 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, SpecError
-from ..models.heads import set_dropout
+from ..models.heads import bare, set_dropout
 from ..models.outline import outline
+from ..models.quantised import quantise
 from ..models.source import load, processor
+from ..spec import Train
 from ..strategy import Outline, Stage
 from ..task import Solution
 from . import checkpoint, device, optim, room
@@ -87,6 +89,8 @@ class State:
     """Set by a signal handler: save and stop after this step."""
     smaller: bool = False
     """The sitting before was killed for memory: this one halves the micro-batch (`room.halve`)."""
+    padded: str = ""
+    """Why rows are padded although they were to be packed; empty where they are not."""
     since: float = field(default_factory=time.monotonic)
     crew: Crew | None = None
     """Processes that share each batch, where there are several."""
@@ -102,8 +106,11 @@ class State:
         model = ready.task.model(load(ready.source, form=ready.task.form), dropout=float(settings.dropout))
         set_dropout(model, float(settings.dropout))
         model.reset_head(settings.seed)
+        if quantise(bare(model.backbone) if settings.quantise != "none" else model, settings.quantise):
+            model.to(accelerator.device)  # adapters are shaped on the base as it will compute
         ready.strategy.shape(model, settings.seed)
         model.to(accelerator.device)
+        padded = _pack(model, settings)
         shape = outline(model)
         stages = _possible(ready.strategy.stages(shape), solvable(ready.task))
         _refuse_idle(stages, ready)
@@ -119,6 +126,7 @@ class State:
             int(settings.micro_tokens),
             carried=tuple(names),
             peak_rate=float(settings.lr),
+            padded=padded,
         )
 
     @classmethod
@@ -239,6 +247,19 @@ class State:
             self.enter_stage()
             if self.optimizer is not None:
                 optim.load_state_tensors(self.optimizer, tensors["optimizer"])
+
+
+def _pack(model: Any, settings: Train) -> str:
+    """Have the model compute rows end to end where that is planned; why not, where its architecture does not."""
+    if settings.packing != "on":
+        return ""
+    from ..models.packing import suited
+
+    with device.autocast(settings):
+        packed, why = suited(model)
+    if packed is not None:
+        model.packed = packed
+    return why
 
 
 def _possible(stages: Sequence[Stage], solve: bool) -> tuple[Stage, ...]:
