@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import seal, singly
+from . import seal, singly, stock
 from .data import arrays
 from .data.table import Table
 from .disk import recover, replaced
@@ -51,13 +51,17 @@ def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
     """
     state.load_best(run.checkpoints)
     data = ready.data
+    if ready.task.stocks:
+        yield from stock.fill(ready, state, run.path / "reader")
     yield Judging("calibrating")
-    outputs = {part: _outputs(ready.task, state, data.part(part)) for part in ("validation", "calibration")}
+    outputs = {part: _outputs(_whole(ready.task), state, data.part(part)) for part in ("validation", "calibration")}
     task = _calibrated(ready, outputs["calibration"])
     yield Judging("saving, and reloading in a fresh process")
     save(run, ready, task, state)
-    gate(run, task, data.validation, outputs["validation"])
+    gate(run, task, data.validation, _gated(ready.task, state, data.validation, outputs["validation"]))
     seal.close(run.path, seal.ANSWERS)
+    if ready.task.stocks:
+        ready = dataclasses.replace(ready, task=ready.task.at(run.model))
     yield Judging("fitting the simple models beside it")
     rungs = list(_rungs(ready, state))
     rungs += yield from _singly(run, ready)
@@ -83,12 +87,31 @@ class Rung:
 
 def save(run: Run, ready: Ready, task: Task, state: State) -> None:
     """The model as a plain folder, and the task with what it learned. Raises ResourceError where there is no room for it."""
-    from .models.save import save as save_model
-
     seal.open_again(run.path)
     recover(run.path)
-    replaced(run.model, lambda folder: save_model(state.model, state.processor, folder))
+    replaced(run.model, lambda folder: _save_all(state, folder))
     write_json(run.path / "task.json", {"name": ready.plan.spec.task, "values": task.as_json()})
+
+
+def _save_all(state: State, folder: Path) -> None:
+    from .models.save import save as save_model
+
+    save_model(state.model, state.processor, folder)
+    if state.ready.task.stocks:
+        state.model.shelf.save(folder)
+
+
+def _whole(task: Task) -> Task:
+    """The task as it answers; one that writes does so for test rows alone."""
+    return task.set_for("judging") if task.stocks else task
+
+
+def _gated(task: Task, state: State, rows: Table, outputs: Outputs) -> Outputs:
+    """What the gate compares: these outputs, or of a task with a shelf what its own model says of the first rows."""
+    if not task.stocks:
+        return outputs
+    few = Table.of(rows.take(np.arange(min(GATE_ROWS, len(rows)))).to_arrow().select(task.columns(task.inputs)))
+    return _outputs(task, state, few)
 
 
 def gate(run: Run, task: Task, rows: Table, outputs: Outputs) -> None:
@@ -176,7 +199,7 @@ def _rungs(ready: Ready, state: State) -> Iterator[Rung]:
     for name, outputs in task.baselines(data.train, rows).items():
         yield _rung(ready, name, outputs, time.monotonic() - start)
     start = time.monotonic()
-    found = _untuned(ready) if task.did else _probe(ready, state)
+    found = _untuned(ready, state) if task.did else _probe(ready, state)
     if found is not None:
         yield _rung(ready, "untuned" if task.did else "probe", found, time.monotonic() - start)
 
@@ -220,12 +243,14 @@ def _probe(ready: Ready, state: State) -> Outputs | None:
     return _both(*(solve.apply(task, solution, features(part)) for part in ("calibration", "test")))
 
 
-def _untuned(ready: Ready) -> Outputs:
+def _untuned(ready: Ready, state: State) -> Outputs:
     """The model as it came, on calibration and test rows: a language model can do the task before it is tuned."""
     ready = dataclasses.replace(ready, task=ready.task.as_it_came())
     untouched, task, data = _untouched(ready), ready.task, ready.data
+    if task.stocks:
+        stock.borrow(ready, untouched, state)
     return _both(
-        _outputs(task, untouched, data.calibration) if len(data.calibration) else {},
+        _outputs(_whole(task), untouched, data.calibration) if len(data.calibration) else {},
         _outputs(task.set_for("judging"), untouched, data.test),
     )
 

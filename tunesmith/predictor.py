@@ -49,8 +49,12 @@ class Predictor:
             )
         sealed = checking(run.path)
         torch.set_num_threads(int(run.spec.train.threads))
-        task = load_task(run)
+        task = load_task(run).at(run.model)
         made = cls(run, task, load_model(run.model, task), load_processor(run.model), int(run.spec.train.threads))
+        if task.stocks:
+            from .shelf import Shelf
+
+            made.model.shelf = Shelf.load(run.model)  # type: ignore[assignment]
         sealed.require()
         return made
 

@@ -23,6 +23,8 @@ from .graded import Pieces as Pieces
 from .spec import Choice, checked
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from torch import nn
 
@@ -96,6 +98,8 @@ class Task(ABC):
     """Whether `mine` adds to the training rows what the untuned model finds among them."""
     alone: ClassVar[bool] = False
     """Whether a row may be asked with the first of its inputs only."""
+    stocks: ClassVar[bool] = False
+    """Whether answers need more than the tuned weights: a `shelf` with documents and a reader, filled once these are final (`stock.py`)."""
     grouped: ClassVar[str] = ""
     """Column whose equal cells stay on one side of the split."""
     directions: ClassVar[Mapping[str, bool]] = {}
@@ -149,6 +153,10 @@ class Task(ABC):
 
     def meet(self, source: Source) -> Self:
         """The task as a kind of model does it, known before its processor: where an encoder-decoder reads other rows than a decoder."""
+        return self
+
+    def at(self, folder: Path) -> Self:
+        """The task of a saved model, told in which folder that lies."""
         return self
 
     @property

@@ -17,7 +17,7 @@ import pyarrow as pa
 from ..data import duplicates
 from ..data.documents import Document, Documents
 from . import sentences
-from .answers import Answer, Span, _loosely, _occurrences
+from .answers import Answer, Span, occurrences
 from .bm25 import Index
 
 PARAGRAPH = 0.6
@@ -105,7 +105,32 @@ class Library:
         shared_R = np.minimum(spans_R2[:, 1], end) - np.maximum(spans_R2[:, 0], start)
         return [rows.start + int(at) for at in np.flatnonzero(2 * shared_R >= max(end - start, 1))]
 
-    def text(self, name: str) -> str:
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What rows may call a document by -> its name: the name itself, without folders, without ending; none that is two documents'."""
+        found: dict[str, str] = {}
+        doubtful = set[str]()
+        for name in self.passages.rows:
+            for short in {name.rpartition("/")[2], name.rpartition(".")[0], name.rpartition("/")[2].rpartition(".")[0]} - {"", name}:
+                doubtful |= {short} if short in found else set()
+                found[short] = name
+        return {short: name for short, name in found.items() if short not in doubtful} | {name: name for name in self.passages.rows}
+
+    @cached_property
+    def _texts(self) -> dict[str, Document]:
+        return {one.name: one for one in self.documents.of} if self.documents else {}
+
+    def document(self, name: str) -> Document:
+        """A document by its name."""
+        if name not in self._texts:
+            self._texts[name] = Document(name, self._joined(name))
+        return self._texts[name]
+
+    def all(self) -> list[Document]:
+        """All documents."""
+        return [self.document(name) for name in self.passages.rows]
+
+    def _joined(self, name: str) -> str:
         """A document's text, put together from its passages (what lies between these is white space)."""
         rows = self.passages.rows.get(name, range(0))
         parts, size = list[str](), 0
@@ -184,12 +209,25 @@ def _units(text: str, size: int) -> Iterator[Span]:
 
 
 def located(documents: Iterable[Document], answer: Answer) -> list[tuple[str, int, int]]:
-    """Where an answer stands in these documents: at its offset, else wherever its words do (white space aside)."""
+    """Where an answer stands in these documents: at its offset, else wherever its words do; where nowhere, white space aside."""
     found: list[tuple[str, int, int]] = []
-    for one in documents:
+    of = list(documents)
+    for one in of:
         at = answer.start
         if at is not None and at >= 0 and one.text[at : at + len(answer.text)] == answer.text:
             return [(one.name, at, at + len(answer.text))]
-        places = [(start, start + len(answer.text)) for start in _occurrences(one.text, answer.text)] or _loosely(one.text, answer.text)
-        found += [(one.name, *place) for place in places]
-    return found
+        found += [(one.name, start, start + len(answer.text)) for start in occurrences(one.text, answer.text)]
+    return found or [(one.name, *span) for one in of for span in _loosely(one.text, answer.text)]
+
+
+def _loosely(text: str, answer: str) -> list[Span]:
+    bare, kept = _bare(text)
+    wanted = "".join(answer.split())
+    return [(int(kept[at]), int(kept[at + len(wanted) - 1]) + 1) for at in occurrences(bare, wanted)] if wanted else []
+
+
+@lru_cache(maxsize=512)
+def _bare(text: str) -> tuple[str, np.ndarray]:
+    """A text without white space, and where its characters stood."""
+    kept = np.array([at for at, character in enumerate(text) if not character.isspace()], np.int32)
+    return "".join(text.split()), kept

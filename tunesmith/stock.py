@@ -1,0 +1,146 @@
+"""Filling the shelf of a task that answers from documents, once its weights are final: a reader tuned on the training rows' passages, all
+passages embedded, and the weight of vectors beside full text, chosen on the validation rows.
+
+The reader is what `tunesmith fit --task extractive-qa` would make of these passages; it has checkpoints of its own, so that a stopped run
+goes on with it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from .data.split import PARTS
+from .data.table import Table
+from .inference import encode, infer, pad_id
+from .parts import asking, knowing, readers
+from .parts.passages import Library
+from .planning import Ready, prepare
+from .registry import TASKS
+from .shelf import Reader, Shelf, embed
+from .spec import Spec
+from .training.events import Event, Judging
+from .training.loop import train
+from .training.state import State
+
+WEIGHTS = (0.5, 0.25, 0.75, 1.0, 0.0)
+"""Weights of the vectors that are tried; the first of equals is taken."""
+FEWEST = 8
+"""Rows from which a reader is tuned."""
+
+
+def fill(ready: Ready, state: State, folder: Path) -> Iterator[Event]:
+    """Give the state's model its shelf. `folder`: for the reader's checkpoints, which are kept until this is done."""
+    task: Any = ready.task
+    reader = None
+    if task.reads:
+        yield Judging("tuning the reader on the training questions' passages" if task.reader == "auto" else "loading the reader")
+        reader = _tuned(ready, folder) if task.reader == "auto" else _given(task.reader)
+    library = _library(ready)
+    yield Judging(f"embedding {len(library.passages):,} passages")
+    filled = _embedded(ready, state, library, reader)
+    worth = _worth(ready, state, filled)
+    best = max(WEIGHTS, key=lambda weight: worth[weight])
+    state.model.shelf = filled.weighing(best)
+    told = ", ".join(f"{weight:g}: {worth[weight]:.3f}" for weight in sorted(WEIGHTS))
+    note = f"search: vectors weigh {best:g} beside full text (nDCG@10 of the validation questions at each weight: {told})"
+    if note not in {entry.why for entry in ready.data.ledger.entries}:
+        ready.data.ledger.note(note)
+    yield Judging(note)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def borrow(ready: Ready, untouched: State, state: State) -> None:
+    """Give the untuned model the same shelf, with vectors of its own, which are searched alone."""
+    shelf: Shelf = state.model.shelf
+    untouched.model.shelf = _embedded(ready, untouched, shelf.library, shelf.reader).weighing(1.0)
+
+
+def _embedded(ready: Ready, state: State, library: Library, reader: Reader | None) -> Shelf:
+    task: Any = ready.task
+    vectors_PD = embed(task.retriever, state.model, state.processor, library.passages.texts(), state.micro_tokens)
+    return Shelf(library, vectors_PD, 0.5, reader, task.read)
+
+
+def _library(ready: Ready) -> Library:
+    """The documents of all parts."""
+    task: Any = ready.task
+    tables = [ready.data.part(part).to_arrow() for part in PARTS]
+    found: Library = task.library(Table.of(pa.concat_tables(tables, promote_options="permissive")))
+    return found
+
+
+def _worth(ready: Ready, state: State, shelf: Shelf) -> dict[float, float]:
+    """Weight of the vectors -> nDCG@10 of the validation questions."""
+    task, rows = ready.task, ready.data.validation
+    asked = [json.loads(cell)["units"] for cell in rows.column(asking.TRUTH)]
+    rows = rows.take(np.array([at for at, units in enumerate(asked) if units], np.int64))
+    if not len(rows):
+        return dict.fromkeys(WEIGHTS, float("nan"))
+    questions = [str(cell) for cell in rows.column(task.columns(task.inputs)[0])]
+    encoded = encode(task, state.processor, Table.of({task.columns(task.inputs)[0]: questions}))
+    vectors_BD = infer(task, state.model, encoded, pad=pad_id(state.processor), micro_tokens=state.micro_tokens)["vectors"][:, 0]
+    truth, passages = task.truth(rows), shelf.library.passages
+    name = lambda at: [passages.documents[at], "", *passages.spans_P2[at].tolist(), 0.0, 0.0, 0.0, ""]  # noqa: E731
+    found = {}
+    for weight in WEIGHTS:
+        ranked = shelf.weighing(weight).ranked(questions, vectors_BD)
+        gains = [knowing.found_scores([name(hit[0]) for hit in hits], row)[3] for hits, row in zip(ranked, truth)]
+        found[weight] = float(np.mean(gains))
+    return found
+
+
+# -- readers ----------------------------------------------------------------------------------------------------------
+
+
+def _given(reader: str) -> Reader:
+    """A finished run's model, or a language model as it came."""
+    from .models.save import load_model, load_processor
+    from .models.source import find, load, processor
+
+    run = readers.run_of(reader)
+    if run is not None:
+        saved = json.loads((run / "task.json").read_text("utf-8"))
+        task = TASKS.load(saved["name"]).from_json(saved["values"])
+        return Reader(task, load_model(run / "model", task), load_processor(run / "model"))
+    source = find(reader)
+    task = TASKS.load("text-generation").build({}, "text-generation")
+    return Reader(task, task.model(load(source, form="language"), dropout=0.0).eval(), processor(source), writes=True)
+
+
+def _tuned(ready: Ready, folder: Path) -> Reader | None:
+    """A copy of the model, tuned to point at answers; None where the training rows have none to learn from."""
+    task: Any = ready.task
+    parts = {part: list(readers.rows(ready.data.part(part), task.question)) for part in ("train", "validation")}
+    if min(len(parts["train"]) // FEWEST, len(parts["validation"]), sum(bool(row["answers"]) for row in parts["train"])) < 1:
+        return None
+    made = prepare(_spec(ready, {part: _write(rows, folder / f"{part}.jsonl") for part, rows in parts.items()}))
+    state, _ = State.resume(made, folder / "checkpoints") if (folder / "checkpoints").is_dir() else (State.start(made), [])
+    for _ in train(state, folder / "checkpoints"):
+        pass
+    state.load_best(folder / "checkpoints")
+    return Reader(made.task, state.model.eval(), state.processor)
+
+
+def _write(rows: Sequence[dict[str, Any]], path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), "utf-8")
+    return str(path)
+
+
+def _spec(ready: Ready, files: dict[str, str]) -> Spec:
+    """What a user would ask for: an extractive-qa run on these rows, on this machine as it is used by the run itself."""
+    own = ready.plan.spec.train
+    kept = {f"train.{name}": getattr(own, name) for name in ("seed", "threads", "device", "precision") if hasattr(own, name)}
+    return Spec().changed({
+        "task": readers.POINTS, "model": ready.plan.spec.model, "data.train": files["train"], "data.validation": files["validation"],
+        "data.test_share": 0.0, "data.calibration_share": 0.0, "train.epochs": ready.task.reader_epochs, "train.processes": 1,  # type: ignore[attr-defined]
+        "options": {"lost_answers": "skip"}, "data.near_duplicates": 0.0,
+    } | kept)  # fmt: skip
+
