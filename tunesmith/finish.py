@@ -52,7 +52,7 @@ def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
     state.load_best(run.checkpoints)
     data = ready.data
     if ready.task.stocks:
-        yield from stock.fill(ready, state, run.path / "reader")
+        ready = yield from stock.fill(ready, state, run.path / "reader")
     yield Judging("calibrating")
     outputs = {part: _outputs(_whole(ready.task), state, data.part(part)) for part in ("validation", "calibration")}
     task = _calibrated(ready, outputs["calibration"])

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ FEWEST = 8
 """Rows from which a reader is tuned."""
 
 
-def fill(ready: Ready, state: State, folder: Path) -> Iterator[Event]:
-    """Give the state's model its shelf. `folder`: for the reader's checkpoints, which are kept until this is done."""
+def fill(ready: Ready, state: State, folder: Path) -> Generator[Event, None, Ready]:
+    """Give the state's model its shelf; returns the plan with a task that knows how it searches. `folder`: for the reader's checkpoints,
+    which are kept until this is done."""
     task: Any = ready.task
     reader = None
     if task.reads:
@@ -49,11 +51,10 @@ def fill(ready: Ready, state: State, folder: Path) -> Iterator[Event]:
     best = max(WEIGHTS, key=lambda weight: worth[weight])
     state.model.shelf = filled.weighing(best)
     told = ", ".join(f"{weight:g}: {worth[weight]:.3f}" for weight in sorted(WEIGHTS))
-    note = f"search: vectors weigh {best:g} beside full text (nDCG@10 of the validation questions at each weight: {told})"
-    if note not in {entry.why for entry in ready.data.ledger.entries}:
-        ready.data.ledger.note(note)
+    note = f"vectors weigh {best:g}, full text the rest (nDCG@10 of the validation questions at each weight of the vectors: {told})"
     yield Judging(note)
     shutil.rmtree(folder, ignore_errors=True)
+    return replace(ready, task=task.settle(searched=note))
 
 
 def borrow(ready: Ready, untouched: State, state: State) -> None:

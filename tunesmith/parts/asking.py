@@ -64,15 +64,16 @@ def _name(text: str, name: Any) -> str:
     return f"{name or 'text'} {hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
-def joined(table: Table, columns: Columns, library: Library, train: bool = True) -> Table:
-    """The table with the columns of `ADDED`; row ids stay. Nothing raises here: `findings` says what is wrong."""
+def joined(table: Table, columns: Columns, library: Library, digest: str) -> Table:
+    """The table with the columns of `ADDED`; row ids stay. Nothing raises here: `findings` says what is wrong. `digest`: of the documents,
+    so that a run notices when they are no longer the same."""
     cells = [_cells(row, columns) for row in table.rows()]
     truths = [_truth(cell, columns, library) for cell in cells]
     shown = [_shown(cell["question"], truth, library) for cell, truth in zip(cells, truths)]  # each truth now knows its passage's place
     found = {
         PASSAGE: [one for one, _ in shown], DISTRACTOR: [other for _, other in shown],
         DOCUMENT: [_side(cell, truth) for cell, truth in zip(cells, truths)],
-        TRUTH: [json.dumps(truth, ensure_ascii=False) for truth in truths],
+        TRUTH: [json.dumps(truth | {"documents": digest}, ensure_ascii=False) for truth in truths],
     }
     return table.beside({name: found[name] for name in ADDED})
 

@@ -47,6 +47,13 @@ NAMES = {
 }
 
 
+HOW = {
+    "citation_precision": "share of given answers whose cited passage holds (half of) the right stretch",
+    "refusal_accuracy": "mean of two shares: answered, of questions whose passage was read; refused, of questions without an answer and of "
+    "all others asked again with the documents that answer them left out",
+}
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class KnowledgeQa(Task):
@@ -102,6 +109,7 @@ class KnowledgeQa(Task):
     """Most tokens of a passage that the retriever reads; `auto`: enough for 99 % of the training texts, within the model's limit."""
     store: str = fitted("")
     """Folder of the documents' passages, of a finished run."""
+    searched: str = fitted("")
     purpose: Purpose = fitted("training")
     tokens_kept: int = fitted(0)
     tokens_why: str = fitted("")
@@ -142,10 +150,10 @@ class KnowledgeQa(Task):
     def tidied(self, table: Table, ledger: Ledger) -> Table:
         """The rows with the passages that answer them, and with what seems to and does not."""
         table.require([name for name in (self.question, self.answer, self.answer_start, self.document, self._context) if name])
-        found = asking.joined(table, self._columns, self.library(table))
-        for note in self._documents(table).notes if not self.store else ():
+        documents = None if self.store else self._documents(table)
+        for note in documents.notes if documents else ():
             ledger.note(note)
-        return found.beside({"(documents)": [self._documents(table).digest()[:16]] * len(table)}) if not self.store else found
+        return asking.joined(table, self._columns, self.library(table), documents.digest() if documents else "")
 
     def check(self, table: Table) -> list[Finding]:
         """Answers and documents that do not fit; documents without text; passages that stand twice."""
@@ -301,6 +309,11 @@ class KnowledgeQa(Task):
             ranked = retrieval.score_ranks(retrieval.condense(outputs, keys, grouped=False))
             return {name: ranked.get(name, float("nan")) for name in self.directions}
         return knowing.score(self.condense(outputs, truth), list(self.directions))
+
+    def how_scored(self, truth: Truth) -> Mapping[str, str]:
+        """How passages were searched, and what counts as found, cited and refused."""
+        found = {"ndcg_10": f"among all passages; {self.searched}"}
+        return found if not self.reads else found | HOW
 
     def grade(self, outputs: Outputs, truth: Truth) -> Graded | None:
         """Rows with their answer and its source."""
