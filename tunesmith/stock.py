@@ -115,13 +115,20 @@ def _given(reader: str) -> Reader:
     return Reader(task, task.model(load(source, form="language"), dropout=0.0).eval(), processor(source), writes=True)
 
 
-def _tuned(ready: Ready, folder: Path) -> Reader | None:
-    """A copy of the model, tuned to point at answers; None where the training rows have none to learn from."""
+def reading(ready: Ready, folder: Path) -> Ready | None:
+    """The plan of the reader, its rows written into the folder; None where the training rows have none to learn from."""
     task: Any = ready.task
     parts = {part: list(readers.rows(ready.data.part(part), task.question)) for part in ("train", "validation")}
     if min(len(parts["train"]) // FEWEST, len(parts["validation"]), sum(bool(row["answers"]) for row in parts["train"])) < 1:
         return None
-    made = prepare(_spec(ready, {part: _write(rows, folder / f"{part}.jsonl") for part, rows in parts.items()}))
+    return prepare(_spec(ready, {part: _write(rows, folder / f"{part}.jsonl") for part, rows in parts.items()}))
+
+
+def _tuned(ready: Ready, folder: Path) -> Reader | None:
+    """A copy of the model, tuned to point at answers."""
+    made = reading(ready, folder)
+    if made is None:
+        return None
     state, _ = State.resume(made, folder / "checkpoints") if (folder / "checkpoints").is_dir() else (State.start(made), [])
     for _ in train(state, folder / "checkpoints"):
         pass

@@ -335,6 +335,10 @@ class Task(ABC):
         """Scores that rest on a part of the rows alone (those that were asked for a reply): name -> how many. Others rest on all."""
         return {}
 
+    def sections(self) -> Mapping[str, Sequence[str]]:
+        """Scores that speak of different things, to be shown in tables of their own: title -> scores; nothing (`{}`): one table."""
+        return {}
+
     def grade(self, outputs: Outputs, truth: Truth) -> Graded | None:
         """Rows as the report shows them, where answers are neither labels nor numbers (those it knows by their shapes)."""
         return None

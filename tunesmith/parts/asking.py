@@ -84,6 +84,11 @@ def _side(cell: Mapping[str, Any], truth: Mapping[str, Any]) -> str:
     return str(units[0][0][0] if units else next(iter(cell["documents"]), f"question {cell['question']}"))
 
 
+def owners(cell: str) -> list[str]:
+    """The documents that answer, of a cell of TRUTH."""
+    return sorted({place[0] for unit in json.loads(cell)["units"] for place in unit})
+
+
 def _cells(row: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
     named = {"question": columns.question, "answer": columns.answer, "start": columns.answer_start}
     found = {role: row.get(name) if name else None for role, name in named.items()}

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -29,6 +29,16 @@ from . import answers
 DIRECTIONS: Mapping[str, bool] = {
     "answer_f1": True, "exact_match": True, "recall_1": True, "recall_5": True, "recall_20": True, "ndcg_10": True, "mrr": True,
     "citation_precision": True, "refusal_accuracy": True,
+}
+HOW = {
+    "citation_precision": "share of given answers whose cited passage holds (half of) the right stretch",
+    "refusal_accuracy": "mean of two shares: answered, of questions whose passage was read; refused, of questions without an answer and of "
+    "all others asked again with the documents that answer them left out",
+}
+"""What counts, said beside the scores."""
+SECTIONS: Mapping[str, Sequence[str]] = {
+    "Answers": ("answer_f1", "exact_match"), "Passages": ("recall_1", "recall_5", "recall_20", "ndcg_10", "mrr"),
+    "Citations and refusals": ("citation_precision", "refusal_accuracy"),
 }
 FOUND = ("ndcg_10", "recall_1", "recall_5", "recall_20", "mrr")
 """Scores where nothing is answered."""
@@ -103,13 +113,18 @@ def fit(found: Sequence[Mapping[str, Any]], truth: Truth, by: answers.Rule, shar
     sure = np.array([one.sure for one in [*shown, *without]])
     gain = np.concatenate([gain, np.full(len(without), -1.0)])
     weight = np.concatenate([weight, np.full(len(without), share / max(len(without), 1))])
-    order = np.argsort(-sure, kind="stable")
-    worth = np.concatenate([[0.0], np.cumsum((gain * weight)[order])])
-    best = int(worth.argmax())
-    if best == len(order):
-        return Rule(rule.step, rule.weights_F, rule.bias, 0.0, by)
-    high = sure[order[best - 1]] if best else 1.0
-    return Rule(rule.step, rule.weights_F, rule.bias, float((high + sure[order[best]]) / 2), by)
+    return replace(rule, threshold=_threshold(sure, gain * weight))
+
+
+def _threshold(sure_M: np.ndarray, worth_M: np.ndarray) -> float:
+    """From which belief on answers are worth most together, those of equal belief answered alike."""
+    order = np.argsort(-sure_M, kind="stable")
+    ends = np.append(sure_M[order][1:] < sure_M[order][:-1], True)
+    worth = np.cumsum(worth_M[order])
+    best = int(np.where(ends, worth, -np.inf).argmax())
+    if worth[best] <= 0:
+        return float(np.nextafter(sure_M[order[0]], 2))
+    return float((sure_M[order[best]] + sure_M[order[best + 1]]) / 2) if best + 1 < len(order) else 0.0
 
 
 def _sure(found: Sequence[Mapping[str, Any]], truth: Truth, rule: Rule) -> Rule:
@@ -123,7 +138,7 @@ def _sure(found: Sequence[Mapping[str, Any]], truth: Truth, rule: Rule) -> Rule:
 
     spread_F = np.maximum(features_NF.std(0), 1e-6)
     fitted = LogisticRegression(C=1.0).fit(features_NF / spread_F, right_N)
-    return Rule(rule.step, tuple((fitted.coef_[0] / spread_F).tolist()), float(fitted.intercept_[0]), 0.0, rule.by)
+    return replace(rule, weights_F=tuple((fitted.coef_[0] / spread_F).tolist()), bias=float(fitted.intercept_[0]))
 
 
 def _f1(text: str, row: Mapping[str, Any], by: answers.Rule) -> float:

@@ -47,13 +47,6 @@ NAMES = {
 }
 
 
-HOW = {
-    "citation_precision": "share of given answers whose cited passage holds (half of) the right stretch",
-    "refusal_accuracy": "mean of two shares: answered, of questions whose passage was read; refused, of questions without an answer and of "
-    "all others asked again with the documents that answer them left out",
-}
-
-
 @final
 @dataclass(frozen=True, kw_only=True)
 class KnowledgeQa(Task):
@@ -210,7 +203,7 @@ class KnowledgeQa(Task):
         """Names of the documents that answer, a line each, where a verdict is wanted."""
         if self.purpose != "judging" or asking.TRUTH not in row:
             return ""
-        return "\n".join(sorted({place[0] for unit in json.loads(row[asking.TRUTH])["units"] for place in unit}))
+        return "\n".join(asking.owners(row[asking.TRUTH]))
 
     def learned(self, encoded: Encoded) -> Encoded:
         """Rows with a passage; each is told all that is right for its question."""
@@ -313,7 +306,11 @@ class KnowledgeQa(Task):
     def how_scored(self, truth: Truth) -> Mapping[str, str]:
         """How passages were searched, and what counts as found, cited and refused."""
         found = {"ndcg_10": f"among all passages; {self.searched}"}
-        return found if not self.reads else found | HOW
+        return found if not self.reads else found | knowing.HOW
+
+    def sections(self) -> Mapping[str, Sequence[str]]:
+        """A table each for answers, passages, and what is cited and refused."""
+        return knowing.SECTIONS if self.reads else {}
 
     def grade(self, outputs: Outputs, truth: Truth) -> Graded | None:
         """Rows with their answer and its source."""
@@ -322,13 +319,9 @@ class KnowledgeQa(Task):
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
         """BM25 over the same passages, with the sentence that shares most words with the question."""
         library, questions = self.library(rows), [tokens.as_text(cell) for cell in rows.column(self.question)]
-        own = [self._owners_of(cell) for cell in rows.column(asking.TRUTH)]
+        own = [asking.owners(cell) for cell in rows.column(asking.TRUTH)]
         found = lexical.found(library, questions, own, self.read if self.reads else 0, self.by == "cmrc")
         return {"BM25 and the sentence that shares most words" if self.reads else "BM25": {"found": objects(found)}}
-
-    @staticmethod
-    def _owners_of(cell: str) -> list[str]:
-        return sorted({place[0] for unit in json.loads(cell)["units"] for place in unit})
 
     @staticmethod
     def sample(n: int, seed: int) -> list[dict[str, Any]]:
