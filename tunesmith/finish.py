@@ -55,7 +55,7 @@ def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
         ready = yield from stock.fill(ready, state, run.path / "reader")
     yield Judging("calibrating")
     outputs = {part: _outputs(_whole(ready.task), state, data.part(part)) for part in ("validation", "calibration")}
-    task = _calibrated(ready, outputs["calibration"])
+    task = _calibrated(ready, _both(outputs["validation"], outputs["calibration"]) if ready.task.stocks else outputs["calibration"])
     yield Judging("saving, and reloading in a fresh process")
     save(run, ready, task, state)
     gate(run, task, data.validation, _gated(ready.task, state, data.validation, outputs["validation"]))
@@ -184,9 +184,18 @@ def _outputs(task: Task, state: State, table: Table) -> Outputs:
 
 
 def _calibrated(ready: Ready, outputs: Outputs) -> Task:
-    if not ready.plan.spec.evaluate.calibrate or not len(ready.data.calibration):
+    rows = _calibrating(ready)
+    if not ready.plan.spec.evaluate.calibrate or not len(rows):
         return ready.task
-    return ready.task.calibrate(outputs, ready.task.truth(ready.data.calibration))
+    return ready.task.calibrate(outputs, ready.task.truth(rows))
+
+
+def _calibrating(ready: Ready) -> Table:
+    """The calibration rows; where answers are chosen and refused by a rule, the validation rows before them: few rows make a poor rule."""
+    if not ready.task.stocks:
+        return ready.data.calibration
+    both = [ready.data.validation.to_arrow(), ready.data.calibration.to_arrow()]
+    return Table.of(pa.concat_tables(both, promote_options="permissive"))
 
 
 def _rungs(ready: Ready, state: State) -> Iterator[Rung]:
@@ -202,6 +211,11 @@ def _rungs(ready: Ready, state: State) -> Iterator[Rung]:
     found = _untuned(ready, state) if task.did else _probe(ready, state)
     if found is not None:
         yield _rung(ready, "untuned" if task.did else "probe", found, time.monotonic() - start)
+    if task.stocks:
+        start = time.monotonic()
+        with stock.alone(state):
+            found = _twice(ready, state)
+        yield _rung(ready, stock.ALONE, found, time.monotonic() - start)
 
 
 def _singly(run: Run, ready: Ready) -> Generator[Event, None, list[Rung]]:
@@ -214,14 +228,14 @@ def _singly(run: Run, ready: Ready) -> Generator[Event, None, list[Rung]]:
 
 
 def _judged_rows(ready: Ready) -> Table:
-    """The calibration rows, then the test rows."""
-    both = [ready.data.calibration.to_arrow(), ready.data.test.to_arrow()]
+    """The rows that calibrate, then the test rows."""
+    both = [_calibrating(ready).to_arrow(), ready.data.test.to_arrow()]
     return Table.of(pa.concat_tables(both, promote_options="permissive"))
 
 
 def _rung(ready: Ready, name: str, outputs: Outputs, seconds: float) -> Rung:
-    """`outputs`: of the calibration rows, then of the test rows."""
-    at = len(ready.data.calibration)
+    """`outputs`: of the rows that calibrate, then of the test rows."""
+    at = len(_calibrating(ready))
     first, rest = ({key: value[part] for key, value in outputs.items()} for part in (slice(at), slice(at, None)))
     return Rung(name, _calibrated(ready, first), rest, seconds)
 
@@ -246,13 +260,16 @@ def _probe(ready: Ready, state: State) -> Outputs | None:
 def _untuned(ready: Ready, state: State) -> Outputs:
     """The model as it came, on calibration and test rows: a language model can do the task before it is tuned."""
     ready = dataclasses.replace(ready, task=ready.task.as_it_came())
-    untouched, task, data = _untouched(ready), ready.task, ready.data
+    untouched, task = _untouched(ready), ready.task
     if task.stocks:
         stock.borrow(ready, untouched, state)
-    return _both(
-        _outputs(_whole(task), untouched, data.calibration) if len(data.calibration) else {},
-        _outputs(task.set_for("judging"), untouched, data.test),
-    )
+    return _twice(ready, untouched)
+
+
+def _twice(ready: Ready, state: State) -> Outputs:
+    """A state's outputs for the rows that calibrate, and for the test rows."""
+    task, rows = ready.task, _calibrating(ready)
+    return _both(_outputs(_whole(task), state, rows) if len(rows) else {}, _outputs(task.set_for("judging"), state, ready.data.test))
 
 
 def _both(first: Outputs, second: Outputs) -> Outputs:

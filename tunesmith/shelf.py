@@ -23,7 +23,7 @@ import numpy as np
 from .data.table import Table
 from .disk import write_json
 from .inference import encode, infer, pad_id
-from .parts import answers, bm25, citing, reading, sentences
+from .parts import answers, bm25, citing, lexical, reading, sentences
 from .parts.passages import Library, opened
 from .registry import TASKS
 from .task import Task
@@ -134,7 +134,7 @@ class Shelf:
         return answers.rule_for(self.library.passages.text(at) for at in some) == "cmrc"
 
     def _pointed(self, asked: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> list[list[list[Any]]]:
-        """For each question stretches of its passages: [hit, from, to, text, odds, sentence, cosine]."""
+        """For each question stretches of its passages, and of each passage the sentence nearest to the question."""
         passages = self.library.passages
         pairs = dict.fromkeys((question, hit[0]) for question, hits in asked for hit in hits)
         told = dict(zip(pairs, self._spans([(question, passages.text(at)) for question, at in pairs])))
@@ -145,6 +145,7 @@ class Shelf:
                 text, base = passages.text(hit[0]), int(passages.spans_P2[hit[0], 0])
                 for start, end, odds in told[question, hit[0]]:
                     spans.append([at, base + start, base + end, text[start:end], odds, _around(text, start, end), hit[2]])
+                spans.append(lexical.sentence(at, text, base, question, self._by_character, hit[2]))
             found.append(spans)
         return found
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ from .training.state import State
 
 WEIGHTS = (0.5, 0.25, 0.75, 1.0, 0.0)
 """Weights of the vectors that are tried; the first of equals is taken."""
+ALONE = "The tuned vectors without full text"
+FEWEST_DOCUMENTS = 5
+"""Documents of validation questions from which another weight than the first may be taken."""
 FEWEST = 8
 """Rows from which a reader is tuned."""
 
@@ -47,10 +51,10 @@ def fill(ready: Ready, state: State, folder: Path) -> Generator[Event, None, Rea
     library = _library(ready)
     yield Judging(f"embedding {len(library.passages):,} passages")
     filled = _embedded(ready, state, library, reader)
-    worth = _worth(ready, state, filled)
-    best = max(WEIGHTS, key=lambda weight: worth[weight])
+    gains, document_N = _gains(ready, state, filled)
+    best = _best(gains, document_N)
     state.model.shelf = filled.weighing(best)
-    told = ", ".join(f"{weight:g}: {worth[weight]:.3f}" for weight in sorted(WEIGHTS))
+    told = ", ".join(f"{weight:g}: {gains[weight].mean() if len(document_N) else np.nan:.3f}" for weight in sorted(WEIGHTS))
     note = f"vectors weigh {best:g}, full text the rest (nDCG@10 of the validation questions at each weight of the vectors: {told})"
     yield Judging(note)
     shutil.rmtree(folder, ignore_errors=True)
@@ -61,6 +65,17 @@ def borrow(ready: Ready, untouched: State, state: State) -> None:
     """Give the untuned model the same shelf, with vectors of its own, which are searched alone."""
     shelf: Shelf = state.model.shelf
     untouched.model.shelf = _embedded(ready, untouched, shelf.library, shelf.reader).weighing(1.0)
+
+
+@contextmanager
+def alone(state: State) -> Iterator[None]:
+    """The tuned model's vectors searched alone, for a while: what tuning gave them, beside the untuned ones."""
+    shelf: Shelf = state.model.shelf
+    state.model.shelf = shelf.weighing(1.0)
+    try:
+        yield
+    finally:
+        state.model.shelf = shelf
 
 
 def _embedded(ready: Ready, state: State, library: Library, reader: Reader | None) -> Shelf:
@@ -77,15 +92,28 @@ def _library(ready: Ready) -> Library:
     return found
 
 
-def _worth(ready: Ready, state: State, shelf: Shelf) -> dict[float, float]:
-    """Weight of the vectors -> nDCG@10 of the validation questions."""
-    task, rows = ready.task, ready.data.validation
-    asked = [json.loads(cell)["units"] for cell in rows.column(asking.TRUTH)]
-    rows = rows.take(np.array([at for at, units in enumerate(asked) if units], np.int64))
+def _best(gains: Mapping[float, np.ndarray], document_N: np.ndarray) -> float:
+    """The weight that is best beyond chance (a standard error of the difference, over documents, since questions of one are alike), else
+    the first."""
+    first = gains[WEIGHTS[0]]
+    best = max(WEIGHTS, key=lambda weight: gains[weight].mean() if len(first) else 0.0)
+    names, place_N = np.unique(document_N, return_inverse=True)
+    if len(names) < FEWEST_DOCUMENTS:
+        return WEIGHTS[0]
+    more_G = np.bincount(place_N, gains[best] - first) / np.bincount(place_N)
+    return best if more_G.mean() > more_G.std(ddof=1) / np.sqrt(len(names)) else WEIGHTS[0]
+
+
+def _gains(ready: Ready, state: State, shelf: Shelf) -> tuple[dict[float, np.ndarray], np.ndarray]:
+    """Weight of the vectors -> nDCG@10 (N,) of the validation and calibration questions that look for something; their documents."""
+    task: Any = ready.task
+    both = [ready.data.validation.to_arrow(), ready.data.calibration.to_arrow()]
+    rows = Table.of(pa.concat_tables(both, promote_options="permissive"))
+    rows = rows.take(np.array([bool(json.loads(cell)["units"]) for cell in rows.column(asking.TRUTH)], bool))
     if not len(rows):
-        return dict.fromkeys(WEIGHTS, float("nan"))
-    questions = [str(cell) for cell in rows.column(task.columns(task.inputs)[0])]
-    encoded = encode(task, state.processor, Table.of({task.columns(task.inputs)[0]: questions}))
+        return dict.fromkeys(WEIGHTS, np.zeros(0)), np.zeros(0, str)
+    questions = [str(cell) for cell in rows.column(task.question)]
+    encoded = encode(task, state.processor, Table.of({task.question: questions}))
     vectors_BD = infer(task, state.model, encoded, pad=pad_id(state.processor), micro_tokens=state.micro_tokens)["vectors"][:, 0]
     truth, passages = task.truth(rows), shelf.library.passages
     name = lambda at: [passages.documents[at], "", *passages.spans_P2[at].tolist(), 0.0, 0.0, 0.0, ""]  # noqa: E731
@@ -93,8 +121,8 @@ def _worth(ready: Ready, state: State, shelf: Shelf) -> dict[float, float]:
     for weight in WEIGHTS:
         ranked = shelf.weighing(weight).ranked(questions, vectors_BD)
         gains = [knowing.found_scores([name(hit[0]) for hit in hits], row)[3] for hits, row in zip(ranked, truth)]
-        found[weight] = float(np.mean(gains))
-    return found
+        found[weight] = np.array(gains)
+    return found, np.array(rows.column(asking.DOCUMENT))
 
 
 # -- readers ----------------------------------------------------------------------------------------------------------

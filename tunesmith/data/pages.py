@@ -92,7 +92,8 @@ def child() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for line in sys.stdin.read().splitlines():
         signal.alarm(SECONDS)  # nothing handles it: the process ends there
-        print(json.dumps(_one(json.loads(line))), flush=True)
+        sys.stdout.write(f"{json.dumps(_one(json.loads(line)))}\n")
+        sys.stdout.flush()
 
 
 def _one(path: str) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 What a model (or a simple search) finds for a row is one JSON text, `found`:
 
     hits      passages, best first: [document, place, from, to, score, cosine, BM25, the sentence nearest to the question]
-    spans     stretches that may answer: [hit, from, to, text, odds against no answer, its sentence, cosine]
+    spans     stretches that may answer: [hit, from, to, text, odds against no answer, its sentence, cosine]; sentences chosen by words have
+              an eighth entry, 1, and four times the share of the question's words for odds
     reply     a written answer {text, odds, cites: the hits that it names}; null for a reader of stretches
     hidden    spans, or the reply, where the documents that do answer were left out; null where nobody knows these
     read      how many hits were read
@@ -19,7 +20,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 
@@ -30,12 +31,22 @@ DIRECTIONS: Mapping[str, bool] = {
     "answer_f1": True, "exact_match": True, "recall_1": True, "recall_5": True, "recall_20": True, "ndcg_10": True, "mrr": True,
     "citation_precision": True, "refusal_accuracy": True,
 }
+Form = Literal["span", "sentence", "words"]
+FORMS: tuple[Form, ...] = ("span", "sentence", "words")
+"""What is answered: the reader's stretch, the sentence around it, or the sentence nearest to the question by words. A reader that has seen
+little is the better for the last two; which it is, the rows that fit the rule say."""
 HOW = {
     "citation_precision": "share of given answers whose cited passage holds (half of) the right stretch",
     "refusal_accuracy": "mean of two shares: answered, of questions whose passage was read; refused, of questions without an answer and of "
     "all others asked again with the documents that answer them left out",
 }
 """What counts, said beside the scores."""
+SAID: Mapping[Form, str] = {
+    "span": "official F1; answered is the reader's stretch",
+    "sentence": "official F1; answered is the sentence around the reader's stretch, which suited the validation questions better",
+    "words": "official F1; answered is the sentence that shares most words with the question, which suited the validation questions better "
+    "than the reader",
+}
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Answers": ("answer_f1", "exact_match"), "Passages": ("recall_1", "recall_5", "recall_20", "ndcg_10", "mrr"),
     "Citations and refusals": ("citation_precision", "refusal_accuracy"),
@@ -54,13 +65,14 @@ NOTHING = "(refused)"
 @final
 @dataclass(frozen=True)
 class Rule:
-    """How an answer is chosen and believed. `weights_F`, `bias`: of odds, cosine and share of the question's words (logistic)."""
+    """How an answer is chosen and believed. `weights_F`, `bias`: of odds and cosine (logistic)."""
 
     step: float = 1.0
     weights_F: tuple[float, ...] = (1.0, 0.0)
     bias: float = 0.0
     threshold: float = 0.0
     by: answers.Rule = "squad"
+    form: Form = "span"
 
 
 @final
@@ -88,11 +100,13 @@ def decide(found: Mapping[str, Any], rule: Rule, hidden: bool = False) -> Decide
     said = found["hidden"] if hidden else found["reply"] or found["spans"]
     if isinstance(said, Mapping):
         return _believed(said["text"], -1, (float(said["odds"]), float(found["hits"][0][5]) if found["hits"] else 0.0), rule)
-    if not said:
+    pool = [at for at, one in enumerate(said) if (len(one) > 7) == (rule.form == "words")]
+    if not pool:
         return Decided("", -1, 0.0, (-20.0, 0.0), True)
-    values = [one[4] - rule.step * np.log2(1 + one[0]) for one in said]
+    values = [said[at][4] - rule.step * np.log2(1 + said[at][0]) for at in pool]
     best = int(np.argmax(values))
-    return _believed(said[best][3], best, (float(values[best]), float(said[best][6])), rule)
+    one = said[pool[best]]
+    return _believed(one[5 if rule.form == "sentence" else 3], pool[best], (float(values[best]), float(one[6])), rule)
 
 
 def _believed(text: str, span: int, features: tuple[float, ...], rule: Rule) -> Decided:
@@ -104,8 +118,9 @@ def fit(found: Sequence[Mapping[str, Any]], truth: Truth, by: answers.Rule, shar
     """The rule that suits these rows: what a rank costs, how likely an answer is right, and the threshold at which refusing is better
     where a `share` of the questions has no answer in the documents (those whose documents were hidden stand for them)."""
     rows = [row for row in range(len(truth)) if truth[row]["answers"]]
-    step = max(STEPS, key=lambda one: np.mean([_f1(decide(found[row], Rule(one)).text, truth[row], by) for row in rows] or [0.0]))
-    rule = _sure(found, truth, Rule(step, by=by))
+    kinds = [Rule(step, by=by, form=form) for form in FORMS for step in STEPS]
+    worth = [np.mean([_f1(decide(found[row], kind).text, truth[row], by) for row in rows] or [0.0]) for kind in kinds]
+    rule = _sure(found, truth, kinds[int(np.argmax(worth))])
     shown = [decide(one, rule) for one in found]
     gain = np.array([_f1(one.text, row, by) - _f1("", row, by) for one, row in zip(shown, truth)])
     weight = np.full(len(gain), (1 - share) / max(len(gain), 1))

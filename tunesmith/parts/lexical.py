@@ -41,12 +41,15 @@ def _row(library: Library, at: int, score: float, sentence: str) -> list[Any]:
     return [passages.documents[at], passages.place(at), *passages.spans_P2[at].tolist(), round(score, 4), 0.0, round(score, 4), sentence]
 
 
+def sentence(rank: int, text: str, base: int, question: str, by_character: bool, cosine: float = 0.0) -> list[Any]:
+    """The sentence of a passage (which begins at `base`) that shares most words with the question, as an entry of `spans`; its odds are
+    four times the share of the question's words that it has."""
+    (span, shared), *_ = sentences.most_shared([question], [text], by_character)
+    start, end = span or (0, len(text))
+    return [rank, base + start, base + end, text[start:end], round(4 * shared, 5), text[start:end], cosine, 1]
+
+
 def _spans(library: Library, question: str, hits: Sequence[tuple[int, float]], by_character: bool) -> list[list[Any]]:
-    """The nearest sentence of each passage; its odds are the share of the question's words that it has."""
-    found = []
-    for rank, (at, _) in enumerate(hits):
-        text, base = library.passages.text(at), int(library.passages.spans_P2[at, 0])
-        (span, shared), *_ = sentences.most_shared([question], [text], by_character)
-        if span:
-            found.append([rank, base + span[0], base + span[1], text[slice(*span)], round(4 * shared, 5), text[slice(*span)], 0.0])
-    return found
+    """The nearest sentence of each passage."""
+    spans_P2 = library.passages.spans_P2
+    return [sentence(rank, library.passages.text(at), int(spans_P2[at, 0]), question, by_character) for rank, (at, _) in enumerate(hits)]

@@ -88,7 +88,7 @@ class KnowledgeQa(Task):
     reader: str = "auto"
     """Who answers from passages: `auto` (a copy of the model is tuned to point at answers), `none` (passages are the answer), or a
     finished extractive-qa run or a language model, by folder or name."""
-    reader_epochs: float = 2.0
+    reader_epochs: float = 3.0
     """Passes over the passages in which the reader is tuned."""
     read: int = 5
     """Passages that are read for each question."""
@@ -108,6 +108,7 @@ class KnowledgeQa(Task):
     tokens_why: str = fitted("")
     cut_share: float = fitted(0.0)
     by: Literal["squad", "cmrc"] = fitted("squad")
+    form: knowing.Form = fitted("span")
     step: float = fitted(1.0)
     weights: tuple[float, ...] = fitted((1.0, 0.0))
     bias: float = fitted(0.0)
@@ -281,7 +282,7 @@ class KnowledgeQa(Task):
         if not self.reads or "found" not in outputs or not len(truth):
             return self
         rule = knowing.fit(knowing.parsed(outputs), truth, self.by, self.unanswerable)
-        return self.settle(step=rule.step, weights=rule.weights_F, bias=rule.bias, threshold=rule.threshold)
+        return self.settle(form=rule.form, step=rule.step, weights=rule.weights_F, bias=rule.bias, threshold=rule.threshold)
 
     def answers(self, outputs: Outputs) -> list[dict[str, Any]]:
         """`answer` ("" where it is `refused`), `confidence`, and its `sources`: file, place, characters and sentence."""
@@ -306,7 +307,7 @@ class KnowledgeQa(Task):
     def how_scored(self, truth: Truth) -> Mapping[str, str]:
         """How passages were searched, and what counts as found, cited and refused."""
         found = {"ndcg_10": f"among all passages; {self.searched}"}
-        return found if not self.reads else found | knowing.HOW
+        return found if not self.reads else {"answer_f1": knowing.SAID[self.form]} | found | knowing.HOW
 
     def sections(self) -> Mapping[str, Sequence[str]]:
         """A table each for answers, passages, and what is cited and refused."""
@@ -368,7 +369,7 @@ class KnowledgeQa(Task):
 
     @property
     def _rule(self) -> knowing.Rule | None:
-        return knowing.Rule(self.step, self.weights, self.bias, self.threshold, self.by) if self.reads else None
+        return knowing.Rule(self.step, self.weights, self.bias, self.threshold, self.by, self.form) if self.reads else None
 
 
 def _letters(text: str) -> np.ndarray:
