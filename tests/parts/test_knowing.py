@@ -184,6 +184,16 @@ def test_the_threshold_parts_questions_with_an_answer_from_those_without() -> No
     assert knowing.answer(_found(-9, "fish", 0), rule)["refused"]
 
 
+@pytest.mark.parametrize("form, right", [("span", "fish"), ("sentence", "It is fish."), ("words", "fish and chips")])
+def test_the_form_of_answers_is_the_one_that_suits(form: str, right: str) -> None:
+    found = [_found(3, "fish", -3) for _ in range(6)]
+    for one in found:
+        one["spans"].append([0, 0, 9, "fish and chips", 2.0, "fish and chips", 0.5, 1])
+    truth = objects([{"answers": [right], "units": [], "how": "given"}] * 6)
+    rule = knowing.fit(found, truth, "squad", 0.0)
+    assert rule.form == form and knowing.decide(found[0], rule).text == right
+
+
 def test_where_every_answer_is_right_nothing_is_refused_for_nothing() -> None:
     found = [_found(1, "fish", 1) for _ in range(6)]
     truth = objects([{"answers": ["fish"], "units": [], "how": "given"}] * 6)

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tunesmith
@@ -94,7 +95,8 @@ def test_scores_stand_apart_beside_their_baselines(run: tunesmith.Result) -> Non
     report = run.report
     assert [title for title, _ in report["sections"]] == ["Answers", "Passages", "Citations and refusals"]
     assert report["metric"] == "answer_f1" and set(report["directions"]) == {one for _, names in report["sections"] for one in names}
-    assert {rung["name"] for rung in report["ladder"]} == {"tuned", "untuned", "BM25 and the sentence that shares most words"}
+    beside = {"untuned", "BM25 and the sentence that shares most words", "The tuned vectors without full text"}
+    assert {rung["name"] for rung in report["ladder"]} == beside | {"tuned"}
     assert "vectors weigh" in report["how_scored"]["ndcg_10"]
     assert "<b>Passages.</b>" in run.report_path.read_text("utf-8")
     shown = [one["answer"] for one in report["worst"] + report["right"]]
@@ -140,6 +142,19 @@ def test_the_store_is_sealed(run: tunesmith.Result, tmp_path: Path) -> None:
     with pytest.raises(TunesmithError) as caught:
         Predictor.load(moved)
     assert caught.value.code == "changed-model"
+
+
+def test_another_weight_is_taken_only_where_it_is_better_in_most_documents() -> None:
+    document_N = np.repeat(np.array(list("abcdef")), 4)
+    gains = {weight: np.full(24, 0.5) for weight in stock.WEIGHTS}
+    assert stock._best(gains, document_N) == 0.5
+    better = gains | {0.75: np.full(24, 0.5) + 0.1 * (np.arange(24) % 3 > 0)}
+    assert stock._best(better, document_N) == 0.75
+    assert stock._best(better, np.repeat(np.array(["a", "b"]), 12)) == 0.5
+    one = np.full(24, 0.5)
+    one[:4] = 1.0  # one document alone
+    assert stock._best(gains | {0.25: one}, document_N) == 0.5
+    assert stock._best(dict.fromkeys(stock.WEIGHTS, np.zeros(0)), np.zeros(0, str)) == 0.5
 
 
 def test_search_is_exact_whatever_the_blocks(run: tunesmith.Result, monkeypatch: pytest.MonkeyPatch) -> None:
