@@ -60,6 +60,8 @@ class Facts:
     """What a token costs on the model at hand; None where that could not be tried."""
     written: float = 0.0
     """Tokens written of each test row."""
+    beside: float = 0.0
+    """Tokens read, or learned for thrice their price, once the weights are final (documents and their reader)."""
 
 
 # -- facts ------------------------------------------------------------------------------------------------------------
@@ -82,7 +84,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset) -> Facts:
     tried = trial(source, float(encoded.lengths_N.mean()), flops, threads, bf16=unsure)
     return Facts(
         len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores or 1, flops, _unknown(encoded, reader),
-        int(encoded.lengths_N.max()), encoding, tried, task.effort(),
+        int(encoded.lengths_N.max()), encoding, tried, task.effort(), float(getattr(task, "beside", 0.0)),
     )  # fmt: skip
 
 

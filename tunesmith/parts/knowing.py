@@ -100,9 +100,9 @@ def decide(found: Mapping[str, Any], rule: Rule, hidden: bool = False) -> Decide
     said = found["hidden"] if hidden else found["reply"] or found["spans"]
     if isinstance(said, Mapping):
         return _believed(said["text"], -1, (float(said["odds"]), float(found["hits"][0][5]) if found["hits"] else 0.0), rule)
-    pool = [at for at, one in enumerate(said) if (len(one) > 7) == (rule.form == "words")]
-    if not pool:
+    if not said:
         return Decided("", -1, 0.0, (-20.0, 0.0), True)
+    pool = [at for at, one in enumerate(said) if (len(one) > 7) == (rule.form == "words")] or list(range(len(said)))
     values = [said[at][4] - rule.step * np.log2(1 + said[at][0]) for at in pool]
     best = int(np.argmax(values))
     one = said[pool[best]]

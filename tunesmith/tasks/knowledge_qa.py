@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 LETTERS = ("letters", "owners")
 """What an example knows beside what the model reads: the question's characters, and the names of documents that answer it."""
+LETTERS_A_TOKEN = 4
 NAMES = {
     "question": ("question", "query", "question_text", "q"), "answer": ("answers", "answer", "answer_text", "response"),
     "answer_start": ("answer_start", "answer_offset"),
@@ -108,6 +109,7 @@ class KnowledgeQa(Task):
     tokens_why: str = fitted("")
     cut_share: float = fitted(0.0)
     by: Literal["squad", "cmrc"] = fitted("squad")
+    beside: float = fitted(0.0)
     form: knowing.Form = fitted("span")
     step: float = fitted(1.0)
     weights: tuple[float, ...] = fitted((1.0, 0.0))
@@ -165,10 +167,12 @@ class KnowledgeQa(Task):
         return self
 
     def fit(self, train: Table) -> Self:
-        """Learn how answers are compared."""
+        """Learn how answers are compared, and how much there is to read once the retriever is tuned."""
         rows = self.library(train).passages
         some = [rows.text(at) for at in range(0, len(rows), max(1, len(rows) // 200))]
-        return self.settle(by=answers.rule_for(some), step=1.0)
+        read = 2 * sum(map(len, some)) / len(some) * len(rows)
+        tuned = 6 * self.reader_epochs * self.passage * len(train) if self.reads and self.reader == "auto" else 0
+        return self.settle(by=answers.rule_for(some), beside=(read + tuned) / LETTERS_A_TOKEN)
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle how many tokens of a passage are read."""
