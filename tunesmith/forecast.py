@@ -50,7 +50,8 @@ class Forecast:
     @property
     def model_seconds(self) -> float:
         """Seconds that scale with the model's own pace."""
-        return sum(self.parts.get(name, 0.0) for name in ("frozen layers", "training", "validation", "judging passes", "writing", "documents"))
+        names = ("frozen layers", "training", "validation", "judging passes", "writing", "documents")
+        return sum(self.parts.get(name, 0.0) for name in names)
 
 
 @final
