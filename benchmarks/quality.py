@@ -50,6 +50,7 @@ def ours(data: Set, seed: int, **asked: Any) -> dict[str, Any]:
             test=files.get("test", ""),
             validation=files.get("validation", ""),
             **data.options,
+            **(data.beside(Path(folder)) if data.beside else {}),
             **{**data.settings, **asked},
         )
         seconds = time.monotonic() - start

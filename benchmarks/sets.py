@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from set_knowledge import covid_papers, covid_qa, cranfield_abstracts, cranfield_questions
 from set_pairs import cranfield, semeval2010_task8
 
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
@@ -38,6 +39,8 @@ class Set:
     settings: dict[str, Any] = field(default_factory=dict)
     model: str = ""
     """Pretrained model; empty: the benchmark's own for texts."""
+    beside: Callable[[Path], dict[str, str]] | None = None
+    """Writes what lies beside the rows (documents) into their folder; gives the options that name it."""
 
     def prepare(self, folder: Path) -> dict[str, str]:
         """Write each part as CSV; returns part -> path."""
@@ -362,6 +365,14 @@ SETS = {
         Set("stsb", "text-regression", TARGET, SCORES, stsb, "spearman", 0.705, "TF-IDF cosine"),
         Set("stsb_vectors", "embedding", SCORED, SCORES, stsb, "spearman", 0.705, "TF-IDF cosine"),
         Set("cranfield", "embedding", {}, ("anchor", "positive"), cranfield, "ndcg_10", 0.361, "BM25, all 225 questions, graded"),
+        Set(
+            "covid_qa", "knowledge-qa", {}, ("question", "answer", "answer_start", "document"), covid_qa, "answer_f1", None, "",
+            beside=covid_papers,
+        ),
+        Set(
+            "cranfield_search", "knowledge-qa", {}, ("question", "document"), cranfield_questions, "ndcg_10", 0.361,
+            "BM25, all 225 questions, graded", beside=cranfield_abstracts,
+        ),
         Set(
             "sick_both", "multi-task", {"text": "sentence1", "text_pair": "sentence2", "target": ["label", "score"], "singly": True},
             ("sentence1", "sentence2", "label", "score"), sick_both, "label accuracy", 0.761, "overlap + GBDT",

@@ -65,6 +65,8 @@ class Facts:
     """Tokens written of each test row."""
     augments: bool = False
     """Whether images change from epoch to epoch."""
+    beside: float = 0.0
+    """Tokens read, or learned for thrice their price, once the weights are final (documents and their reader)."""
 
 
 # -- facts ------------------------------------------------------------------------------------------------------------
@@ -88,6 +90,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset) -> Facts:
     return Facts(
         len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores or 1, flops, _unknown(encoded, reader),
         int(encoded.lengths_N.max()), encoding, tried, task.effort(), task.augments and task.modality == "image",
+        float(getattr(task, "beside", 0.0)),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import fresh, seal, singly
+from . import fresh, seal, singly, stock
 from .data import arrays
 from .data.table import Table
 from .disk import recover, replaced
@@ -51,13 +51,17 @@ def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
     """
     state.load_best(run.checkpoints)
     data = ready.data
+    if ready.task.stocks:
+        ready = yield from stock.fill(ready, state, run.path / "reader")
     yield Judging("calibrating")
-    outputs = {part: _outputs(ready.task, state, data.part(part)) for part in ("validation", "calibration")}
-    task = _calibrated(ready, outputs["calibration"])
+    outputs = {part: _outputs(_whole(ready.task), state, data.part(part)) for part in ("validation", "calibration")}
+    task = _calibrated(ready, _both(outputs["validation"], outputs["calibration"]) if ready.task.stocks else outputs["calibration"])
     yield Judging("saving, and reloading in a fresh process")
     save(run, ready, task, state)
-    gate(run, task, data.validation, outputs["validation"])
+    gate(run, task, data.validation, _gated(ready.task, state, data.validation, outputs["validation"]))
     seal.close(run.path, seal.ANSWERS)
+    if ready.task.stocks:
+        ready = dataclasses.replace(ready, task=ready.task.at(run.model))
     yield Judging("fitting the simple models beside it")
     rungs = list(_rungs(ready, state))
     rungs += yield from _singly(run, ready)
@@ -83,12 +87,31 @@ class Rung:
 
 def save(run: Run, ready: Ready, task: Task, state: State) -> None:
     """The model as a plain folder, and the task with what it learned. Raises ResourceError where there is no room for it."""
-    from .models.save import save as save_model
-
     seal.open_again(run.path)
     recover(run.path)
-    replaced(run.model, lambda folder: save_model(state.model, state.processor, folder))
+    replaced(run.model, lambda folder: _save_all(state, folder))
     write_json(run.path / "task.json", {"name": ready.plan.spec.task, "values": task.as_json()})
+
+
+def _save_all(state: State, folder: Path) -> None:
+    from .models.save import save as save_model
+
+    save_model(state.model, state.processor, folder)
+    if state.ready.task.stocks:
+        state.model.shelf.save(folder)
+
+
+def _whole(task: Task) -> Task:
+    """The task as it answers; one that writes does so for test rows alone."""
+    return task.set_for("judging") if task.stocks else task
+
+
+def _gated(task: Task, state: State, rows: Table, outputs: Outputs) -> Outputs:
+    """What the gate compares: these outputs, or of a task with a shelf what its own model says of the first rows."""
+    if not task.stocks:
+        return outputs
+    few = Table.of(rows.take(np.arange(min(GATE_ROWS, len(rows)))).to_arrow().select(task.columns(task.inputs)))
+    return _outputs(task, state, few)
 
 
 def gate(run: Run, task: Task, rows: Table, outputs: Outputs) -> None:
@@ -137,9 +160,18 @@ def _outputs(task: Task, state: State, table: Table) -> Outputs:
 
 
 def _calibrated(ready: Ready, outputs: Outputs) -> Task:
-    if not ready.plan.spec.evaluate.calibrate or not len(ready.data.calibration):
+    rows = _calibrating(ready)
+    if not ready.plan.spec.evaluate.calibrate or not len(rows):
         return ready.task
-    return ready.task.calibrate(outputs, ready.task.truth(ready.data.calibration))
+    return ready.task.calibrate(outputs, ready.task.truth(rows))
+
+
+def _calibrating(ready: Ready) -> Table:
+    """The calibration rows; where answers are chosen and refused by a rule, the validation rows before them: few rows make a poor rule."""
+    if not ready.task.stocks:
+        return ready.data.calibration
+    both = [ready.data.validation.to_arrow(), ready.data.calibration.to_arrow()]
+    return Table.of(pa.concat_tables(both, promote_options="permissive"))
 
 
 def _rungs(ready: Ready, state: State) -> Iterator[Rung]:
@@ -152,8 +184,13 @@ def _rungs(ready: Ready, state: State) -> Iterator[Rung]:
     for name, outputs in task.baselines(data.train, rows).items():
         yield _rung(ready, name, outputs, time.monotonic() - start)
     start = time.monotonic()
-    for name, outputs in [("untuned", _untuned(ready))] if task.did else _probes(ready, state):
+    for name, outputs in [("untuned", _untuned(ready, state))] if task.did else _probes(ready, state):
         yield _rung(ready, name, outputs, time.monotonic() - start)
+    if task.stocks:
+        start = time.monotonic()
+        with stock.alone(state):
+            found = _twice(ready, state)
+        yield _rung(ready, stock.ALONE, found, time.monotonic() - start)
 
 
 def _singly(run: Run, ready: Ready) -> Generator[Event, None, list[Rung]]:
@@ -166,14 +203,14 @@ def _singly(run: Run, ready: Ready) -> Generator[Event, None, list[Rung]]:
 
 
 def _judged_rows(ready: Ready) -> Table:
-    """The calibration rows, then the test rows."""
-    both = [ready.data.calibration.to_arrow(), ready.data.test.to_arrow()]
+    """The rows that calibrate, then the test rows."""
+    both = [_calibrating(ready).to_arrow(), ready.data.test.to_arrow()]
     return Table.of(pa.concat_tables(both, promote_options="permissive"))
 
 
 def _rung(ready: Ready, name: str, outputs: Outputs, seconds: float) -> Rung:
-    """`outputs`: of the calibration rows, then of the test rows."""
-    at = len(ready.data.calibration)
+    """`outputs`: of the rows that calibrate, then of the test rows."""
+    at = len(_calibrating(ready))
     first, rest = ({key: value[part] for key, value in outputs.items()} for part in (slice(at), slice(at, None)))
     return Rung(name, _calibrated(ready, first), rest, seconds)
 
@@ -204,14 +241,19 @@ def _narrowed(encoded: Encoded, where: slice) -> Encoded:
     return encoded.with_arrays(pooled_D=np.asarray(encoded.arrays["pooled_D"])[:, where]) if len(encoded) else encoded
 
 
-def _untuned(ready: Ready) -> Outputs:
+def _untuned(ready: Ready, state: State) -> Outputs:
     """The model as it came, on calibration and test rows: a language model can do the task before it is tuned."""
     ready = dataclasses.replace(ready, task=ready.task.as_it_came())
-    untouched, task, data = _untouched(ready), ready.task, ready.data
-    return _both(
-        _outputs(task, untouched, data.calibration) if len(data.calibration) else {},
-        _outputs(task.set_for("judging"), untouched, data.test),
-    )
+    untouched, task = _untouched(ready), ready.task
+    if task.stocks:
+        stock.borrow(ready, untouched, state)
+    return _twice(ready, untouched)
+
+
+def _twice(ready: Ready, state: State) -> Outputs:
+    """A state's outputs for the rows that calibrate, and for the test rows."""
+    task, rows = ready.task, _calibrating(ready)
+    return _both(_outputs(_whole(task), state, rows) if len(rows) else {}, _outputs(task.set_for("judging"), state, ready.data.test))
 
 
 def _both(first: Outputs, second: Outputs) -> Outputs:

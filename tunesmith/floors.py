@@ -2,7 +2,8 @@
 
 Asked for by a room when it is imported, from the names of the installed packages' folders: no library is touched, and no file is read.
 Sources: CVE-2026-24747 (torch below 2.10), CVE-2026-4372 and CVE-2026-5241 (transformers below 5.3), peft #3090, CVE-2026-40192 and
-its kin (Pillow below 12.3), CVE-2023-47248 (pyarrow below 14.0.1), accelerate's `load_custom_state` (1.14 and below).
+its kin (Pillow below 12.3), CVE-2023-47248 (pyarrow below 14.0.1), accelerate's `load_custom_state` (1.14 and below), pypdf's
+limits on what streams unpack to (`Configuration`, from 7 on).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ FLOORS = {
     "pillow": "12.3.0",
     "pyarrow": "18",
     "duckdb": "1.4",
+    "pypdf": "7.0.0",
 }
 """Distribution -> lowest version."""
 

@@ -50,7 +50,8 @@ class Forecast:
     @property
     def model_seconds(self) -> float:
         """Seconds that scale with the model's own pace."""
-        return sum(self.parts.get(name, 0.0) for name in ("frozen layers", "training", "validation", "judging passes", "writing"))
+        names = ("frozen layers", "training", "validation", "judging passes", "writing", "documents")
+        return sum(self.parts.get(name, 0.0) for name in names)
 
 
 @final
@@ -74,9 +75,10 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
         "validation": sum(_validating(spec, facts, stage, rows) for stage in stages if not stage.solve),
         "judging passes": _forward(facts) * (rows["validation"] + 2 * rows["calibration"] + 2 * rows["test"]),
         "writing": WRITING * _forward(facts) / (facts.tokens * PADDING) * facts.written * rows["test"],
+        "documents": _forward(facts) / (facts.tokens * PADDING) * facts.beside,
         "judging": COLD_START + _judging(spec, rows, classes),
     }
-    rounded = {name: round(seconds, 2) for name, seconds in parts.items() if seconds or name != "writing"}
+    rounded = {name: round(seconds, 2) for name, seconds in parts.items() if seconds or name not in ("writing", "documents")}
     return Forecast(round(sum(rounded.values()), 1), _memory(spec, facts, stages, strategy), rounded)
 
 
@@ -113,7 +115,7 @@ def corrected(planned: Forecast, elapsed: float, done: float, ratio: float) -> f
     """
     parts = planned.parts
     to_come = (parts["training"] + parts["validation"]) * (1 - done)
-    ahead = ratio * (to_come + parts["judging passes"] + parts.get("writing", 0.0))
+    ahead = ratio * (to_come + parts["judging passes"] + parts.get("writing", 0.0) + parts.get("documents", 0.0))
     return round(elapsed + ahead + parts["judging"], 1)
 
 

@@ -52,8 +52,13 @@ class Predictor:
             )
         sealed = checking(run.path)
         torch.set_num_threads(int(run.spec.train.threads))
-        task, folder = load_task(run), Path(model or run.model)
+        folder = Path(model or run.model)
+        task = load_task(run).at(folder)
         made = cls(run, task, load_model(folder, task), load_processor(folder), int(run.spec.train.threads))
+        if task.stocks:
+            from .shelf import Shelf
+
+            made.model.shelf = Shelf.load(folder)  # type: ignore[assignment]
         sealed.require()
         return made
 

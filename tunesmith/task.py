@@ -25,6 +25,8 @@ from .graded import Solution as Solution
 from .spec import Choice, checked
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from torch import nn
 
@@ -82,6 +84,8 @@ class Task(ABC):
     """Whether `mine` adds to the training rows what the untuned model finds among them."""
     alone: ClassVar[bool] = False
     """Whether a row may be asked with the first of its inputs only."""
+    stocks: ClassVar[bool] = False
+    """Whether answers need more than the tuned weights: a `shelf` with documents and a reader, filled once these are final (`stock.py`)."""
     grouped: ClassVar[str] = ""
     """Column whose equal cells stay on one side of the split."""
     directions: ClassVar[Mapping[str, bool]] = {}
@@ -140,6 +144,10 @@ class Task(ABC):
 
     def meet(self, source: Source) -> Self:
         """The task as a kind of model does it, known before its processor: where an encoder-decoder reads other rows than a decoder."""
+        return self
+
+    def at(self, folder: Path) -> Self:
+        """The task of a saved model, told in which folder that lies."""
         return self
 
     @property
@@ -329,6 +337,10 @@ class Task(ABC):
 
     def rests_on(self, outputs: Outputs) -> Mapping[str, int]:
         """Scores that rest on a part of the rows alone (those that were asked for a reply): name -> how many. Others rest on all."""
+        return {}
+
+    def sections(self) -> Mapping[str, Sequence[str]]:
+        """Scores that speak of different things, to be shown in tables of their own: title -> scores; nothing (`{}`): one table."""
         return {}
 
     def grade(self, outputs: Outputs, truth: Truth) -> Graded | None:

@@ -26,6 +26,16 @@ def test_several_texts_stay_in_order_and_are_shown_escaped(tunesmith, run) -> No
     assert lines[0].endswith("<- a\\x1b[31m")
 
 
+def test_sources_get_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    source = {"file": "fees.md", "place": "Cards", "start": 1200, "end": 1300, "text": "A card costs\n\x1b[31m22 euros."}
+    answer = {"answer": "22", "refused": False, "sources": [source, source | {"place": "", "text": ""}]}
+    predict.show_answers(["what?"], [answer], as_json=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "answer: 22  refused: False", "  [1] fees.md, Cards, characters 1,200 to 1,300: A card costs \\x1b[31m22 euros.",
+        "  [2] fees.md, characters 1,200 to 1,300",
+    ]
+
+
 def test_json_and_rows(tunesmith, run) -> None:
     assert tunesmith("predict", run, "--row", "text=a=b", "--json").json == [
         {"label": "=3", "confidence": 0.5, "scores": {"a": 0.5}}

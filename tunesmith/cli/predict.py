@@ -2,6 +2,7 @@
 
 Example: tunesmith predict RUN "A quiet, exact film."
 Example: tunesmith predict RUN --file new.csv --out answers.csv
+Example: tunesmith predict RUN "What does a passport cost?"
 Example: tunesmith predict DIALOGUE --stream "Which film was it?"
 Example: tunesmith predict RELATIONS --entities ENTITIES "Anna was born in Rome."
 """
@@ -49,6 +50,8 @@ CHUNK = 4096
 SAY_EVERY_SECONDS = 5.0
 LARGEST = 3
 """Probabilities that a person is shown; `--json` has all."""
+SOURCES = "sources"
+"""Key of an answer under which passages stand: a person gets a line for each."""
 LONGEST = 16
 """Numbers of a vector that a person is shown."""
 
@@ -157,9 +160,20 @@ def show_answers(asked: Sequence[Any], answers: Sequence[dict[str, Any]], *, as_
     for question, answer in zip(asked, answers, strict=True):
         if as_json:
             print_json(answer)
-        else:
-            shown = "  ".join(f"{safe(key)}: {_words(value)}" for key, value in answer.items())
-            print(shown if len(asked) == 1 else f"{shown}  <- {safe(question, 60)}")
+            continue
+        shown = "  ".join(f"{safe(key)}: {_words(value)}" for key, value in answer.items() if key != SOURCES)
+        print(shown if len(asked) == 1 else f"{shown}  <- {safe(question, 60)}")
+        for number, source in enumerate(answer.get(SOURCES, ()), 1):
+            print(f"  [{number}] {_source(source)}")
+
+
+def _source(source: dict[str, Any]) -> str:
+    """Where an answer was found, and the sentence that stands there."""
+    from ._show import safe
+
+    place = f", {safe(source['place'])}" if source["place"] else ""
+    text = f": {safe(' '.join(source['text'].split()), 240)}" if source["text"] else ""
+    return f"{safe(source['file'])}{place}, characters {source['start']:,} to {source['end']:,}{text}"
 
 
 def _words(value: Any) -> str:

@@ -173,6 +173,18 @@ class Table:
         base = Table(changed, self._parts)
         return base if self._index_N is None else Table(changed, self._parts, self._index_N, base)
 
+    def beside(self, columns: Mapping[str, Sequence[Any]]) -> Table:
+        """The same rows, of the same ids, with columns that follow from the others and from what lies beside the table; the content
+        (`digest`) changes with them."""
+        found = self
+        for name, values in columns.items():
+            found = found.with_column(name, values)
+        if self._index_N is None:
+            found._ids_N = self.row_ids
+        elif found._whole is not None and self._whole is not None:
+            found._whole._ids_N = self._whole.row_ids
+        return found
+
     def rename(self, names: Mapping[str, str]) -> Table:
         """The same rows with columns renamed, old name -> new name."""
         self.require(names)

@@ -117,6 +117,8 @@ class Report(TypedDict):
     """The score by which validation rows chose the weights."""
     by_degree: bool
     """Rows are more or less right: `worst` is by how far off, `right` is drawn from all."""
+    sections: list[list[Any]]
+    """Title and scores of each table, where scores speak of different things; empty: one table."""
     how_scored: dict[str, str]
     """Score -> how it was counted, where there are several ways."""
     columns: list[dict[str, Any]]

@@ -19,6 +19,8 @@ TITLES = {
     "bits_per_byte": "bits per byte", "perplexity": "perplexity per token", "byte_perplexity": "perplexity per byte",
     "rouge_l": "ROUGE-L", "stops": "stops by itself", "bleu": "BLEU", "chrf": "chrF", "rouge1": "ROUGE-1", "rouge2": "ROUGE-2",
     "rouge_lsum": "ROUGE-Lsum", "length_ratio": "length ratio",
+    "answer_f1": "answer F1", "recall_5": "recall@5", "recall_20": "recall@20", "citation_precision": "citations that hold the answer",
+    "refusal_accuracy": "refusals where they are due",
     "ndcg_10": "nDCG@10", "recall_1": "recall@1", "recall_10": "recall@10", "mrr": "MRR",
     "pearson": "Pearson r", "spearman": "Spearman ρ", "hamming": "Hamming loss",
     "entity_f1": "entity F1", "partial_f1": "F1 with partial matches", "token_accuracy": "token accuracy",

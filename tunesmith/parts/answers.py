@@ -128,7 +128,7 @@ def locate(context: str, answer: Answer) -> Place:
     text, start = answer.text, answer.start
     if start is not None and start >= 0 and context[start : start + len(text)] == text:
         return Place(((start, start + len(text)),), "given")
-    found = [(at, at + len(text)) for at in _occurrences(context, text)] or _loosely(context, text)
+    found = [(at, at + len(text)) for at in occurrences(context, text)] or _loosely(context, text)
     if len(found) == 1:
         return Place(tuple(found), "mended" if start is not None or found[0][1] - found[0][0] != len(text) else "given")
     if found and start is None:
@@ -136,7 +136,8 @@ def locate(context: str, answer: Answer) -> Place:
     return Place((), "lost")
 
 
-def _occurrences(text: str, part: str) -> list[int]:
+def occurrences(text: str, part: str) -> list[int]:
+    """Where a part begins in a text: the first MOST of its places."""
     found: list[int] = []
     at = text.find(part)
     while at >= 0 and len(found) < MOST:
@@ -149,7 +150,7 @@ def _loosely(context: str, text: str) -> list[Span]:
     """Places of the same characters when spaces, line ends and the like are left out of both."""
     kept = [at for at, character in enumerate(context) if not character.isspace()]
     bare, wanted = "".join(context[at] for at in kept), "".join(text.split())
-    return [(kept[at], kept[at + len(wanted) - 1] + 1) for at in _occurrences(bare, wanted)] if wanted else []
+    return [(kept[at], kept[at + len(wanted) - 1] + 1) for at in occurrences(bare, wanted)] if wanted else []
 
 
 # -- scores -----------------------------------------------------------------------------------------------------------

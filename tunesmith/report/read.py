@@ -45,7 +45,7 @@ def _whole(report: dict[str, Any]) -> dict[str, Any]:
     """The report with what those of earlier versions leave out."""
     if not report:
         return {}
-    late = {"by_degree": False, "how_scored": {}, "columns": [], "sharing": [], "chosen_by": report.get("metric")}
+    late = {"by_degree": False, "how_scored": {}, "columns": [], "sharing": [], "sections": [], "chosen_by": report.get("metric")}
     return late | report | {"ladder": [{"oracle": False} | rung for rung in report.get("ladder") or []]}
 
 
