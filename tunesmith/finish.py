@@ -94,7 +94,7 @@ def save(run: Run, ready: Ready, task: Task, state: State) -> None:
 def gate(run: Run, task: Task, rows: Table, outputs: Outputs) -> None:
     """Load the saved model in a fresh process and compare its answers on a few rows; refuse to go on if they differ."""
     few = np.arange(min(GATE_ROWS, len(rows)))
-    columns = task.columns((*task.inputs, *task.targets) if task.language else task.inputs)
+    columns = task.columns((*task.inputs, *task.targets) if task.language or task.taught else task.inputs)
     cells = [{c: row[c] for c in columns} for row in rows.rows(few)]
     found = subprocess.run(
         [sys.executable, "-m", "tunesmith.gate", str(run.path)],

@@ -16,8 +16,9 @@ def main() -> None:
     answer_only(sys.argv[1])
     predictor = Predictor.load(sys.argv[1])
     rows = json.load(sys.stdin)
-    # A language model says how likely the rows' own texts are: those are not questions, and are handed over as they stand.
-    table = Table.of(rows, name="the gate") if predictor.task.language else predictor.table(rows)
+    # A language model says how likely the rows' own texts are, a voice how near the true sounds are: those are not questions, and are
+    # handed over as they stand.
+    table = Table.of(rows, name="the gate") if predictor.task.language or predictor.task.taught else predictor.table(rows)
     outputs = predictor.outputs(table, "training")
     print(json.dumps({name: as_json(value) for name, value in outputs.items()}))
 

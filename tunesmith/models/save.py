@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing, shorten
-from . import adapters, fusion, letters, sound, tensors, vision
+from . import adapters, fusion, letters, sound, tensors, vision, voices
 from .allow import check_adapter, read_json
 from .embedder import Embedder, sentence_files
 from .heads import SPANS, Pooled, bare, virtual_tokens
@@ -33,6 +33,8 @@ from .segment import Segmenter, saved_frame
 from .seq2seq import POOLING as PAIRED
 from .seq2seq import Seq2Seq
 from .source import Backbone, Form, Source, find, load, modality_of
+from .speaker import POOLING as SPOKEN
+from .speaker import Speaker
 from .whisper import POOLING as HEARD
 from .whisper import Recogniser
 
@@ -71,6 +73,7 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
         _save_tokenizer(processor, folder, source)
         letters.save(model, module, folder)
     sound.save_window(module, folder)
+    voices.save_vocoder(model, folder)
     kind = _save_adapter(model, folder / "adapter")
     _write_tensors(folder / "head.safetensors", top_state(model))
     _write_json(folder / "head.json", _head(model, kind))
@@ -89,7 +92,7 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
     source = dataclasses.replace(
         find(str(folder), modality(folder)), name=str(head["base"]), licence=str(head["licence"]), max_length=int(head["max_length"])
     )
-    form: Form = {POOLING: "language", PAIRED: "seq2seq", HEARD: "speech"}.get(str(head["pooling"]), "")  # type: ignore[assignment]
+    form: Form = {POOLING: "language", PAIRED: "seq2seq", HEARD: "speech", SPOKEN: "voice"}.get(str(head["pooling"]), "")  # type: ignore[assignment]
     backbone = load(source, own=True, form=form)
     dropout = float(head["dropout"])
     with Undrawn():
@@ -105,7 +108,8 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
 def _without_task(backbone: Backbone, head: Mapping[str, Any], form: Form, dropout: float) -> Any:
     if head["pooling"] == PLACES:
         return Segmenter(backbone, int(head["out"]), *saved_frame(head["frame"]), dropout)
-    kept: Any = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser}.get(form) or (None if head["out"] else Embedder)
+    forms: Any = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser, "voice": Speaker}
+    kept = forms.get(form) or (None if head["out"] else Embedder)
     beside = fusion.saved(backbone.source.hidden, head)
     more: dict[str, Any] = {"pooling": str(head["pooling"]), "beside": beside, "noises": head["noises"]}
     return kept(backbone, dropout) if kept else Pooled(backbone, int(head["out"]), dropout, **more)
@@ -113,11 +117,8 @@ def _without_task(backbone: Backbone, head: Mapping[str, Any], form: Form, dropo
 
 def load_processor(folder: str | Path) -> Any:
     """The tokenizer, or what prepares images or sounds, that `save` wrote. Raises ModelError."""
-    if modality(folder) == "image":
-        return vision.load_processor(Path(folder))
-    if modality(folder) == "audio":
-        return sound.load_processor(Path(folder))
-    return load_tokenizer(Path(folder))
+    made_by: Any = {"image": vision, "audio": sound, "voice": voices}.get(modality(folder))
+    return made_by.load_processor(Path(folder)) if made_by else load_tokenizer(Path(folder))
 
 
 def modality(folder: str | Path) -> str:
@@ -167,7 +168,7 @@ def top_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def language_state(model: Any, state: State) -> dict[str, torch.Tensor]:
     """The decoder's tensors under the names of the architecture with its head, a tied head left out."""
-    if model.pooling in (PAIRED, HEARD):
+    if model.pooling in (PAIRED, HEARD, SPOKEN):
         return dict(state)
     prefix = model.whole.base_model_prefix
     own = {name: tensor for name, tensor in model.whole.state_dict().items() if not name.startswith(f"{prefix}.")}
@@ -211,11 +212,9 @@ def _read_head(folder: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(values.get(key), kind):
             raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
-    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, POOLING, PAIRED, HEARD, PLACES}
+    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, POOLING, PAIRED, HEARD, PLACES, SPOKEN}
     if values["pooling"] not in known or values.get("adapter") not in {None, "peft", "bottlenecks"}:
-        raise _bad_file(
-            path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}"
-        )
+        raise _bad_file(path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}")
     if values["format"] != FORMAT or not 0 <= values["out"] < 10**6 or not 0 <= values["dropout"] < 1:
         raise _bad_file(path, "keys 'format', 'out', 'dropout'", f"format {FORMAT} and sane numbers", "others")
     if not fusion.sane(values.get("beside")):
