@@ -51,7 +51,7 @@ def speakers(folder: str, sounds: Sequence[np.ndarray]) -> np.ndarray:
 def written(folder: str, outputs: Outputs, rows: int, most: int, language: str) -> list[str | None]:
     """What Whisper writes of at most so many of the rows, evenly spread; None of others, and of all where nothing is `final`."""
     found: list[str | None] = [None] * rows
-    if folder and "final" in outputs:
+    if folder and outputs["final"].any():
         at = [int(i) for i in speaking.evenly(rows, most) if len(outputs["spectrum"][i])]
         for i, text in zip(at, heard(folder, [speaking.sound_of(outputs, i) for i in at], language), strict=True):
             found[i] = text
@@ -61,7 +61,7 @@ def written(folder: str, outputs: Outputs, rows: int, most: int, language: str) 
 def likeness(folder: str, outputs: Outputs, wanted: Sequence[Sequence[float]]) -> np.ndarray:
     """(N,) cosine of each answer's vector and the wanted one; NaN where nothing is `final`."""
     alike_N = np.full(len(wanted), np.nan)
-    if "final" in outputs:
+    if outputs["final"].any():
         at = [i for i in range(len(wanted)) if len(outputs["spectrum"][i])]
         for i, vector_E in zip(at, speakers(folder, [speaking.sound_of(outputs, i) for i in at]), strict=True):
             alike_N[i] = float(vector_E @ np.array(wanted[i]) / max(1e-12, float(np.linalg.norm(wanted[i]))))

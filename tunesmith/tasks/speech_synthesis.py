@@ -35,7 +35,7 @@ GRIFFIN_LIM = "griffin-lim"
 SURE = 0.05
 """Too little to be taken unasked: speech-recognition takes such tables."""
 NAMES = ("speaker", "speaker_id", "speaker_name", "voice", "spk")
-STEPS, BATCH = 1200, 16
+STEPS, BATCH = 1000, 16
 """Optimiser steps after which `new-voice` stops gaining on a quarter of an hour of speech."""
 TOO_LONG = 2.0
 """Times the usual length at which SpeechT5 is stopped if it does not stop by itself."""
@@ -280,15 +280,15 @@ class SpeechSynthesis(Task):
         return encoded.with_arrays(speak=speak_N)
 
     def outputs(self, model: Any, batch: Batch) -> dict[str, Any]:
-        """`spectrum` (T, M) of each row, `sound` (WAV) where there is a vocoder; of SpeechT5 while it trains the `error` alone."""
-        known = {"error": model.error(batch)} if self.kind == "speecht5" and "spectrum" in batch else {}
-        if self.kind == "speecht5" and self.purpose == "training":
-            return known
-        found: dict[str, Any] = known | {"spectrum": [self._raw(one) for one in self._spoken(model, batch)]}
-        if self.purpose != "training":
-            found["final"] = batch["speak"]
-            if model.vocoder is not None:
-                found["sound"] = [said.wav(model.sound(one).cpu().numpy()) for one in found["spectrum"]]
+        """`spectrum` (T, M) of each row, `sound` (WAV) where there is a vocoder; of SpeechT5 while it trains only the
+        `error`. `final` (B,): whether this is what it is judged by."""
+        found: dict[str, Any] = {"error": model.error(batch)} if self.kind == "speecht5" and "spectrum" in batch else {}
+        final = self.purpose != "training"
+        quiet = self.kind == "speecht5" and not final
+        found["spectrum"] = [self._raw(one) for one in self._spoken(model, batch | ({"speak": 0 * batch["speak"]} if quiet else {}))]
+        found["final"] = batch["speak"] * final
+        if model.vocoder is not None:
+            found["sound"] = [said.wav(model.sound(one).cpu().numpy()) if final and len(one) else "" for one in found["spectrum"]]
         return found
 
     def _spoken(self, model: Any, batch: Batch) -> list[torch.Tensor]:
