@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from .heads import bare, evaluating
 from .source import Backbone
-from .voices import OURS
+from .voices import OURS, beside
 
 Batch = Mapping[str, torch.Tensor]
 POOLING = "voice"
@@ -38,13 +38,13 @@ class Speaker(nn.Module):
     pooling = POOLING
 
     def __init__(self, backbone: Backbone, dropout: float = 0.0, vocoder: nn.Module | None = None) -> None:
-        """`vocoder`: what makes sounds of spectra; it is saved beside, and never trained."""
+        """`vocoder`: what makes sounds of spectra; never trained. It is saved beside a voice, and of a saved one that one is taken."""
         super().__init__()
         self.backbone: Any = backbone.module
         self.dropout = nn.Dropout(dropout)
         self.source, self.spare = backbone.source, backbone.spare
         self.cut = None
-        self._beside = (vocoder,)  # in a tuple: no part of what is trained, counted and saved here
+        self._beside = (beside(backbone) if backbone.own else vocoder,)  # in a tuple: no part of what is trained, counted and saved here
 
     @property
     def whole(self) -> Any:

@@ -23,7 +23,8 @@ from torch.nn import functional
 
 Batch = Mapping[str, torch.Tensor]
 MODEL_TYPE = "tunesmith-voice"
-KERNEL = 5
+CHARACTERS, FRAMES = 5, 3
+"""Width of convolutions over characters, and over frames, where each reaches further than the one below."""
 LONGEST = 60.0
 """Most frames of one character."""
 SHARES = {"duration": 1.0, "pitch": 0.3, "voiced": 0.3}
@@ -56,10 +57,10 @@ class VoiceConfig:
 class Block(nn.Module):
     """A gated convolution beside its input; what is padding stays out of it."""
 
-    def __init__(self, width: int, dilation: int) -> None:
+    def __init__(self, width: int, kernel: int, dilation: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.around = nn.Conv1d(width, 2 * width, KERNEL, padding=dilation * (KERNEL // 2), dilation=dilation)
+        self.around = nn.Conv1d(width, 2 * width, kernel, padding=dilation * (kernel // 2), dilation=dilation)
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, hidden_BTD: torch.Tensor, there_BT1: torch.Tensor) -> torch.Tensor:
@@ -70,11 +71,12 @@ class Block(nn.Module):
 
 @final
 class Stack(nn.Module):
-    """Blocks one after another, each looking further than the one before, and a norm."""
+    """Blocks one after another, and a norm."""
 
-    def __init__(self, width: int, layers: int, furthest: int = 1) -> None:
+    def __init__(self, width: int, layers: int, kernel: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([Block(width, min(furthest, 2 ** (at % 3))) for at in range(layers)])
+        steps = [2 ** (at % 3) if kernel == FRAMES else 1 for at in range(layers)]
+        self.layers = nn.ModuleList([Block(width, kernel, step) for step in steps])
         self.norm = nn.LayerNorm(width)
 
     def forward(self, hidden_BTD: torch.Tensor, there_BT1: torch.Tensor) -> torch.Tensor:
@@ -94,15 +96,15 @@ class Voice(nn.Module):
         width, self.config = config.width, config
         self.characters = nn.Embedding(config.vocab_size, width)
         self.speaker = nn.Linear(config.speaker_dim, width)
-        self.encoder = Stack(width, config.encoder_layers)
+        self.encoder = Stack(width, config.encoder_layers, CHARACTERS)
         self.mean = nn.Linear(width, config.num_mel_bins)
-        self.lasting = Stack(width, config.foretelling_layers)
+        self.lasting = Stack(width, config.foretelling_layers, CHARACTERS)
         self.duration = nn.Linear(width, 1)
         self.place = nn.Linear(3, width)
-        self.melody = Stack(width, config.foretelling_layers, 4)
+        self.melody = Stack(width, config.foretelling_layers, FRAMES)
         self.pitch = nn.Linear(width, 2)
         self.pitched = nn.Linear(2, width)
-        self.decoder = Stack(width, config.decoder_layers, 4)
+        self.decoder = Stack(width, config.decoder_layers, FRAMES)
         self.spectrum = nn.Linear(width, config.num_mel_bins)
 
     def encode(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -28,6 +28,8 @@ from .allow import check_folder, read_json
 if TYPE_CHECKING:
     from torch import nn
 
+    from .source import Backbone
+
 NEW = "new-voice"
 OURS = "tunesmith-voice"
 SPEECHT5 = "speecht5"
@@ -300,6 +302,12 @@ def _no_vocoder(place: str, got: str) -> ModelError:
         place, expected="a folder of SpeechT5HifiGan", got=got, code="no-vocoder",
         fix="name one (--set options.vocoder=FOLDER), or say griffin-lim, which needs none",
     )  # fmt: skip
+
+
+def beside(backbone: Backbone) -> nn.Module | None:
+    """The vocoder that was saved with a voice. Raises ModelError where it is damaged."""
+    folder = backbone.source.folder / VOCODER
+    return load_vocoder(folder) if (folder / "config.json").is_file() else None
 
 
 def save_vocoder(model: Any, folder: Path) -> None:

@@ -252,11 +252,9 @@ class SpeechSynthesis(Task):
     def model(self, backbone: Backbone, dropout: float) -> nn.Module:
         """The voice with its vocoder: as asked; of a saved voice the one that lies beside it."""
         from ..models.speaker import Speaker
-        from ..models.voices import VOCODER, load_vocoder
+        from ..models.voices import load_vocoder
 
-        beside = backbone.source.folder / VOCODER
-        through = str(beside) if backbone.own and (beside / "config.json").is_file() else "" if backbone.own else self.through
-        return Speaker(backbone, dropout, load_vocoder(through) if through else None)
+        return Speaker(backbone, dropout, load_vocoder(self.through) if self.through and not backbone.own else None)
 
     def weight(self, batch: Batch) -> float:
         """Frames."""
