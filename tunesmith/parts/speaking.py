@@ -164,6 +164,14 @@ def strange(rows: Table, unknown: Sequence[set[str]]) -> list[Finding]:
     return [Finding("warning", "unknown-characters", message, places(rows, bad[:LISTED]), "write them out in words, or add such rows")]
 
 
+def strangers(rows: Table, names: Sequence[str], known: Sequence[str]) -> list[Finding]:
+    """Rows of speakers whom training did not hear."""
+    bad_N, known = np.array([name not in known for name in names]), list(known)
+    first = repr(names[int(bad_N.argmax())]) if bad_N.any() else ""
+    fix = "put rows of every speaker into the training part, or take these out"
+    return _bad(rows, bad_N, f"speakers of the training rows ({listing(known, 8)})", first, fix, "unknown-speaker")
+
+
 def unknown_speaker(name: Any, known: Sequence[str]) -> DataError:
     """A speaker whom training did not hear."""
     return DataError(
