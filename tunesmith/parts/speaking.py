@@ -33,6 +33,8 @@ DIRECTIONS: Mapping[str, bool] = {"mcd": False, "length_ratio": True, "length_er
 HEARD: Mapping[str, bool] = {"wer": False, "cer": False}
 TAUGHT: Mapping[str, bool] = {"spectrum_error": False}
 ALIKE: Mapping[str, bool] = {"speaker_similarity": True}
+SHOWN = 8
+"""Seconds of a sound that the report plays."""
 FAR = 20.0
 """Decibels of distortion that count as wholly wrong in the report's order."""
 
@@ -334,6 +336,18 @@ def _told(found: Outputs, row: int, heard: str | None) -> str:
         return "not spoken"
     told = f"{spectra.seconds(int(frames)):.1f} s, {distortion:.1f} dB from the truth"
     return told if heard is None else f"{told}; heard as: {shorten(heard, 300) or '(nothing)'}"
+
+
+def pictured(cell: Any, outputs: Outputs, row: int) -> dict[str, str]:
+    """Spectra of the truth and of the answer, and the beginnings of both as sounds; nothing where nothing was spoken."""
+    found_TM = outputs["spectrum"][row]
+    if not len(found_TM):
+        return {}
+    heard = sounds.address(sound_of(outputs, row)[: SHOWN * spectra.RATE], spectra.RATE)
+    return {
+        "truth": picture(speech(cell).spectrum_TM), "answer": picture(found_TM), "truth sound": sounds.player(cell, SHOWN),
+        "answer sound": heard,
+    }  # fmt: skip
 
 
 def picture(spectrum_TM: np.ndarray, low: float = -4.0, high: float = 1.0, height: int = 2) -> str:

@@ -1,10 +1,9 @@
 """Speak texts in a voice that is learned from recordings.
 
-Rows: `text` and `audio` (paths or bytes), and `speaker` where there are several: the same files as for speech-recognition, so this task is
-asked for by its name. Without a checkpoint `new-voice` learns from some minutes of speech alone; a SpeechT5 folder is tuned. Sounds are
-made of spectra by Griffin and Lim's method, or by a vocoder's folder. Scores: mel-cepstral distortion first; lengths; word error rate of a
-recogniser, likeness of the speaker where such models are named. Beside it: the mean spectrum, the untuned model; and, as an upper line, the
-truth through the vocoder.
+Rows: `text`, `audio` (paths or bytes), `speaker` where there are several: files as for speech-recognition, so this task is asked for by
+its name. Without a checkpoint `new-voice` learns from some minutes of speech alone; SpeechT5 is tuned. Sounds are made of spectra by Griffin
+and Lim's method, or a vocoder. Scores: mel-cepstral distortion first; lengths; word error rate of a recogniser, likeness of the speaker
+where such models are named. Beside it: the mean spectrum, the untuned model; as an upper line the truth through the vocoder.
 """
 # Axes: N rows, B rows of a batch, U characters, T frames, S samples, M mel bands, E numbers of a speaker.
 
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 
-from ..data import arrays, sounds
+from ..data import arrays
 from ..parts import columns, options, readings, spectra, transcripts, waves
 from ..parts import speaking as said
 from ..spec import Choice
@@ -115,7 +114,7 @@ class SpeechSynthesis(Task):
         if audio is None or text is None:
             return None
         found: dict[str, Choice[Any]] = {"text": text[0], "audio": audio}
-        free = [name for name in profile.columns if name.lower() in NAMES and name not in (audio.value, text[0].value)]
+        free = [name for name in profile.columns if name.lower() in NAMES]
         if free and not named.get("speaker") and 1 < profile.columns[free[0]].distinct < 0.5 * profile.rows:
             found["speaker"] = Choice(free[0], f"column {free[0]!r} is named like a speaker's")
         return Claim(found, SURE, "texts and sounds; asked for by name")
@@ -150,7 +149,6 @@ class SpeechSynthesis(Task):
         )
 
     def _prints(self, cells: Sequence[Any], names: Sequence[str], known: Sequence[str]) -> tuple[tuple[float, ...], ...]:
-        """The x-vectors of the speakers, where an encoder was named."""
         if not self.speaker_encoder:
             return ()
         from ..models import listening
@@ -180,8 +178,7 @@ class SpeechSynthesis(Task):
 
     def lost(self, rows: Table, processor: Any) -> list[Finding]:
         """Characters that the voice does not know; rows that cannot be learned."""
-        known = set(self.symbols) | {" "}
-        unknown = processor.unknown if self.kind == "speecht5" else lambda text: set(text) - known
+        unknown = processor.unknown if self.kind == "speecht5" else lambda text: set(text) - {*self.symbols, " "}
         frames_N, lengths = said.frames_of(rows.column(self.audio)), self._lengths(rows, processor).tolist()
         bad = said.unfit(rows, lengths, frames_N, processor.most_characters, processor.most_seconds)
         bad += said.strangers(rows, self._names(rows), self.speakers)
@@ -264,8 +261,7 @@ class SpeechSynthesis(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Spectrum and stop, or duration and pitch: means over each row's frames, times its frames."""
-        found: torch.Tensor = sum(one.sum() for one in model(batch).values())  # type: ignore[assignment]
-        return found
+        return sum(one.sum() for one in model(batch).values())  # type: ignore[return-value]
 
     def set_for(self, purpose: Purpose) -> Self:
         """While SpeechT5 trains nothing is spoken; users get sounds."""
@@ -292,18 +288,15 @@ class SpeechSynthesis(Task):
         return found
 
     def _spoken(self, model: Any, batch: Batch) -> list[torch.Tensor]:
-        if bool((batch["speak"] > 0).all()):
-            found: list[torch.Tensor] = model.speak(batch, TOO_LONG * self.longest)
-            return found
+        """The asked rows' spectra; of others an empty one."""
         chosen = batch["speak"].nonzero().flatten()
         some = iter(model.speak({k: v[chosen] for k, v in batch.items()}, TOO_LONG * self.longest) if len(chosen) else ())
         none = batch["speaker"].new_zeros(0, len(self.mean))
         return [next(some) if asked else none for asked in (batch["speak"] > 0).tolist()]
 
     def _raw(self, spectrum_TM: torch.Tensor) -> torch.Tensor:
-        if self.kind == "speecht5":
-            return spectrum_TM
-        return spectrum_TM * spectrum_TM.new_tensor(self.deviation) + spectrum_TM.new_tensor(self.mean)
+        scaled_TM = spectrum_TM * spectrum_TM.new_tensor(self.deviation) + spectrum_TM.new_tensor(self.mean)
+        return spectrum_TM if self.kind == "speecht5" else scaled_TM
 
     def condense(self, outputs: Outputs, truth: Truth) -> Outputs:
         """Distortion, lengths, wrong words and likeness of each row."""
@@ -321,7 +314,6 @@ class SpeechSynthesis(Task):
         return found
 
     def _heard(self, outputs: Outputs, rows: int) -> list[str | None]:
-        """What the recogniser writes of some of the rows; None of others, and of all while the model trains."""
         from ..models import listening
 
         return listening.written(self.recogniser, outputs, rows, self.heard, self.rules)
@@ -362,16 +354,7 @@ class SpeechSynthesis(Task):
 
     def pictured(self, outputs: Outputs, truth: Truth, rows: Sequence[Row]) -> list[dict[str, str]]:
         """Spectra and players of truth and answer."""
-        return [self._pictured(outputs, at, row) for at, row in enumerate(rows)]
-
-    def _pictured(self, outputs: Outputs, at: int, row: Row) -> dict[str, str]:
-        true_TM, found_TM = said.speech(row[self.audio]).spectrum_TM, outputs["spectrum"][at]
-        if not len(found_TM):
-            return {}
-        return {
-            "truth": said.picture(true_TM), "answer": said.picture(found_TM), "truth sound": sounds.player(row[self.audio]),
-            "answer sound": sounds.address(said.sound_of(outputs, at)[: 8 * spectra.RATE], spectra.RATE),
-        }  # fmt: skip
+        return [said.pictured(row[self.audio], outputs, at) for at, row in enumerate(rows)]
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
         """The mean spectrum for as long as texts usually take; and what is left of the truth behind the vocoder: an upper line."""
@@ -387,9 +370,8 @@ class SpeechSynthesis(Task):
     @staticmethod
     def sample(n: int, seed: int) -> list[dict[str, Any]]:
         """Low and high tones, called `lo` and `hi`."""
-        rng = np.random.default_rng(seed)
-        words = [rng.choice(["lo", "hi"], rng.integers(1, 4)).tolist() for _ in range(n)]
-        tones = {"lo": 300, "hi": 1200}
+        rng, tones = np.random.default_rng(seed), {"lo": 300, "hi": 1200}
+        words = [rng.choice(list(tones), rng.integers(1, 4)).tolist() for _ in range(n)]
         return [{"text": " ".join(one), "audio": waves.spoken([tones[w] for w in one], rng, 0.2)} for one in words]
 
     # -- within -------------------------------------------------------------------------------------------------------
@@ -406,16 +388,14 @@ class SpeechSynthesis(Task):
         return [str(cell) for cell in rows.column(self.speaker)] if self.speaker else [""] * len(rows)
 
     def _ids(self, text: str, processor: Any) -> np.ndarray:
-        found: np.ndarray = processor.ids(text) if self.kind == "speecht5" else said.spelled(self.symbols, text.lower())
-        return found
+        return processor.ids(text) if self.kind == "speecht5" else said.spelled(self.symbols, text.lower())  # type: ignore[no-any-return]
 
     def _lengths(self, rows: Table, processor: Any) -> np.ndarray:
         return np.array([len(self._ids(text, processor)) for text in self._texts(rows)], np.int64)
 
     def _scaled(self, spectrum_TM: np.ndarray) -> np.ndarray:
-        if self.kind == "speecht5":
-            return spectrum_TM
-        return ((spectrum_TM - np.array(self.mean)) / np.array(self.deviation)).astype(np.float32)
+        scaled_TM = ((spectrum_TM - np.array(self.mean)) / np.array(self.deviation)).astype(np.float32)
+        return spectrum_TM if self.kind == "speecht5" else scaled_TM
 
 
 task = SpeechSynthesis
