@@ -122,6 +122,8 @@ def gate(run: Run, task: Task, rows: Table, outputs: Outputs) -> None:
 
 def _same(run: Run, name: str, here: Any, there: Any) -> None:
     """One row's output before and after. The encoded batch is another one there, so the last bits may differ: the answers may not."""
+    if not isinstance(here, str) and not isinstance(there, str) and np.size(here) == np.size(there) == 0:
+        return  # JSON forgets how wide a table without rows is
     if isinstance(here, str) or isinstance(there, str) or np.shape(here) != np.shape(there):
         if not (isinstance(here, str) and here == there):
             raise _refused(run, f"{name} {shorten(repr(there))} after {shorten(repr(here))}")

@@ -80,7 +80,7 @@ class Speaker(nn.Module):
         """(B,) mean error of each row's spectrum when all frames before are true."""
         with evaluating(self), torch.inference_mode():
             after = _taught(self.whole, batch)[1]
-            return torch.stack([(one - true).abs().mean() for one, true in zip(after, _rows(batch), strict=True)])
+            return torch.stack([(one - true[: len(one)]).abs().mean() for one, true in zip(after, _rows(batch), strict=True)])
 
     def speak(self, batch: Batch, most: float) -> list[torch.Tensor]:
         """Spectra (T, M). `most`: frames for each character at which SpeechT5 is stopped, if it does not stop by itself."""

@@ -1,9 +1,9 @@
 """Speak texts in a voice that is learned from recordings.
 
 Rows: `text`, `audio` (paths or bytes), `speaker` where there are several: files as for speech-recognition, so this task is asked for by
-its name. Without a checkpoint `new-voice` learns from some minutes of speech alone; SpeechT5 is tuned. Sounds are made of spectra by Griffin
-and Lim's method, or a vocoder. Scores: mel-cepstral distortion first; lengths; word error rate of a recogniser, likeness of the speaker
-where such models are named. Beside it: the mean spectrum, the untuned model; as an upper line the truth through the vocoder.
+its name. Without a checkpoint `new-voice` learns from some minutes of speech alone; SpeechT5 is tuned. Sounds are made of spectra by
+Griffin and Lim's method, or a vocoder. Scores: mel-cepstral distortion first; lengths; word error rate and likeness of the speaker where
+models that tell these are named. Beside it: the mean spectrum, the untuned model; as an upper line the truth through the vocoder.
 """
 # Axes: N rows, B rows of a batch, U characters, T frames, S samples, M mel bands, E numbers of a speaker.
 
@@ -151,9 +151,9 @@ class SpeechSynthesis(Task):
     def _prints(self, cells: Sequence[Any], names: Sequence[str], known: Sequence[str]) -> tuple[tuple[float, ...], ...]:
         if not self.speaker_encoder:
             return ()
-        from ..models import listening
+        from ..models.listening import prints
 
-        return tuple(tuple(one) for one in listening.prints(self.speaker_encoder, cells, names, known).tolist())
+        return tuple(map(tuple, prints(self.speaker_encoder, cells, names, known).tolist()))
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """The pace, and through what it speaks. Raises ModelError where the vocoder is none."""
@@ -271,9 +271,7 @@ class SpeechSynthesis(Task):
         """Tell which rows SpeechT5 speaks, where it would take long to speak all."""
         if self.purpose != "judging" or self.kind != "speecht5" or encoded.later is not None:
             return encoded
-        speak_N = np.zeros(len(encoded), np.int64)
-        speak_N[said.evenly(len(encoded), self.spoken)] = 1
-        return encoded.with_arrays(speak=speak_N)
+        return encoded.with_arrays(speak=np.isin(np.arange(len(encoded)), said.evenly(len(encoded), self.spoken)).astype(np.int64))
 
     def outputs(self, model: Any, batch: Batch) -> dict[str, Any]:
         """`spectrum` (T, M) of each row, `sound` (WAV) where there is a vocoder; of SpeechT5 while it trains only the
@@ -307,10 +305,10 @@ class SpeechSynthesis(Task):
             heard = [None if one is None else readings.read_aloud(one, self.rules) for one in self._heard(outputs, len(truth))]
             found["words"], found["letters"] = said.edits(heard, [one["text"] for one in truth])
         if self.speaker_encoder:
-            from ..models import listening
+            from ..models.listening import likeness
 
-            prints = dict(zip(self.speakers, self.prints, strict=True))
-            found["alike"] = listening.likeness(self.speaker_encoder, outputs, [prints[one["speaker"]] for one in truth])
+            wanted = [self.prints[self.speakers.index(one["speaker"])] for one in truth]
+            found["alike"] = likeness(self.speaker_encoder, outputs, wanted)
         return found
 
     def _heard(self, outputs: Outputs, rows: int) -> list[str | None]:
