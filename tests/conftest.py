@@ -73,6 +73,14 @@ def tiny_wav2vec2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a voice of our own kind, width 16."""
+    from tests.tiny_voices import voice
+
+    return voice(tmp_path_factory.mktemp("models") / "tiny-voice")
+
+
+@pytest.fixture(scope="session")
 def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with a T5 of one layer each, width 32."""
     from tests.tiny_pairs import pair

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 def cells(task: Task, rows: Table, most: int) -> list[dict[str, Any]]:
-    """The first rows as they are handed over; with their targets where the model says how likely these are."""
-    columns = task.columns((*task.inputs, *task.targets) if task.language else task.inputs)
+    """The first rows as they are handed over; with their targets where the model says how likely these are, or how near it comes to them."""
+    columns = task.columns((*task.inputs, *task.targets) if task.language or task.taught else task.inputs)
     return [{column: row[column] for column in columns} for row in rows.rows(range(min(most, len(rows))))]
 
 
@@ -70,6 +70,8 @@ def difference(here: Outputs, there: Mapping[str, Any], rows: int) -> tuple[floa
 
 def _apart(name: str, here: Any, there: Any) -> tuple[float, str]:
     """One row's output before and after. The batch is another one there, so that the last bits may differ."""
+    if not isinstance(here, str) and not isinstance(there, str) and np.size(here) == np.size(there) == 0:
+        return 0.0, ""  # JSON forgets how wide a table without rows is
     if isinstance(here, str) or isinstance(there, str) or np.shape(here) != np.shape(there):
         same = isinstance(here, str) and here == there
         return 0.0 if same else float("inf"), f"{name} {shorten(repr(there))} after {shorten(repr(here))}"
@@ -81,7 +83,9 @@ def _apart(name: str, here: Any, there: Any) -> tuple[float, str]:
 def outputs(predictor: Predictor, asked: Sequence[Mapping[str, Any]]) -> Outputs:
     """Raw outputs of rows that came as JSON: what the fresh process runs, and whoever compares with it.
 
-    A language model says how likely the rows' own texts are: those are not questions, and are handed over as they stand.
+    A language model says how likely the rows' own texts are, a voice how near the true sounds are: those are not questions, and are handed
+    over as they stand.
     """
-    table = Table.of(list(asked), name="the gate") if predictor.task.language else predictor.table(asked)
+    given = predictor.task.language or predictor.task.taught
+    table = Table.of(list(asked), name="the gate") if given else predictor.table(asked)
     return predictor.outputs(table, "training")

@@ -42,6 +42,7 @@ SMALL = {
     "text": "a small encoder with good sentence vectors, at hand without a download",
     "image": "a small encoder whose vectors tell images of many kinds apart",
     "audio": "small, of many languages, hears and writes",
+    "voice": "small enough to learn a voice from some minutes of speech, without a checkpoint",
 }
 """Why a modality's model was taken where none was named."""
 

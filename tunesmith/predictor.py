@@ -68,7 +68,7 @@ class Predictor:
         Raises DataError where a column is missing or a text is no text.
         """
         table = self.table(rows)
-        answers = self.task.answers(self.outputs(self._complete(table), "answering"))
+        answers = self.task.set_for("answering").answers(self.outputs(self._complete(table), "answering"))
         said = self.task.remarks(table)
         return [answer | more for answer, more in zip(answers, said, strict=True)] if said else answers
 

@@ -103,6 +103,8 @@ class Task(ABC):
     """Whether an encoder-decoder, or an encoder made into one, writes as well as a decoder (`models.seq2seq.Seq2Seq`)."""
     oracles: ClassVar[frozenset[str]] = frozenset()
     """Names of baselines that look at the truth: an upper line, against which nothing is claimed."""
+    taught: ClassVar[bool] = False
+    """Whether what is measured while training needs the targets (spectra, with the true frames before each)."""
     wide: ClassVar[bool] = False
     """Whether a row is many cells of any kind (numbers, dates, texts), each of which may be empty or not given."""
     suggests: ClassVar[Mapping[str, Choice[Any]]] = {}

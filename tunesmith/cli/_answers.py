@@ -37,12 +37,12 @@ def writing(path: str, *, replace: bool = False) -> Iterator[Write]:
     Raises SpecError for an unknown ending, and for a file that is already there.
     """
     target = Path(path)
-    make = {".csv": _csv, ".tsv": _tsv, ".jsonl": _jsonl, ".parquet": _parquet}.get(target.suffix.lower())
+    make = {".csv": _csv, ".tsv": _tsv, ".jsonl": _jsonl, ".parquet": _parquet, ".wav": _wav}.get(target.suffix.lower())
     make = _folder if path.endswith(("/", os.sep)) else make
     if make is None:
         raise SpecError(
             "--out",
-            expected="a name ending in .csv, .tsv, .jsonl or .parquet, or a new folder's, ending in /",
+            expected="a name ending in .csv, .tsv, .jsonl, .parquet or .wav, or a new folder's, ending in /",
             got=repr(path),
             fix="change the ending",
             code="unknown-format",
@@ -77,6 +77,12 @@ def _folder(path: Path) -> contextlib.AbstractContextManager[Write]:
     from ._pictures import folder
 
     return folder(path, cell, PREFIX)
+
+
+def _wav(path: Path) -> contextlib.AbstractContextManager[Write]:
+    from ._pictures import sound
+
+    return sound(path, PREFIX)
 
 
 @contextlib.contextmanager

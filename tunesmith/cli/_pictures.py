@@ -1,4 +1,4 @@
-"""Answers that are pictures (masks), as files: a folder with a PNG for each row, named as its image, and answers.csv beside them."""
+"""Answers that are pictures (masks) or sounds, as files: a folder with a PNG or WAV for each row, and answers.csv beside them; one WAV."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ..errors import SpecError
 from ._show import jsonable
 
-PNG = "data:image/png;base64,"
+KINDS = {"data:image/png;base64,": "png", "data:audio/wav;base64,": "wav"}
+"""How such an answer begins, and the ending of its file."""
 Row = dict[str, Any]
 
 
@@ -29,7 +31,7 @@ def folder(partial: Path, cell: Callable[..., Any], prefix: str) -> Iterator[Cal
 
             def write(rows: list[Row]) -> None:
                 for row in rows:
-                    drawn = {key: _saved(value, row, partial, taken) for key, value in row.items() if _is_picture(key, value, prefix)}
+                    drawn = {key: _saved(value, row, partial, taken) for key, value in row.items() if _is_file(key, value, prefix)}
                     kept = row | drawn
                     if not made:
                         made.append(csv.DictWriter(file, list(kept), lineterminator="\n"))
@@ -42,12 +44,34 @@ def folder(partial: Path, cell: Callable[..., Any], prefix: str) -> Iterator[Cal
         raise
 
 
-def _is_picture(key: str, value: Any, prefix: str) -> bool:
-    return key.startswith(prefix) and isinstance(value, str) and value.startswith(PNG)
+@contextlib.contextmanager
+def sound(partial: Path, prefix: str) -> Iterator[Callable[[list[Row]], None]]:
+    """A function that writes the one sound of the one row. Raises SpecError for several rows, or an answer without a sound."""
+
+    def write(rows: list[Row]) -> None:
+        found = [value for row in rows for key, value in row.items() if _is_file(key, value, prefix) and _parted(value)[1] == "wav"]
+        if len(rows) != 1 or len(found) != 1 or partial.exists():
+            raise SpecError(
+                "--out", expected="one text that is spoken, for one .wav file", got=f"{len(rows):,} answers with {len(found):,} sounds",
+                fix="name a new folder (FOLDER/) for several", code="unknown-format",
+            )
+        partial.write_bytes(base64.b64decode(_parted(found[0])[0]))
+
+    yield write
+
+
+def _is_file(key: str, value: Any, prefix: str) -> bool:
+    return key.startswith(prefix) and isinstance(value, str) and value.startswith(tuple(KINDS))
+
+
+def _parted(value: str) -> tuple[str, str]:
+    """What stands behind the beginning, and the ending of its file."""
+    begin = next(one for one in KINDS if value.startswith(one))
+    return value.removeprefix(begin), KINDS[begin]
 
 
 def _saved(value: str, row: Row, place: Path, taken: set[str]) -> str:
-    """The picture's file name: that of the row's own image, with a number where two would be the same."""
+    """The file's name: that of the row's own file, with a number where two would be the same."""
     own = next((str(cell) for cell in row.values() if isinstance(cell, str) and not cell.startswith("data:") and Path(cell).suffix), "")
     stem = re.sub(r"[^\w.-]+", "_", Path(own).stem).lstrip(".") or f"row-{len(taken) + 1}"
     name, number = stem, 1
@@ -55,8 +79,9 @@ def _saved(value: str, row: Row, place: Path, taken: set[str]) -> str:
         number += 1
         name = f"{stem}-{number}"
     taken.add(name.lower())
-    (place / f"{name}.png").write_bytes(base64.b64decode(value.removeprefix(PNG)))
-    return f"{name}.png"
+    packed, ending = _parted(value)
+    (place / f"{name}.{ending}").write_bytes(base64.b64decode(packed))
+    return f"{name}.{ending}"
 
 
 def _plain(value: Any) -> Any:

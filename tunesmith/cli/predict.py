@@ -4,6 +4,7 @@ Example: tunesmith predict RUN "A quiet, exact film."
 Example: tunesmith predict RUN --file new.csv --out answers.csv
 Example: tunesmith predict RUN "What does a passport cost?"
 Example: tunesmith predict DIALOGUE --stream "Which film was it?"
+Example: tunesmith predict VOICE "Please hold the line." --out line.wav
 Example: tunesmith predict RELATIONS --entities ENTITIES "Anna was born in Rome."
 """
 
@@ -29,7 +30,7 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help="Write the answers here (.csv, .tsv, .jsonl, .parquet; a new folder, FOLDER/: masks as PNG files); else JSON lines on stdout.",
+        help="Write the answers here (.csv, .tsv, .jsonl, .parquet; .wav: one sound; a new folder, FOLDER/: masks as PNG, sounds as WAV).",
     ),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Overwrite the file of `--out`.")]
@@ -81,6 +82,8 @@ def command(
     predictor = _chain(run, entities) if entities else api.load(run)
     if file is not None:
         answer_file(predictor, file, out, replace=replace, quiet=quiet)
+    elif out is not None:
+        answer_asked(predictor, asked, out, replace=replace)
     elif _streams(predictor, asked, stream, as_json=json):
         show_stream(predictor.stream(asked[0]), as_json=json)
     else:
@@ -136,10 +139,6 @@ def _what_is_asked(texts: Sequence[str] | None, row: Sequence[str] | None, file:
             fix='tunesmith predict RUN "a text"',
             code="nothing-asked",
         )
-    if out is not None and file is None:
-        raise SpecError(
-            "--out", expected="a file to answer", got="no --file", fix="add --file new.csv", code="nothing-asked"
-        )
     return [dict(_pair("--row", cell) for cell in row)] if row else list(texts or ())
 
 
@@ -180,6 +179,8 @@ def _words(value: Any) -> str:
     """A value of an answer on one line; of many probabilities the largest."""
     from ._show import number, safe
 
+    if isinstance(value, str) and value.startswith("data:"):
+        return f"({len(value) * 3 / 4000:,.0f} kB; --out FILE.wav or FOLDER/ writes it)"
     if isinstance(value, dict):
         shown = ", ".join(f"{safe(key)} {number(part)}" for key, part in list(value.items())[:LARGEST])
         return shown + (f" and {len(value) - LARGEST} more" if len(value) > LARGEST else "")
@@ -196,6 +197,15 @@ def _part(value: Any) -> str:
         return safe(value)
     words = [safe(one) for key, one in value.items() if isinstance(one, str) and not key.endswith("_type")]
     return " ".join([*words, f"({number(value['confidence'])})"] if "confidence" in value else words)
+
+
+def answer_asked(predictor: Any, asked: Sequence[Any], out: str, *, replace: bool) -> None:
+    """The texts or the row of the command line, each with its answer, to a file."""
+    from ._answers import joined, writing
+
+    with writing(out, replace=replace) as write:
+        rows = [one if isinstance(one, dict) else {"asked": one} for one in asked]
+        write([joined(row, answer) for row, answer in zip(rows, predictor.predict(asked), strict=True)])
 
 
 def answer_file(predictor: Any, file: str, out: str | None, *, replace: bool, quiet: bool) -> None:

