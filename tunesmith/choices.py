@@ -37,6 +37,10 @@ STEPS = 1_600
 """Optimiser steps after which small encoders stop gaining on the sets in `benchmarks/`."""
 
 
+GPU = 100.0
+"""How many times faster than a CPU a GPU is taken to be where only that matters."""
+
+
 @final
 @dataclass(frozen=True)
 class Facts:
@@ -60,6 +64,8 @@ class Facts:
     """What a token costs on the model at hand; None where that could not be tried."""
     written: float = 0.0
     """Tokens written of each test row."""
+    epochs: float = 0.0
+    """Epochs that the task asks for; 0: it leaves that to the rules."""
 
 
 # -- facts ------------------------------------------------------------------------------------------------------------
@@ -80,9 +86,10 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset) -> Facts:
     threads, flops = (cores or 1) if spec.train.threads == "auto" else int(spec.train.threads), matrix_rate()
     unsure = not cuda and spec.train.precision == "auto" and source.parameters > SMALL
     tried = trial(source, float(encoded.lengths_N.mean()), flops, threads, bf16=unsure)
+    wish = task.suggested().get("train.epochs")
     return Facts(
         len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores or 1, flops, _unknown(encoded, reader),
-        int(encoded.lengths_N.max()), encoding, tried, task.effort(),
+        int(encoded.lengths_N.max()), encoding, tried, task.effort(), wish.value if wish else 0.0,
     )  # fmt: skip
 
 
@@ -103,6 +110,11 @@ def matrix_rate(size: int = 768, seconds: float = 0.15) -> float:
         a @ b
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
+
+
+def device_rate(spec: Spec) -> float:
+    """Operations a second of where the model will be trained, roughly: of a GPU a hundredfold of this CPU's core."""
+    return matrix_rate() * (GPU if spec.train.device != "cpu" and _cuda() else 1.0)
 
 
 def _cuda() -> bool:
@@ -146,6 +158,7 @@ def settle_training(spec: Spec, facts: Facts, strategy: Strategy) -> dict[str, C
         "lr": choose_lr,
         "batch": choose_batch,
         "dropout": choose_dropout,
+        "ema": choose_ema,
         "patience": choose_patience,
         "evaluations": choose_evaluations,
         "device": choose_device,
@@ -164,8 +177,9 @@ def settle_training(spec: Spec, facts: Facts, strategy: Strategy) -> dict[str, C
 def choose_epochs(train: Train, facts: Facts, strategy: Strategy) -> Choice[float]:
     """As many as make about STEPS steps, within 2 to 10; fewer where the budget asks."""
     batch = choose_batch(train, facts, strategy).value if train.batch == "auto" else int(train.batch)
-    epochs = float(min(10, max(2, round(STEPS * batch / facts.rows))))
+    epochs = facts.epochs or float(min(10, max(2, round(STEPS * batch / facts.rows))))
     why = f"{facts.rows:,} training rows: about {STEPS:,} steps, within 2 to 10 epochs"
+    why = "what the task asks for" if facts.epochs else why
     budget = seconds_of(train.budget)
     if budget is None:
         return Choice(epochs, why)
@@ -205,6 +219,11 @@ def choose_batch(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:
 def choose_dropout(train: Train, facts: Facts, strategy: Strategy) -> Choice[float]:
     """What the model was pretrained with."""
     return Choice(0.1, "what encoders are pretrained with")
+
+
+def choose_ema(train: Train, facts: Facts, strategy: Strategy) -> Choice[float]:
+    """Off: the falling rate does what a mean of weights would."""
+    return Choice(0.0, "off: the rate falls to nothing, which averages as well")
 
 
 def choose_patience(train: Train, facts: Facts, strategy: Strategy) -> Choice[int | None]:

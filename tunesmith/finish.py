@@ -64,6 +64,7 @@ def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
     yield Judging("looking at the sealed test rows")
     looks = look(run.path, "fit")
     outputs["test"] = _outputs(task.set_for("judging"), state, data.test)
+    task = task.knowing(data.train)
     tables = {"validation": data.validation, "test": data.test}
     write_predictions(run.path / "predictions.parquet", task, tables, outputs)
     yield Judging("judging, with intervals")

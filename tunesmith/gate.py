@@ -17,7 +17,8 @@ def main() -> None:
     predictor = Predictor.load(sys.argv[1])
     rows = json.load(sys.stdin)
     # A language model says how likely the rows' own texts are: those are not questions, and are handed over as they stand.
-    table = Table.of(rows, name="the gate") if predictor.task.language else predictor.table(rows)
+    given = predictor.task.language or predictor.task.models  # a model of pictures is shown them, too, and says how likely they are
+    table = Table.of(rows, name="the gate") if given else predictor.table(rows)
     outputs = predictor.outputs(table, "training")
     print(json.dumps({name: as_json(value) for name, value in outputs.items()}))
 

@@ -1,4 +1,5 @@
-"""Answers that are neither labels nor numbers, as the report shows them: rows in words, right or not, with what to point out."""
+"""What tasks give beside rows: solved heads, what is known of rows not yet encoded, and answers that are neither labels nor numbers, as
+the report shows them: rows in words, right or not, with what to point out."""
 
 from __future__ import annotations
 
@@ -7,6 +8,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A linear head solved to its optimum on frozen features: logits = features @ weight.T + bias."""
+
+    weight_CD: np.ndarray
+    bias_C: np.ndarray
+
+
+@dataclass(frozen=True)
+class Light:
+    """What is known of rows that are encoded only when a batch needs them, since encoded they would fill the memory."""
+
+    arrays: dict[str, np.ndarray]
+    """What examples hold besides their inputs (targets, weights): name -> (N, ...)."""
+    lengths_N: np.ndarray
+    """Tokens of each row: what batches are cut by."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, final
 
 import numpy as np
 
-from .choices import decide, measure, seconds_of, settle_training
+from .choices import decide, device_rate, measure, seconds_of, settle_training
 from .data.dataset import Dataset, Sources, arrange, read_sources
 from .data.files import resolve
 from .data.finding import Finding, refuse
@@ -79,10 +79,12 @@ def prepare(spec: Spec) -> Ready:
         {k.removeprefix("options."): c.value for k, c in chosen.items() if k.startswith("options.")},
     )
     task_class = TASKS.load(name)
-    source = find(spec.model, task_class.modality)
-    chosen["model"] = Choice(source.name, _model_reason(spec, source))
+    task = task_class.build({**spec.options, **options}, name)
+    wanted = task.wanted(data.train, seconds_of(spec.train.budget), device_rate(spec)) if spec.model == "auto" else None
+    source = find(wanted.value if wanted else spec.model, task.models or task.modality)
+    chosen["model"] = wanted or Choice(source.name, _model_reason(spec, source))
     _refuse_silent(task_class, source, name)
-    task = _fit_task(task_class.build({**spec.options, **options}, name), data, source, spec)
+    task = _fit_task(task, data, source, spec)
     if spec.strategy != "auto":
         STRATEGIES.load(spec.strategy).build(spec.strategy_options, spec.strategy)  # what is wrong with it is said before seconds pass
     facts = measure(spec, task, source, data)
@@ -268,7 +270,8 @@ def _no_task(spec: Spec, sources: Sources) -> Exception:
 
 def _model_reason(spec: Spec, source: Source) -> str:
     asked = "as asked" if spec.model != "auto" else SMALL[source.modality]
-    return f"{asked}; {source.parameters / 1e6:.1f} M weights, {source.kind} {source.folder}" + (
+    where = "new" if source.kind == "new" else f"{source.kind} {source.folder}"
+    return f"{asked}; {source.parameters / 1e6:.1f} M weights, {where}" + (
         f"; {source.note}" if source.note else ""
     )
 
@@ -312,7 +315,9 @@ def _unknown_findings(share: float, source: Source) -> list[Finding]:
 def _suggested(task: Task, spec: Spec) -> dict[str, Choice[Any]]:
     """What the task knows better than the general rules, for settings that are still `auto`; a budget decides on epochs itself."""
     found = {path: choice for path, choice in task.suggested().items() if _value(spec, path) == "auto"}
-    idle = {"train.epochs": bool(spec.train.budget), "train.lr": spec.strategy != "auto"}  # a rate suits the strategy it comes with
+    wish = task.suggested().get("strategy")
+    apart = spec.strategy not in ("auto", wish.value if wish else "auto")  # a rate suits the strategy it comes with
+    idle = {"train.epochs": bool(spec.train.budget), "train.lr": apart}
     return {path: choice for path, choice in found.items() if not idle.get(path)}
 
 

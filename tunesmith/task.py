@@ -18,8 +18,10 @@ import numpy as np
 
 from .errors import SpecError, nearest
 from .graded import Graded as Graded
+from .graded import Light as Light
 from .graded import Mark as Mark
 from .graded import Pieces as Pieces
+from .graded import Solution as Solution
 from .spec import Choice, checked
 
 if TYPE_CHECKING:
@@ -66,30 +68,14 @@ class Claim:
     why: str
 
 
-@dataclass(frozen=True)
-class Solution:
-    """A linear head solved to its optimum on frozen features: logits = features @ weight.T + bias."""
-
-    weight_CD: np.ndarray
-    bias_C: np.ndarray
-
-
-@dataclass(frozen=True)
-class Light:
-    """What is known of rows that are encoded only when a batch needs them, since encoded they would fill the memory."""
-
-    arrays: dict[str, np.ndarray]
-    """What examples hold besides their inputs (targets, weights): name -> (N, ...)."""
-    lengths_N: np.ndarray
-    """Tokens of each row: what batches are cut by."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Task(ABC):
     """Abstract. Children are final."""
 
     modality: ClassVar[str] = "text"
     """text, image, audio or mixed: which models and which baselines suit."""
+    models: ClassVar[str] = ""
+    """Which models suit, where the modality of the rows does not tell: `diffusion`."""
     joint: ClassVar[bool] = False
     """Whether a row's loss depends on the rows beside it: `represent` and `joint_loss` make it (`training/joint.py`)."""
     mines: ClassVar[bool] = False
@@ -146,6 +132,10 @@ class Task(ABC):
     @abstractmethod
     def fit(self, train: Table) -> Self:
         """The task with its fitted fields learned from the training rows alone."""
+
+    def wanted(self, train: Table, budget: float | None, flops: float) -> Choice[str] | None:
+        """The model that `auto` means for these rows, a new one say; `budget`: seconds, `flops`: this machine's rate. None: as usual."""
+        return None
 
     def meet(self, source: Source) -> Self:
         """The task as a kind of model does it, known before its processor: where an encoder-decoder reads other rows than a decoder."""
@@ -254,6 +244,18 @@ class Task(ABC):
         """The task with `encode` and `outputs` as the purpose asks, where that makes a difference (writing text takes long)."""
         return self
 
+    def watching(self) -> Self:
+        """The task as validations while training see it, where a look at what the model makes is worth its time."""
+        return self
+
+    def sheet(self, outputs: Outputs) -> bytes:
+        """What such a look shows, as one PNG file that is kept in the run folder; nothing for most."""
+        return b""
+
+    def knowing(self, train: Table) -> Self:
+        """The task with the training rows at hand while a verdict is made: what may have been copied. It is not saved so."""
+        return self
+
     def before(self, encoded: Encoded) -> Encoded:
         """Examples of a whole set just before outputs are made of them: where few rows are to get costly outputs, they are told here."""
         return encoded
@@ -340,7 +342,15 @@ class Task(ABC):
     def sample(n: int, seed: int) -> list[dict[str, Any]]:
         """Learnable toy rows with this task's default column names."""
 
+    def questions(self, asked: Sequence[Any]) -> list[dict[str, Any]] | None:
+        """The rows behind what a user asks (texts, rows); None: a text is the one input column's cell."""
+        return None
+
     # -- the same for all ---------------------------------------------------------------------------------------------
+
+    def asks(self) -> list[str]:
+        """The columns that a question must have: those of the inputs, of a task `alone` the first."""
+        return self.columns(self.inputs)[: 1 if self.alone else None]
 
     def settle(self, **fitted_fields: Any) -> Self:
         """A copy with fitted fields set."""

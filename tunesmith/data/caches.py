@@ -17,7 +17,7 @@ from typing import final
 
 FILES = "files"
 """The room of images out of archives and cells: runs read them as long as they train."""
-ROOMS = ("activations", "tables", "tokens", FILES)
+ROOMS = ("activations", "tables", "tokens", "latents", FILES)
 META = "meta.json"
 """In each entry that is a folder: bytes and crc32 of its other files."""
 CHUNK_BYTES = 1 << 24

@@ -21,13 +21,17 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing, shorten
-from . import adapters, fusion, letters, sound, tensors, vision
+from . import adapters, fusion, letters, pipelines, sound, tensors, vision
 from .allow import check_adapter, read_json
+from .canvas import canvas
+from .diffuser import Diffuser
 from .embedder import Embedder, sentence_files
 from .heads import SPANS, Pooled, bare, virtual_tokens
 from .language import POOLING, Language
 from .loading import Undrawn, load_tokenizer, quiet
 from .outline import ADAPTER
+from .pipelines import POOLING as PAINTED
+from .recipe import public
 from .segment import POOLING as PLACES
 from .segment import Segmenter, saved_frame
 from .seq2seq import POOLING as PAIRED
@@ -62,6 +66,10 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "adapter", ignore_errors=True)
     module, source = bare(model.backbone), model.source
+    if model.pooling == PAINTED:
+        model.save(folder)
+        _write_tensors(folder / "head.safetensors", {})
+        return _write_json(folder / "head.json", _head(model, None))
     state = {**plain_state(model.backbone), **model.spare}
     if keeps_head(model):
         module, state = model.whole, language_state(model, state)
@@ -103,6 +111,8 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
 
 
 def _without_task(backbone: Backbone, head: Mapping[str, Any], form: Form, dropout: float) -> Any:
+    if head["pooling"] == PAINTED:
+        return Diffuser(backbone)
     if head["pooling"] == PLACES:
         return Segmenter(backbone, int(head["out"]), *saved_frame(head["frame"]), dropout)
     kept: Any = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser}.get(form) or (None if head["out"] else Embedder)
@@ -117,12 +127,16 @@ def load_processor(folder: str | Path) -> Any:
         return vision.load_processor(Path(folder))
     if modality(folder) == "audio":
         return sound.load_processor(Path(folder))
+    if modality(folder) == pipelines.MODALITY:
+        return canvas(pipelines.find(str(folder)))
     return load_tokenizer(Path(folder))
 
 
 def modality(folder: str | Path) -> str:
     """What a saved model reads. Raises ModelError where its config cannot be read."""
     path = Path(folder) / "config.json"
+    if (Path(folder) / pipelines.INDEX).is_file():
+        return pipelines.MODALITY
     return modality_of(Path(folder), read_json(path)) if path.is_file() else "text"
 
 
@@ -198,20 +212,12 @@ def _read_head(folder: Path) -> dict[str, Any]:
         raise ModelError(
             str(folder), expected="a model that tunesmith saved", got="no head.json", fix="pass a run's folder", code="no-head"
         )
-    kinds = {
-        "format": int,
-        "pooling": str,
-        "out": int,
-        "dropout": int | float,
-        "base": str,
-        "licence": str,
-        "max_length": int,
-    }
+    kinds = {"format": int, "pooling": str, "out": int, "dropout": int | float, "base": str, "licence": str, "max_length": int}
     values = read_json(path)
     for key, kind in kinds.items():
         if not isinstance(values.get(key), kind):
             raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
-    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, POOLING, PAIRED, HEARD, PLACES}
+    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, POOLING, PAIRED, HEARD, PLACES, PAINTED}
     if values["pooling"] not in known or values.get("adapter") not in {None, "peft", "bottlenecks"}:
         raise _bad_file(
             path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}"
@@ -382,6 +388,8 @@ def _plain(value: Any) -> Any:
 
 def _public(source: Source) -> str:
     """The base model's name without this machine's folders."""
+    if source.kind == "new":
+        return public(source.name)
     return source.folder.name if source.kind == "folder" and Path(source.name).name != source.name else source.name
 
 

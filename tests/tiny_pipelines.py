@@ -1,0 +1,53 @@
+"""Tiny pipelines of diffusers, made from configs: pixels and latents, with classes and captions; a second to make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+SIDE = 8
+"""Pixels a side of the pictures that pixel models make, and of latents."""
+PLAIN: dict[str, Any] = {
+    "sample_size": SIDE, "block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4,
+    "down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D"), "attention_head_dim": 8,
+}
+READING: dict[str, Any] = {
+    **PLAIN, "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    "attention_head_dim": 2, "cross_attention_dim": 32,
+}
+
+
+def pixels(folder: Path, seed: int = 0, **settings: Any) -> Path:
+    """A `DDPMPipeline` of 8 x 8 pixels."""
+    import diffusers
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = diffusers.UNet2DModel(**{**PLAIN, "in_channels": 3, "out_channels": 3, **settings})
+    diffusers.DDPMPipeline(unet, diffusers.DDPMScheduler()).save_pretrained(folder)
+    return folder
+
+
+def autoencoder(seed: int = 0) -> Any:
+    """One that halves the sides."""
+    import diffusers
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return diffusers.AutoencoderKL(
+            block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+            norm_num_groups=4, latent_channels=4,
+        )
+
+
+def latents(folder: Path, seed: int = 0) -> Path:
+    """An `LDMPipeline` whose pictures have 16 x 16 pixels."""
+    import diffusers
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = diffusers.UNet2DModel(**{**PLAIN, "in_channels": 4, "out_channels": 4})
+    diffusers.LDMPipeline(autoencoder(seed), unet, diffusers.DDIMScheduler()).save_pretrained(folder)
+    return folder
