@@ -2,7 +2,7 @@
 
 The description is of no trained network (it is not Inception): 24 numbers of the layout (lowest cosine frequencies: 4 x 4 of brightness,
 2 x 2 of each of two colour differences) and 40 of the texture (mean responses of 20 fixed random filters of 5 x 5 at two scales), all of
-the picture at 32 x 32, standardised over training pictures. Where an image encoder is given, its vectors stand instead.
+the picture at 32 x 32, standardised over training pictures and held within three deviations, so that no odd picture rules a score. Where an image encoder is given, its vectors stand instead.
 
 Axes: N pictures, D numbers of each, M pictures remembered.
 """
@@ -22,6 +22,7 @@ SIDE = 32
 WIDTH = 64
 """Numbers of a description; wider vectors of an encoder are projected to so many, at random and the same each time."""
 FILTERS = 20
+HELD = 3.0
 NAMED = "a fixed description of pictures (24 numbers of layout, 40 of texture, no trained network, not Inception)"
 THUMB = 16
 """Pixels a side at which copies are looked for."""
@@ -63,7 +64,7 @@ def _filters() -> np.ndarray:
 
 def _texture(plane_HW3: np.ndarray) -> np.ndarray:
     windows = np.lib.stride_tricks.sliding_window_view(plane_HW3, (5, 5), axis=(0, 1)).reshape(-1, 75)
-    return np.log(np.abs(windows @ _filters()).mean(0) + 1e-2)
+    return np.asarray(np.abs(windows @ _filters()).mean(0))
 
 
 def projected(vectors_ND: np.ndarray) -> np.ndarray:
@@ -79,6 +80,11 @@ def scale(vectors_ND: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]
     """Means and standard deviations, rounded as JSON keeps them."""
     deviation_D = np.maximum(vectors_ND.std(0), 1e-3 * max(1e-6, float(vectors_ND.std())))
     return tuple(np.round(vectors_ND.mean(0), 6).tolist()), tuple(np.maximum(np.round(deviation_D, 6), 1e-6).tolist())
+
+
+def held(standard_ND: np.ndarray) -> np.ndarray:
+    """Standardised numbers drawn in smoothly, to within three deviations."""
+    return np.asarray(HELD * np.tanh(standard_ND / HELD))
 
 
 # -- scores -----------------------------------------------------------------------------------------------------------

@@ -343,7 +343,7 @@ class ImageGeneration(Task):
         return likeness.projected(vectors(self.describer, squares))
 
     def _standard(self, plain_ND: np.ndarray) -> np.ndarray:
-        return np.asarray((plain_ND - np.array(self.means)) / np.array(self.deviations))
+        return likeness.held((plain_ND - np.array(self.means)) / np.array(self.deviations))
 
 
 task = ImageGeneration
