@@ -13,10 +13,6 @@ PLAIN: dict[str, Any] = {
     "sample_size": SIDE, "block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4,
     "down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D"), "attention_head_dim": 8,
 }
-READING: dict[str, Any] = {
-    **PLAIN, "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-    "attention_head_dim": 2, "cross_attention_dim": 32,
-}
 
 
 def pixels(folder: Path, seed: int = 0, **settings: Any) -> Path:
@@ -50,4 +46,19 @@ def latents(folder: Path, seed: int = 0) -> Path:
         torch.manual_seed(seed)
         unet = diffusers.UNet2DModel(**{**PLAIN, "in_channels": 4, "out_channels": 4})
     diffusers.LDMPipeline(autoencoder(seed), unet, diffusers.DDIMScheduler()).save_pretrained(folder)
+    return folder
+
+
+def reader(folder: Path) -> Path:
+    """A BERT that reads as many tokens as captions are padded to."""
+    from transformers import BertConfig, BertModel
+
+    from tests.tiny_models import bert
+
+    bert(folder, layers=1)
+    config = BertConfig.from_pretrained(folder)
+    config.max_position_embeddings = 80
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
     return folder

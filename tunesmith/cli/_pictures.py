@@ -14,6 +14,8 @@ from typing import Any
 
 from ._show import jsonable
 
+LONGEST = 40
+"""Characters of a caption that name its picture."""
 PNG = "data:image/png;base64,"
 Row = dict[str, Any]
 
@@ -48,8 +50,9 @@ def _is_picture(key: str, value: Any, prefix: str) -> bool:
 
 def _saved(value: str, row: Row, place: Path, taken: set[str]) -> str:
     """The picture's file name: that of the row's own image, with a number where two would be the same."""
-    own = next((str(cell) for cell in row.values() if isinstance(cell, str) and not cell.startswith("data:") and Path(cell).suffix), "")
-    stem = re.sub(r"[^\w.-]+", "_", Path(own).stem).lstrip(".") or f"row-{len(taken) + 1}"
+    texts = [cell for key, cell in row.items() if isinstance(cell, str) and not cell.startswith("data:")]
+    own = next((Path(cell).stem for cell in texts if Path(cell).suffix), texts[0][:LONGEST] if len(texts) == 1 else "")
+    stem = re.sub(r"[^\w.-]+", "_", own).strip("._") or f"row-{len(taken) + 1}"
     name, number = stem, 1
     while name.lower() in taken:
         number += 1

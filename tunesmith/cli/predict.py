@@ -2,11 +2,13 @@
 
 Example: tunesmith predict RUN "A quiet, exact film."
 Example: tunesmith predict RUN --file new.csv --out answers.csv
+Example: tunesmith predict RUN "a red kite" --out pictures/
 Example: tunesmith predict RELATIONS --entities ENTITIES "Anna was born in Rome."
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -27,7 +29,7 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help="Write the answers here (.csv, .tsv, .jsonl, .parquet; a new folder, FOLDER/: masks as PNG files); else JSON lines on stdout.",
+        help="Write the answers here (.csv, .tsv, .jsonl, .parquet; a new folder, FOLDER/: masks, pictures as PNG files); else to stdout.",
     ),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Overwrite the file of `--out`.")]
@@ -70,6 +72,8 @@ def command(
     predictor = _chain(run, entities) if entities else api.load(run)
     if file is not None:
         answer_file(predictor, file, out, replace=replace, quiet=quiet)
+    elif out is not None:
+        answer_texts(predictor, asked, out, replace=replace)
     else:
         show_answers(asked, predictor.predict(asked), as_json=json)
     return 0
@@ -95,9 +99,10 @@ def _what_is_asked(texts: Sequence[str] | None, row: Sequence[str] | None, file:
             fix='tunesmith predict RUN "a text"',
             code="nothing-asked",
         )
-    if out is not None and file is None:
+    if out is not None and file is None and not out.endswith(("/", os.sep)):
         raise SpecError(
-            "--out", expected="a file to answer", got="no --file", fix="add --file new.csv", code="nothing-asked"
+            "--out", expected="a file to answer, or a folder for pictures, ending in /", got=f"{out!r} and no --file",
+            fix="add --file new.csv, or name a new folder, FOLDER/", code="nothing-asked",
         )
     return [dict(_pair("--row", cell) for cell in row)] if row else list(texts or ())
 
@@ -106,18 +111,21 @@ def show_answers(asked: Sequence[Any], answers: Sequence[dict[str, Any]], *, as_
     """One line per text: the answer, how sure, and the text."""
     from ._show import print_json, safe
 
-    for question, answer in zip(asked, answers, strict=True):
+    several = len(asked) == len(answers) > 1  # a number of pictures is one question
+    for question, answer in zip(asked if several else [None] * len(answers), answers, strict=True):
         if as_json:
             print_json(answer)
         else:
             shown = "  ".join(f"{safe(key)}: {_words(value)}" for key, value in answer.items())
-            print(shown if len(asked) == 1 else f"{shown}  <- {safe(question, 60)}")
+            print(shown if question is None else f"{shown}  <- {safe(question, 60)}")
 
 
 def _words(value: Any) -> str:
     """A value of an answer on one line; of many probabilities the largest."""
     from ._show import number, safe
 
+    if isinstance(value, str) and value.startswith("data:image/"):
+        return f"a picture of {len(value) * 3 // 4:,} bytes (--out FOLDER/ keeps it as a file)"
     if isinstance(value, dict):
         shown = ", ".join(f"{safe(key)} {number(part)}" for key, part in list(value.items())[:LARGEST])
         return shown + (f" and {len(value) - LARGEST} more" if len(value) > LARGEST else "")
@@ -134,6 +142,16 @@ def _part(value: Any) -> str:
         return safe(value)
     words = [safe(one) for key, one in value.items() if isinstance(one, str) and not key.endswith("_type")]
     return " ".join([*words, f"({number(value['confidence'])})"] if "confidence" in value else words)
+
+
+def answer_texts(predictor: Any, asked: Sequence[Any], out: str, *, replace: bool) -> None:
+    """What was asked on the command line, with its answers, in a folder: pictures as PNG files."""
+    from ._answers import joined, writing
+
+    table = predictor.table(asked)
+    with writing(out, replace=replace) as write:
+        write([joined(row, answer) for row, answer in zip(table.rows(), predictor.predict(table), strict=True)])
+    print(out)
 
 
 def answer_file(predictor: Any, file: str, out: str | None, *, replace: bool, quiet: bool) -> None:

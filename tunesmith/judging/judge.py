@@ -238,7 +238,8 @@ def _power(draws: Draws, strongest: str, metric: str) -> dict[str, Any] | None:
 
 def _known(task: Task, how: How, metric: str) -> dict[str, Any]:
     """What the report tells of any run, judged or not."""
-    return {"inputs": task.asks() if not task.alone else task.columns(task.inputs), "columns": list(how.columns), "chosen_by": task.chooses(metric)}
+    asked = task.columns(task.inputs) if task.alone else task.asks()
+    return {"inputs": asked, "columns": list(how.columns), "chosen_by": task.chooses(metric)}
 
 
 def _shown(how: How, inputs: Sequence[str]) -> Sequence[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -149,7 +150,10 @@ class Diffuser(nn.Module):
         what would be painted without label or caption (arXiv 2207.12598)."""
         with evaluating(self), torch.inference_mode():
             scheduler, known = copy.deepcopy(self.scheduler), self._known(batch)
-            scheduler.set_timesteps(steps, device=batch["start"].device)
+            with warnings.catch_warnings():
+                # diffusers 0.42 turns a tensor into an array in a way that NumPy 2 warns of.
+                warnings.filterwarnings("ignore", message="__array__ implementation doesn't accept a copy keyword")
+                scheduler.set_timesteps(steps, device=batch["start"].device)
             pulled = guidance > 1 and bool(known)
             known = self._beside_nothing(known) if pulled else known
             here = batch["start"] * scheduler.init_noise_sigma
@@ -181,7 +185,7 @@ class Diffuser(nn.Module):
     # -- what strategies and saving ask -----------------------------------------------------------------------------------
 
     def depths(self) -> tuple[int, dict[str, int]]:
-        """L, and the depth of each of the denoiser's weights: down, across, up; what reads time and labels stands below, the way out above."""
+        """L, and the depth of each weight: down, across, up; what reads time and labels stands below, the way out above."""
         down, up = len(self.unet.down_blocks), len(self.unet.up_blocks)
         layers, found = down + 1 + up, {}
         for name, _ in self.unet.named_parameters():

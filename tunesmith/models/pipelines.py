@@ -80,12 +80,17 @@ def _to_be_made(recipe: Recipe, name: str) -> Source:
 
     diffusers()
     reader = find_reader(recipe.text) if recipe.text else None
+    if reader and 0 < reader.positions < TOKENS:
+        raise ModelError(
+            f"option text_encoder, {reader.name!r}", expected=f"an encoder that reads {TOKENS} tokens or more", got=f"{reader.positions}",
+            fix="name another, or leave the option out", code="text-too-long",
+        )
     return Source(
         name=name, folder=reader.folder if reader else Path(), kind="new", model_type="UNet2DConditionModel" if reader else "UNet2DModel",
         parameters=_count(recipe, reader.hidden if reader else 0), layers=2 * len(recipe.widths) + 1, hidden=recipe.widths[-1],
         max_length=max(1, recipe.side**2 // 4), positions=0, pooling=POOLING, decoder=False,
         licence=reader.licence if reader else "", modality=MODALITY,
-        note="a new model: nothing was pretrained" + (f", but for {reader.name}, which reads the captions and is not changed" if reader else ""),
+        note="nothing was pretrained" + (f", but for {reader.name}, which reads the captions and is not changed" if reader else ""),
     )
 
 

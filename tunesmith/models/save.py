@@ -316,17 +316,11 @@ def _load_bottlenecks(model: nn.Module, folder: Path) -> None:
     values = read_json(path)
     width, places = values.get("width"), values.get("places")
     if type(width) is not int or not 0 < width <= MAX_WIDTH or places not in {"layer", "both"}:
-        raise _bad_file(
-            path, "keys 'width' and 'places'", "a whole number, and layer or both", f"{width!r}, {places!r}"
-        )
+        raise _bad_file(path, "keys 'width' and 'places'", "a whole number, and layer or both", f"{width!r}, {places!r}")
     state = tensors.read(folder / "bottlenecks.safetensors")
     adapters.add_bottlenecks(model, width, places, seed=0)
     module = bare(model.backbone)
-    _fits(
-        state,
-        {n: t for n, t in module.state_dict().items() if ".bottleneck." in n},
-        str(folder / "bottlenecks.safetensors"),
-    )
+    _fits(state, {n: t for n, t in module.state_dict().items() if ".bottleneck." in n}, str(folder / "bottlenecks.safetensors"))
     module.load_state_dict(state, strict=False)
 
 
@@ -394,13 +388,8 @@ def _public(source: Source) -> str:
 
 
 def _unfit(place: str, expected: str, got: str) -> ModelError:
-    return ModelError(
-        place,
-        expected=expected,
-        got=got,
-        fix="it belongs to another model: use the one it was saved with",
-        code="weights-do-not-fit",
-    )
+    fix = "it belongs to another model: use the one it was saved with"
+    return ModelError(place, expected=expected, got=got, fix=fix, code="weights-do-not-fit")
 
 
 def _bad_file(path: Path, key: str, expected: str, got: str) -> ModelError:

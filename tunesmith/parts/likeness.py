@@ -2,7 +2,8 @@
 
 The description is of no trained network (it is not Inception): 24 numbers of the layout (lowest cosine frequencies: 4 x 4 of brightness,
 2 x 2 of each of two colour differences) and 40 of the texture (mean responses of 20 fixed random filters of 5 x 5 at two scales), all of
-the picture at 32 x 32, standardised over training pictures and held within three deviations, so that no odd picture rules a score. Where an image encoder is given, its vectors stand instead.
+the picture at 32 x 32, standardised over training pictures and held within three deviations, so that no odd picture rules a score.
+Where an image encoder is given, its vectors stand instead.
 
 Axes: N pictures, D numbers of each, M pictures remembered.
 """

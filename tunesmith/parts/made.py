@@ -38,8 +38,8 @@ def how_scored(describer: str, what: str, guidance: float, steps: int) -> dict[s
         f"{steps} steps, guidance {guidance:g}",
         "fid": f"Fréchet distance to the rows' own pictures by the same descriptions; it falls with the number of pictures, so compare it "
         f"within this report only; {ORACLE} show what is possible",
-        "denoising_loss": f"squared error of the noise that is predicted, in units of its variance (1: nothing is known), at {LEVELS} noise "
-        "levels of each row that are the same each time",
+        "denoising_loss": f"squared error of the noise that is predicted, in units of its variance (1: nothing is known), at {LEVELS} "
+        "noise levels of each row that are the same each time",
         "agreement": agreement[what],
         "copies": f"share of pictures as near to a training picture (at {likeness.THUMB} x {likeness.THUMB} pixels) as only one training "
         "picture in twenty is to another",
@@ -54,7 +54,10 @@ def grade(found: Outputs, truth: Truth, labels: Sequence[str]) -> Graded:
         far_N[there_N] = likeness.distances(found["seen"][there_N], found["real"]).min(1)
         far_N /= max(1e-9, float(far_N.max()))
     names = [labels[int(at)] if 0 <= at < len(labels) else "a picture like the others" for at in truth[:, -1]]
-    said = ["a copy, or nearly" if copied == 1 else "a picture of its own" if made else "none was made" for copied, made in zip(found["copied"], there_N)]
+    said = [
+        "a copy, or nearly" if copied == 1 else "a picture of its own" if made else "none was made"
+        for copied, made in zip(found["copied"], there_N)
+    ]
     unsure_N = np.full(len(truth), np.nan)
     return Graded(names, said, ~(found["copied"] == 1), far_N, unsure_N, unsure_N, by_degree=True)
 
@@ -99,12 +102,14 @@ def _agreed(task: Any, seen_ND: np.ndarray, truth: Truth) -> np.ndarray:
 def baselines(train: Table, rows: Table, image: str, label: str, side: int) -> dict[str, Outputs]:
     """Name -> `loss` and `picture` of each row."""
     rng, cells = np.random.default_rng(0), train.column(image)
-    squares = [pictures.square(cells[int(at)], side) for at in np.unique(np.linspace(0, len(cells) - 1, min(len(cells), DESCRIBED)).astype(int))]
+    few = np.unique(np.linspace(0, len(cells) - 1, min(len(cells), DESCRIBED)).astype(int))
+    squares = [pictures.square(cells[at], side) for at in few.tolist()]
     stack = np.stack(squares).astype(np.float32)
     mean, spread_ = stack.mean(0), stack.std(0)
     noise = lambda: rng.normal(127.5, 63.75, stack.shape[1:])  # noqa: E731
     like = lambda: rng.normal(mean, spread_)  # noqa: E731
-    pixelwise = {name: [_bytes(draw()) for _ in range(len(rows))] for name, draw in (("random noise", noise), ("each pixel by itself", like))}
+    ways = {"random noise": noise, "each pixel by itself": like}
+    pixelwise = {name: [_bytes(draw()) for _ in range(len(rows))] for name, draw in ways.items()}
     drawn = [pictures.square(cells[at], side) for at in _again(train, rows, label, rng)]
     unknown = {"random noise": 1.0}
     return {

@@ -51,6 +51,8 @@ NUMBER = "sample"
 HUGE = 300_000_000
 """Weights from which a pretrained model learns low-rank updates."""
 EFFICIENCY = 0.6
+PART = 0.7
+"""Share of the time for steps; the rest is for looking at what they do."""
 
 
 # -- columns ----------------------------------------------------------------------------------------------------------
@@ -68,8 +70,9 @@ def one_condition(caption: str, label: str) -> None:
 def claim(profile: Profile, named: Mapping[str, Any], image: Choice[Any]) -> Claim:
     """What the pictures may be asked for by; sure only where the file holds nothing to be answered about them."""
     others = [name for name in profile.columns if name != image.value]
-    caption = _called(profile, CAPTIONS, ("text", "category", "id")) if not named.get("caption") and not named.get("label") else ""
-    label = _called(profile, LABELS, ("category", "boolean", "integer")) if not (caption or named.get("caption") or named.get("label")) else ""
+    said = bool(named.get("caption") or named.get("label")) or "" in (named.get("caption"), named.get("label"))
+    caption = "" if said else _called(profile, CAPTIONS, ("text", "category", "id"))
+    label = "" if said or caption else _called(profile, LABELS, ("category", "boolean", "integer"))
     columns: dict[str, Choice[Any]] = {"image": image}
     for role, value in (("caption", named.get("caption") or caption), ("label", named.get("label") or label)):
         if value:
@@ -133,7 +136,7 @@ def lost(rows: Table, processor: Any, caption: str, label: str, labels: Sequence
         new = np.flatnonzero([str(cell) not in labels for cell in rows.column(label)])
         if len(new):
             message = f"{count(len(new))} with a label that no training row has: pictures of any kind are made of these"
-            found.append(Finding("warning", "unknown-label", message, places(rows, new), "leave them out, or add such rows to the training data"))
+            found.append(Finding("warning", "unknown-label", message, places(rows, new), "leave them out, or train on such rows, too"))
     return found
 
 
@@ -166,17 +169,19 @@ def recipe(own: int, fixed: bool, budget: float | None, flops: float, make: Call
     fitting = asked or [(size, widths) for size, widths in RECIPES if size <= max(16, own)]
     for size, widths in fitting:
         cost = STEPS * step_seconds(size, widths, flops)
-        if cost <= seconds:
+        if cost <= PART * seconds:
             break
     name = make(size, widths).name
     time = f"the budget of {seconds:.0f} s" if budget else f"{seconds / 60:.0f} minutes, as no budget was given"
-    held = f"{STEPS:,} steps of {ROWS} rows in about {cost:.0f} s" + (f", within {time}" if cost <= seconds else f": more than {time}; the smallest")
-    return Choice(name, f"no model was named: a new one, of {size} x {size} pixels ({'as asked' if fixed else f'the images have {own}'}), {held}")
+    fits = f", within {time}" if cost <= PART * seconds else f": more than {time}; it is the smallest"
+    why = "as asked" if fixed else f"the images have {own}"
+    takes = f"{STEPS:,} steps of {ROWS} rows take about {cost:.0f} s{fits}"
+    return Choice(name, f"no model was named: a new one, of {size} x {size} pixels ({why}); {takes}")
 
 
 def step_seconds(size: int, widths: Sequence[int], flops: float) -> float:
     """Seconds of a step of 16 rows: weights by the places at which they work, forward and backward."""
-    weights = 60 * sum(width**2 for width in widths) + 40 * widths[-1] ** 2
+    weights = 120 * sum(width**2 for width in widths)
     return ROWS * 6 * 0.5 * weights * size**2 / 4 / (EFFICIENCY * flops)
 
 
@@ -192,8 +197,8 @@ def suggested(new: bool, rows: int, weights: int) -> Mapping[str, Choice[Any]]:
         "train.epochs": Choice(epochs, f"about {steps:,} steps: each epoch shows each picture under other noise"),
         "train.evaluations": Choice(1 if looks == 1 else looks, "about a dozen looks at what it paints"),
         "train.ema": Choice(
-            round(1 - 1 / max(20.0, total / 20), 5), "pictures of the mean weights of the last twentieth of the steps are far better than those "
-            "of the last weights, which the noise of single steps moves (arXiv 2006.11239, appendix B; 2312.02696)",
+            round(1 - 1 / max(20.0, total / 20), 5), "pictures of the mean weights of the last twentieth of the steps are better than "
+            "those of the last weights, which the noise of single steps moves (arXiv 2006.11239, appendix B; 2312.02696)",
         ),
         "train.dropout": Choice(0.0, "what small denoisers and latent ones are trained with"),
     }
@@ -273,7 +278,8 @@ def questions(asked: Sequence[Any], caption: str, label: str, labels: Sequence[s
     for at, one in enumerate(asked):
         row = dict(one) if isinstance(one, Mapping) else {column: one}
         if not isinstance(row.get(column), str):
-            raise _bad(at, f"a {'caption' if caption else 'label'}", repr(row.get(column)), f'tunesmith predict RUN "{labels[0] if label else "a red square"}"')
+            example = labels[0] if label else "a red square"
+            raise _bad(at, f"a {'caption' if caption else 'label'}", repr(row.get(column)), f'tunesmith predict RUN "{example}"')
         if label and row[label] not in labels:
             raise _bad(at, "a label that the model learned", repr(row[label]), nearest(row[label], labels))
         row.setdefault(NUMBER, seen.get(row[column], 0))
@@ -285,7 +291,8 @@ def questions(asked: Sequence[Any], caption: str, label: str, labels: Sequence[s
 def _number(asked: Any) -> int:
     text = str(asked.get(NUMBER, "1") if isinstance(asked, Mapping) else asked).strip()
     if not text.isdigit() or not 0 < int(text) <= 100_000:
-        raise _bad(0, "a number of pictures, as this run was shown neither captions nor labels", repr(text), "tunesmith predict RUN 8 --out pictures/")
+        what = "a number of pictures, as this run was shown neither captions nor labels"
+        raise _bad(0, what, repr(text), "tunesmith predict RUN 8 --out pictures/")
     return int(text) if not isinstance(asked, Mapping) else 1
 
 

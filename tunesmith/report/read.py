@@ -100,7 +100,7 @@ def cost(plan: Mapping[str, Any], report: Mapping[str, Any], events: Sequence[Ma
 
 
 def sheets(folder: Path, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was made at validations, at most a dozen of them from first to last: `step`, `stage`, `picture` (a `data:` address), `scores`."""
+    """What was made at a dozen validations at most, from first to last: `step`, `stage`, `picture` (a `data:` address), `scores`."""
     found = sorted(folder.glob("*.png")) if folder.is_dir() else []
     if len(found) > SHOWN_SHEETS:
         found = [found[round(at * (len(found) - 1) / (SHOWN_SHEETS - 1))] for at in range(SHOWN_SHEETS)]

@@ -61,9 +61,9 @@ class ImageGeneration(Task):
     """How far pictures are pulled towards caption or label (arXiv 2207.12598); 1: not at all; 0: 2 for new models, 7.5 for others."""
     steps: int = 25
     """Steps from noise to a picture."""
-    judged_pictures: int = 300
+    judged_pictures: int = 200
     """Most test rows for which a picture is made for the verdict."""
-    watched_pictures: int = 36
+    watched_pictures: int = 25
     """Pictures made at each validation, from the same noise each time; 0: none."""
     augment: Literal["auto", "none", "flip"] = "auto"
     """How images are changed in each epoch; `auto`: mirrored where no caption or label would change its meaning."""
