@@ -62,3 +62,25 @@ def reader(folder: Path) -> Path:
         torch.manual_seed(0)
         BertModel(config).save_pretrained(folder)
     return folder
+
+
+def drawing(folder: Path) -> Path:
+    """A `StableDiffusionPipeline`: latents of 16 x 16 pixels, captions read by a CLIP of one layer."""
+    import diffusers
+    from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel
+
+    words = AutoTokenizer.from_pretrained(reader(folder / "words"), model_max_length=77)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": len(words)}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        text = CLIPTextModel(CLIPTextConfig(**sizes, max_position_embeddings=77, projection_dim=8))
+        unet = diffusers.UNet2DConditionModel(**{
+            **PLAIN, "in_channels": 4, "out_channels": 4, "cross_attention_dim": 32, "attention_head_dim": 2,
+            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        })
+    pipe = diffusers.StableDiffusionPipeline(
+        vae=autoencoder(), text_encoder=text, tokenizer=words, unet=unet, scheduler=diffusers.DDIMScheduler(clip_sample=False),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )
+    pipe.save_pretrained(folder / "pipeline")
+    return folder / "pipeline"

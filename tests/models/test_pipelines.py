@@ -55,7 +55,8 @@ def noise(model: Diffuser, rows: int) -> torch.Tensor:
 def test_a_saved_pipeline_loads_plainly_and_paints_the_same(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     model = diffuser(request.getfixturevalue(kind), classes=0, captions=False)
     save(model, processor(model.source), tmp_path / "saved")
-    made = opened(tmp_path / "saved")(batch_size=2, generator=torch.Generator().manual_seed(5), num_inference_steps=4, output_type="np").images
+    asked = {"batch_size": 2, "num_inference_steps": 4, "output_type": "np"}
+    made = opened(tmp_path / "saved")(generator=torch.Generator().manual_seed(5), **asked).images
     ours = model.paint({"start": noise(model, 2)}, 4, 1.0).permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(made, ours, atol=1e-5)
     again = load_model(tmp_path / "saved").paint({"start": noise(model, 2)}, 4, 1.0).permute(0, 2, 3, 1).numpy()
@@ -75,6 +76,27 @@ def test_a_new_model_that_reads_captions_is_a_pipeline_that_reads_them(tmp_path:
     np.testing.assert_allclose(np.asarray(made.images), ours, atol=1e-4)
     other = torch.from_numpy(canvas(model.source).caption("the bad book"))[None]
     assert not torch.equal(model.paint({"start": noise(model, 1), "caption": other}, 4, 3.0).permute(0, 2, 3, 1), torch.from_numpy(ours))
+
+
+def test_a_latent_model_with_captions_is_tuned_by_low_rank_updates_and_saved_whole(tmp_path: Path) -> None:
+    """What is loaded plainly paints what was judged: the updates are in the weights."""
+    from tunesmith.strategies.lora import Lora
+
+    model = diffuser(tiny.drawing(tmp_path / "drawing"), classes=0, captions=True)
+    Lora(rank=2).shape(model, 0)
+    updates = [p for n, p in model.named_parameters() if "lora_B" in n]
+    assert updates and all("attn" in n for n, _ in model.named_parameters() if "lora_" in n)
+    with torch.no_grad():
+        for update in updates:
+            update.normal_(0, 0.5)
+    save(model, processor(model.source), tmp_path / "saved")
+    caption = torch.from_numpy(canvas(model.source).caption("the good film"))[None]
+    asked = {"num_inference_steps": 3, "guidance_scale": 2.0, "output_type": "np", "height": 16, "width": 16}
+    made = opened(tmp_path / "saved")("the good film", generator=torch.Generator().manual_seed(5), **asked).images
+    ours = model.paint({"start": noise(model, 1), "caption": caption}, 3, 2.0).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_allclose(made, ours, atol=1e-4)
+    plain = diffuser(tmp_path / "drawing" / "pipeline")
+    assert np.abs(plain.paint({"start": noise(model, 1), "caption": caption}, 3, 2.0).permute(0, 2, 3, 1).numpy() - ours).max() > 1e-3
 
 
 def test_labels_are_given_to_a_model_that_has_none_and_kept(pixels: Path, tmp_path: Path) -> None:

@@ -72,8 +72,8 @@ def command(
     predictor = _chain(run, entities) if entities else api.load(run)
     if file is not None:
         answer_file(predictor, file, out, replace=replace, quiet=quiet)
-    elif out is not None:
-        answer_texts(predictor, asked, out, replace=replace)
+    elif out is not None and not entities:
+        answer_texts(predictor.predictor, asked, out, replace=replace)
     else:
         show_answers(asked, predictor.predict(asked), as_json=json)
     return 0

@@ -131,8 +131,7 @@ class Diffuser(nn.Module):
         """Weights of noise levels: the signal-to-noise ratio, at most `most`, so that no level rules the others (arXiv 2303.09556)."""
         signal = self.signal_T[level_BK]
         ratio = signal / (1 - signal).clamp(min=1e-8)
-        least = ratio.clamp(max=most)
-        return least / (ratio + 1) if self.velocity else least / ratio.clamp(min=1e-8)
+        return ratio.clamp(max=most) / (ratio + 1) if self.velocity else (most / ratio.clamp(min=1e-8)).clamp(max=1.0)
 
     def _known(self, batch: Batch) -> dict[str, torch.Tensor]:
         found = {"class_labels": batch["label"]} if "label" in batch else {}
