@@ -268,6 +268,7 @@ def _report(
 ) -> None:
     data, evaluate = ready.data, ready.plan.spec.evaluate
     how = How(
+        asked=task.asks() if task.models else None,
         level=evaluate.confidence, resamples=evaluate.resamples, seed=ready.plan.spec.train.seed, looks=looks,
         name=ready.plan.spec.task, metric=evaluate.metric, costs={rung.name: rung.seconds for rung in rungs},
         tasks={rung.name: rung.task for rung in rungs}, columns=importance(task, state, data.validation, task.chooses(evaluate.metric)),
