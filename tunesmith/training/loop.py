@@ -170,7 +170,9 @@ def _step(state: State, work: Work, positions: np.ndarray, total: int, per_epoch
     state.optimizer.zero_grad()
     state.step, state.total = state.step + 1, state.total + 1
     if float(settings.ema):
-        average(state.ema, state.model, float(settings.ema), state.current.rates)
+        # Few steps are averaged over fewer: what the weights were before the first ones would else be remembered for long.
+        rising = (1 + state.step) / (10 + state.step)
+        average(state.ema, state.model, min(float(settings.ema), rising), state.current.rates)
     yield Step(
         state.total,
         state.current.name,
