@@ -116,7 +116,7 @@ class Train(Section):
     r_drop: NotNegative = 0.0
     """Weight of the R-Drop consistency loss (arXiv 2106.14448); 0: off."""
     ema: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
-    """Decay of an exponential moving average of the weights, lower in the first steps; 0: off; `auto`: off, but for tasks that make pictures."""
+    """Decay of a moving average of the weights, lower in the first steps; 0: off; `auto`: off, but for tasks that make pictures."""
     average: Count = 1
     """Average the weights of this many best checkpoints (a greedy soup, arXiv 2203.05482)."""
     balance: Literal["none", "weights", "oversample", "undersample"] = "none"
