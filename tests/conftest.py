@@ -97,6 +97,14 @@ def tiny_warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_denoiser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline's folder with a UNet of two levels for pictures of 8 x 8 pixels."""
+    from tests.tiny_pipelines import pixels
+
+    return pixels(tmp_path_factory.mktemp("models") / "tiny-denoiser")
+
+
+@pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with a Llama of two layers, width 32, that has a language-model head and a chat template."""
     from tests.tiny_models import writer

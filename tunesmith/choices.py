@@ -40,6 +40,10 @@ STEPS = 1_600
 """Optimiser steps after which small encoders stop gaining on the sets in `benchmarks/`."""
 
 
+GPU = 100.0
+"""How many times faster than a CPU a GPU is taken to be where only that matters."""
+
+
 @final
 @dataclass(frozen=True)
 class Facts:
@@ -67,6 +71,8 @@ class Facts:
     """Whether images change from epoch to epoch."""
     beside: float = 0.0
     """Tokens read, or learned for thrice their price, once the weights are final (documents and their reader)."""
+    epochs: float = 0.0
+    """Epochs that the task asks for; 0: it leaves that to the rules."""
 
 
 # -- facts ------------------------------------------------------------------------------------------------------------
@@ -87,10 +93,12 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset) -> Facts:
     threads, flops = (cores or 1) if spec.train.threads == "auto" else int(spec.train.threads), matrix_rate()
     unsure = not cuda and spec.train.precision == "auto" and source.parameters > SMALL
     tried = trial(source, float(encoded.lengths_N.mean()), flops, threads, bf16=unsure)
+    wish = task.suggested().get("train.epochs")
     return Facts(
         len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores or 1, flops, _unknown(encoded, reader),
         int(encoded.lengths_N.max()), encoding, tried, task.effort(), task.augments and task.modality == "image",
         float(getattr(task, "beside", 0.0)),
+        wish.value if wish else 0.0,
     )  # fmt: skip
 
 
@@ -111,6 +119,11 @@ def matrix_rate(size: int = 768, seconds: float = 0.15) -> float:
         a @ b
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
+
+
+def device_rate(spec: Spec) -> float:
+    """Operations a second of where the model will be trained, roughly: of a GPU a hundredfold of this CPU's core."""
+    return matrix_rate() * (GPU if spec.train.device != "cpu" and _cuda() else 1.0)
 
 
 def _cuda() -> bool:
@@ -154,6 +167,7 @@ def settle_training(spec: Spec, facts: Facts, strategy: Strategy) -> dict[str, C
         "lr": choose_lr,
         "batch": choose_batch,
         "dropout": choose_dropout,
+        "ema": choose_ema,
         "patience": choose_patience,
         "evaluations": choose_evaluations,
         "device": choose_device,
@@ -174,8 +188,9 @@ def settle_training(spec: Spec, facts: Facts, strategy: Strategy) -> dict[str, C
 def choose_epochs(train: Train, facts: Facts, strategy: Strategy) -> Choice[float]:
     """As many as make about STEPS steps, within 2 to 10; fewer where the budget asks."""
     batch = choose_batch(train, facts, strategy).value if train.batch == "auto" else int(train.batch)
-    epochs = float(min(10, max(2, round(STEPS * batch / facts.rows))))
+    epochs = facts.epochs or float(min(10, max(2, round(STEPS * batch / facts.rows))))
     why = f"{facts.rows:,} training rows: about {STEPS:,} steps, within 2 to 10 epochs"
+    why = "what the task asks for" if facts.epochs else why
     budget = seconds_of(train.budget)
     if budget is None:
         return Choice(epochs, why)
@@ -215,6 +230,11 @@ def choose_batch(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:
 def choose_dropout(train: Train, facts: Facts, strategy: Strategy) -> Choice[float]:
     """What the model was pretrained with."""
     return Choice(0.1, "what encoders are pretrained with")
+
+
+def choose_ema(train: Train, facts: Facts, strategy: Strategy) -> Choice[float]:
+    """Off: the falling rate does what a mean of weights would."""
+    return Choice(0.0, "off: the rate falls to nothing, which averages as well")
 
 
 def choose_patience(train: Train, facts: Facts, strategy: Strategy) -> Choice[int | None]:

@@ -68,6 +68,7 @@ def finish(run: Run, ready: Ready, state: State) -> Iterator[Event]:
     yield Judging("looking at the sealed test rows")
     looks = look(run.path, "fit")
     outputs["test"] = _outputs(task.set_for("judging"), state, data.test)
+    task = task.knowing(data.train)
     tables = {"validation": data.validation, "test": data.test}
     write_predictions(run.path / "predictions.parquet", task, tables, outputs)
     yield Judging("judging, with intervals")
@@ -293,6 +294,7 @@ def _report(
 ) -> None:
     data, evaluate = ready.data, ready.plan.spec.evaluate
     how = How(
+        asked=task.asks() if task.models else None,
         level=evaluate.confidence, resamples=evaluate.resamples, seed=ready.plan.spec.train.seed, looks=looks,
         name=ready.plan.spec.task, metric=evaluate.metric, costs={rung.name: rung.seconds for rung in rungs},
         tasks={rung.name: rung.task for rung in rungs}, columns=importance(task, state, data.validation, task.chooses(evaluate.metric)),

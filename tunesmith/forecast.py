@@ -160,7 +160,7 @@ def _training(spec: Spec, facts: Facts, stage: Stage, strategy: Strategy, rows: 
 
 
 def _validating(spec: Spec, facts: Facts, stage: Stage, rows: Mapping[str, int]) -> float:
-    times = float(spec.train.epochs) * stage.share * int(spec.train.evaluations)
+    times = float(spec.train.epochs) * stage.share * float(spec.train.evaluations)
     upper = _upper(stage, facts) if _cached(spec, stage, facts) else 1.0
     return times * rows["validation"] * _forward(facts) * upper
 

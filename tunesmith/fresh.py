@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def cells(task: Task, rows: Table, most: int) -> list[dict[str, Any]]:
-    """The first rows as they are handed over; with their targets where the model says how likely these are, or how near it comes to them."""
+    """The first rows as they are handed over; with their targets where the model says how likely these are, or how near it comes."""
     columns = task.columns((*task.inputs, *task.targets) if task.language or task.taught else task.inputs)
     return [{column: row[column] for column in columns} for row in rows.rows(range(min(most, len(rows))))]
 
@@ -83,9 +83,9 @@ def _apart(name: str, here: Any, there: Any) -> tuple[float, str]:
 def outputs(predictor: Predictor, asked: Sequence[Mapping[str, Any]]) -> Outputs:
     """Raw outputs of rows that came as JSON: what the fresh process runs, and whoever compares with it.
 
-    A language model says how likely the rows' own texts are, a voice how near the true sounds are: those are not questions, and are handed
-    over as they stand.
+    A language model says how likely the rows' own texts are, a voice how near the true sounds are, a model of pictures how likely they
+    are: those are not questions, and are handed over as they stand.
     """
-    given = predictor.task.language or predictor.task.taught
+    given = predictor.task.language or predictor.task.taught or predictor.task.models
     table = Table.of(list(asked), name="the gate") if given else predictor.table(asked)
     return predictor.outputs(table, "training")

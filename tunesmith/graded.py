@@ -1,4 +1,5 @@
-"""What tasks hand over in small parcels: answers as the report shows them, solved heads, what is known of rows before they are encoded."""
+"""What tasks give beside rows: solved heads, what is known of rows not yet encoded, and answers that are neither labels nor numbers, as
+the report shows them: rows in words, right or not, with what to point out."""
 
 from __future__ import annotations
 

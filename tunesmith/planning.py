@@ -11,7 +11,7 @@ from typing import Any, final
 
 import numpy as np
 
-from .choices import decide, measure, seconds_of, settle_training
+from .choices import decide, device_rate, measure, seconds_of, settle_training
 from .data.dataset import Dataset, Sources, arrange, read_sources
 from .data.files import resolve
 from .data.finding import Finding, refuse
@@ -81,8 +81,9 @@ def prepare(spec: Spec) -> Ready:
     )
     task_class = TASKS.load(name)
     asked = task_class.build({**spec.options, **options}, name)
-    source = seeing(find(spec.model, task_class.modality), asked.sees)
-    chosen["model"] = Choice(source.name, _model_reason(spec, source))
+    wanted = asked.wanted(data.train, seconds_of(spec.train.budget), device_rate(spec)) if spec.model == "auto" else None
+    source = seeing(find(wanted.value if wanted else spec.model, asked.models or asked.modality), asked.sees)
+    chosen["model"] = wanted or Choice(source.name, _model_reason(spec, source))
     if source.picture:
         chosen["options.image_model"] = Choice(source.picture.name, _sight_reason(asked.sees, source.picture))
         asked = task_class.build({**spec.options, **options, "image_model": source.picture.name}, name)
@@ -281,7 +282,8 @@ def _no_task(spec: Spec, sources: Sources) -> Exception:
 
 def _model_reason(spec: Spec, source: Source) -> str:
     asked = "as asked" if spec.model != "auto" else SMALL[source.modality]
-    return f"{asked}; {source.parameters / 1e6:.1f} M weights, {source.kind} {source.folder}" + (
+    where = "new" if source.kind == "new" else f"{source.kind} {source.folder}"
+    return f"{asked}; {source.parameters / 1e6:.1f} M weights, {where}" + (
         f"; {source.note}" if source.note else ""
     )
 

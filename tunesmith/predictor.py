@@ -108,23 +108,24 @@ class Predictor:
     def parts(self, table: Table, purpose: Purpose) -> Iterator[tuple[range, Outputs]]:
         """The same, a few thousand rows at a time: memory does not grow with the table."""
         task = self.task.set_for(purpose)
-        table.require(task.columns(task.inputs)[: 1 if task.alone else None])
+        table.require(task.asks())
         for start in range(0, len(table), CHUNK):
             positions = range(start, min(start + CHUNK, len(table)))
-            part = self.with_files(table.take(positions))
+            part = self.with_files(table.take(positions), task.asks() if purpose == "answering" else None)
             encoded = encode(task, self.processor, part)
             yield (
                 positions,
                 infer(task, self.model, encoded, pad=pad_id(self.processor), micro_tokens=MICRO_TOKENS),
             )
 
-    def with_files(self, part: Table) -> Table:
-        """Rows whose files are found and read whole. Raises DataError that names the first bad one, and how many there are."""
+    def with_files(self, part: Table, asked: Sequence[str] | None = None) -> Table:
+        """Rows whose files are found and read whole; `asked`: of these columns alone. Raises DataError that names the first bad one, and
+        how many there are."""
         from .data.files import SKIP, resolve
         from .data.finding import refuse
         from .data.ledger import Ledger
 
-        names = [name for name in self.task.columns(self.task.files) if name in part.names]
+        names = [name for name in self.task.columns(self.task.files) if name in part.names and (asked is None or name in asked)]
         if not names:
             return part
         options = self.run.spec.data.model_copy(update={"bad_rows": "refuse"})
@@ -148,6 +149,9 @@ class Predictor:
         if isinstance(rows, Table):
             return rows
         texts = [rows] if isinstance(rows, str) else list(rows)
+        asked = self.task.questions(texts)
+        if asked is not None:
+            return Table.of(asked, name="the request")
         return Table.of([self._row(row, index, self._asked(row)) for index, row in enumerate(texts)], name="the request")
 
     def _asked(self, row: Any) -> list[str]:

@@ -115,16 +115,16 @@ class Train(Section):
     """Dropout in the head and in the learning layers."""
     r_drop: NotNegative = 0.0
     """Weight of the R-Drop consistency loss (arXiv 2106.14448); 0: off."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Decay of an exponential moving average of the weights; 0: off."""
+    ema: Annotated[float, Field(ge=0, lt=1)] | Auto = "auto"
+    """Decay of a moving average of the weights, lower in the first steps; 0: off; `auto`: off, but for tasks that make pictures."""
     average: Count = 1
     """Average the weights of this many best checkpoints (a greedy soup, arXiv 2203.05482)."""
     balance: Literal["none", "weights", "oversample", "undersample"] = "none"
     """What to do about rare classes: weigh the loss, or repeat or leave out rows."""
     patience: int | Auto | None = "auto"
     """Evaluations without gain before stopping; `null`: never stop early."""
-    evaluations: Count | Auto = "auto"
-    """Validations per epoch."""
+    evaluations: Count | Annotated[float, Field(gt=0, le=1)] | Auto = "auto"
+    """Validations per epoch; 0.2: one in five epochs."""
     budget: str = ""
     """Longest time for training (`90s`, `10m`, `2h`); a usable model is always left."""
     range_test: bool = False

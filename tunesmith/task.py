@@ -78,6 +78,8 @@ class Task(ABC):
 
     modality: ClassVar[str] = "text"
     """text, image, audio or mixed: which models and which baselines suit."""
+    models: ClassVar[str] = ""
+    """Which models suit, where the modality of the rows does not tell: `diffusion`."""
     joint: ClassVar[bool] = False
     """Whether a row's loss depends on the rows beside it: `represent` and `joint_loss` make it (`training/joint.py`)."""
     mines: ClassVar[bool] = False
@@ -143,6 +145,10 @@ class Task(ABC):
     @abstractmethod
     def fit(self, train: Table) -> Self:
         """The task with its fitted fields learned from the training rows alone."""
+
+    def wanted(self, train: Table, budget: float | None, flops: float) -> Choice[str] | None:
+        """The model that `auto` means for these rows, a new one say; `budget`: seconds, `flops`: this machine's rate. None: as usual."""
+        return None
 
     def meet(self, source: Source) -> Self:
         """The task as a kind of model does it, known before its processor: where an encoder-decoder reads other rows than a decoder."""
@@ -268,6 +274,18 @@ class Task(ABC):
         """The task with `encode` and `outputs` as the purpose asks, where that makes a difference (writing text takes long)."""
         return self
 
+    def watching(self) -> Self:
+        """The task as validations while training see it, where a look at what the model makes is worth its time."""
+        return self
+
+    def sheet(self, outputs: Outputs) -> bytes:
+        """What such a look shows, as one PNG file that is kept in the run folder; nothing for most."""
+        return b""
+
+    def knowing(self, train: Table) -> Self:
+        """The task with the training rows at hand while a verdict is made: what may have been copied. It is not saved so."""
+        return self
+
     def before(self, encoded: Encoded) -> Encoded:
         """Examples of a whole set just before outputs are made of them: where few rows are to get costly outputs, they are told here."""
         return encoded
@@ -358,7 +376,15 @@ class Task(ABC):
     def sample(n: int, seed: int) -> list[dict[str, Any]]:
         """Learnable toy rows with this task's default column names."""
 
+    def questions(self, asked: Sequence[Any]) -> list[dict[str, Any]] | None:
+        """The rows behind what a user asks (texts, rows); None: a text is the one input column's cell."""
+        return None
+
     # -- the same for all ---------------------------------------------------------------------------------------------
+
+    def asks(self) -> list[str]:
+        """The columns that a question must have: those of the inputs, of a task `alone` the first."""
+        return self.columns(self.inputs)[: 1 if self.alone else None]
 
     def settle(self, **fitted_fields: Any) -> Self:
         """A copy with fitted fields set."""

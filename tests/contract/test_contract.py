@@ -15,7 +15,7 @@ PAIRED = {
     "translation": ("full",), "summarisation": ("lora",), "audio-classification": ("probe-then-tune", "lora"),
     "speech-recognition": ("full",), "image-segmentation": ("probe-then-tune",), "multi-task": ("probe-then-tune",),
     "knowledge-qa": ("lora",), "preference": ("lora",), "image-multilabel": ("probe-then-tune",), "image-regression": ("probe-then-tune",),
-    "speech-synthesis": ("full",),
+    "speech-synthesis": ("full",), "image-generation": ("lora",),
 }
 """Strategies that these tasks meet: they take long, and their code is the same as others' (image-classification meets all)."""
 NEVER = {("prompt", "image"), ("prompt", "audio")}
@@ -26,9 +26,9 @@ FEW = ["encoding is pure", "sums add up", "scores are those promised"]
 
 
 @pytest.fixture
-def model_of(tiny_bert, tiny_llama, tiny_vit, tiny_wav2vec2, tiny_t5, tiny_warm, tiny_voice):
+def model_of(tiny_bert, tiny_llama, tiny_vit, tiny_wav2vec2, tiny_t5, tiny_warm, tiny_voice, tiny_denoiser):
     """Gives the tiny model that a task is for: of those that encoder-decoders do, one such, and an encoder made into one."""
-    pairs = {"translation": tiny_t5, "summarisation": tiny_warm}
+    pairs = {"translation": tiny_t5, "summarisation": tiny_warm, "image-generation": tiny_denoiser}
     by_modality = {"image": tiny_vit, "audio": tiny_wav2vec2, "voice": tiny_voice}
     usual = lambda kind: tiny_llama if kind.language else by_modality.get(kind.modality, tiny_bert)  # noqa: E731
     return lambda task: pairs[task] if task in pairs else usual(TASKS.load(task))

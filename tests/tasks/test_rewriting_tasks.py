@@ -283,7 +283,7 @@ def test_weights_may_be_chosen_by_what_is_written(models, tmp_path):
     import dataclasses
 
     state, work = testing._start(dataclasses.replace(made, task=task))
-    scores, _ = validate(state, work)
+    scores, _, _ = validate(state, work)
     assert next(iter(scores)) == "chrf" and np.isfinite(scores["chrf"])
 
 

@@ -81,7 +81,8 @@ def test_numbers_are_read_aloud_and_strange_characters_are_told(tiny_voice, tmp_
     assert made.task.rules == "en" and set("two") <= set(made.task.symbols) and "2" not in made.task.symbols
     told = json.dumps(made.data.ledger.as_json())
     assert f"of {len(made.data.train)} changed" in told and f"{made.task.changed:,} of" in told
-    assert "no checkpoint was given" in told and "Griffin and Lim" in told and "whole and decimal numbers" in made.plan.why["options.reading"]
+    assert "no checkpoint was given" in told and "Griffin and Lim" in told
+    assert "whole and decimal numbers" in made.plan.why["options.reading"]
     plain = planned(path, tiny_voice, tmp_path, **{"options.reading": "none"})
     assert "2" in plain.task.symbols
 

@@ -17,6 +17,8 @@ from ._show import jsonable
 
 KINDS = {"data:image/png;base64,": "png", "data:audio/wav;base64,": "wav"}
 """How such an answer begins, and the ending of its file."""
+LONGEST = 40
+"""Characters of a caption that name its picture."""
 Row = dict[str, Any]
 
 
@@ -71,9 +73,10 @@ def _parted(value: str) -> tuple[str, str]:
 
 
 def _saved(value: str, row: Row, place: Path, taken: set[str]) -> str:
-    """The file's name: that of the row's own file, with a number where two would be the same."""
-    own = next((str(cell) for cell in row.values() if isinstance(cell, str) and not cell.startswith("data:") and Path(cell).suffix), "")
-    stem = re.sub(r"[^\w.-]+", "_", Path(own).stem).lstrip(".") or f"row-{len(taken) + 1}"
+    """The picture's file name: that of the row's own image, with a number where two would be the same."""
+    texts = [cell for key, cell in row.items() if isinstance(cell, str) and not cell.startswith("data:")]
+    own = next((Path(cell).stem for cell in texts if Path(cell).suffix), texts[0][:LONGEST] if len(texts) == 1 else "")
+    stem = re.sub(r"[^\w.-]+", "_", own).strip("._") or f"row-{len(taken) + 1}"
     name, number = stem, 1
     while name.lower() in taken:
         number += 1

@@ -5,6 +5,7 @@ Example: tunesmith predict RUN --file new.csv --out answers.csv
 Example: tunesmith predict RUN "What does a passport cost?"
 Example: tunesmith predict DIALOGUE --stream "Which film was it?"
 Example: tunesmith predict VOICE "Please hold the line." --out line.wav
+Example: tunesmith predict RUN "a red kite" --out pictures/
 Example: tunesmith predict RELATIONS --entities ENTITIES "Anna was born in Rome."
 """
 
@@ -30,7 +31,7 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help="Write the answers here (.csv, .tsv, .jsonl, .parquet; .wav: one sound; a new folder, FOLDER/: masks as PNG, sounds as WAV).",
+        help="Write the answers here (.csv, .tsv, .jsonl, .parquet; .wav: one sound; a new folder, FOLDER/: pictures as PNG, sounds as WAV).",
     ),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Overwrite the file of `--out`.")]
@@ -83,7 +84,7 @@ def command(
     if file is not None:
         answer_file(predictor, file, out, replace=replace, quiet=quiet)
     elif out is not None:
-        answer_asked(predictor, asked, out, replace=replace)
+        answer_asked(predictor if entities else predictor.predictor, asked, out, replace=replace)
     elif _streams(predictor, asked, stream, as_json=json):
         show_stream(predictor.stream(asked[0]), as_json=json)
     else:
@@ -156,12 +157,13 @@ def show_answers(asked: Sequence[Any], answers: Sequence[dict[str, Any]], *, as_
     """One line per text: the answer, how sure, and the text."""
     from ._show import print_json, safe
 
-    for question, answer in zip(asked, answers, strict=True):
+    several = len(asked) == len(answers) > 1  # a number of pictures is one question
+    for question, answer in zip(asked if several else [None] * len(answers), answers, strict=True):
         if as_json:
             print_json(answer)
             continue
         shown = "  ".join(f"{safe(key)}: {_words(value)}" for key, value in answer.items() if key != SOURCES)
-        print(shown if len(asked) == 1 else f"{shown}  <- {safe(question, 60)}")
+        print(shown if question is None else f"{shown}  <- {safe(question, 60)}")
         for number, source in enumerate(answer.get(SOURCES, ()), 1):
             print(f"  [{number}] {_source(source)}")
 
@@ -180,7 +182,7 @@ def _words(value: Any) -> str:
     from ._show import number, safe
 
     if isinstance(value, str) and value.startswith("data:"):
-        return f"({len(value) * 3 / 4000:,.0f} kB; --out FILE.wav or FOLDER/ writes it)"
+        return f"({len(value) * 3 / 4000:,.0f} kB; --out FOLDER/ or, of a sound, FILE.wav writes it)"
     if isinstance(value, dict):
         shown = ", ".join(f"{safe(key)} {number(part)}" for key, part in list(value.items())[:LARGEST])
         return shown + (f" and {len(value) - LARGEST} more" if len(value) > LARGEST else "")
@@ -200,12 +202,13 @@ def _part(value: Any) -> str:
 
 
 def answer_asked(predictor: Any, asked: Sequence[Any], out: str, *, replace: bool) -> None:
-    """The texts or the row of the command line, each with its answer, to a file."""
+    """What was asked on the command line, each row with its answer, to a file or a folder."""
     from ._answers import joined, writing
 
+    table = predictor.table(asked)
     with writing(out, replace=replace) as write:
-        rows = [one if isinstance(one, dict) else {"asked": one} for one in asked]
-        write([joined(row, answer) for row, answer in zip(rows, predictor.predict(asked), strict=True)])
+        write([joined(row, answer) for row, answer in zip(table.rows(), predictor.predict(table), strict=True)])
+    print(out)
 
 
 def answer_file(predictor: Any, file: str, out: str | None, *, replace: bool, quiet: bool) -> None:

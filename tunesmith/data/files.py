@@ -55,7 +55,8 @@ def resolve(
 ) -> tuple[Table, list[Finding]]:
     """The table with the files of these columns found and checked, and what is wrong with them.
 
-    `modality`: `audio` or `voice` where they are sounds. `optional`: whether a cell may be empty; a file that is named must be there all the same.
+    `modality`: `audio` or `voice` where they are sounds. `optional`: whether a cell may be empty; a file that is named must be there
+    all the same.
 
     Rows with a bad file give findings of level `error`; with `bad_rows: skip` they are left out and stand in the ledger.
     """

@@ -66,6 +66,8 @@ class How:
     """Seconds that a rung took to fit and answer."""
     columns: Sequence[Mapping[str, Any]] = ()
     """What each column of a wide table is worth (`Report.columns`), the weightiest first: examples show these."""
+    asked: Sequence[str] | None = None
+    """Columns that a question must have, where these are not all inputs."""
     tasks: Mapping[str, Task] = field(default_factory=dict)
     """A rung's own calibrated task (its temperature and thresholds), where it is not the tuned model's."""
 
@@ -239,7 +241,8 @@ def _power(draws: Draws, strongest: str, metric: str) -> dict[str, Any] | None:
 def _known(task: Task, how: How, metric: str) -> dict[str, Any]:
     """What the report tells of any run, judged or not."""
     sections = [[title, list(scores)] for title, scores in task.sections().items()]
-    return {"inputs": task.columns(task.inputs), "columns": list(how.columns), "chosen_by": task.chooses(metric), "sections": sections}
+    asked = task.columns(task.inputs) if how.asked is None else how.asked
+    return {"inputs": list(asked), "columns": list(how.columns), "chosen_by": task.chooses(metric), "sections": sections}
 
 
 def _shown(how: How, inputs: Sequence[str]) -> Sequence[str]:

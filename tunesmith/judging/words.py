@@ -30,12 +30,15 @@ TITLES = {
     "inserted": "words inserted",
     "mcd": "mel-cepstral distortion", "length_error": "length error", "spectrum_error": "taught error",
     "speaker_similarity": "speaker similarity",
+    "kid": "KID", "fid": "FID", "denoising_loss": "denoising loss", "copies": "copies of training pictures",
     "miou": "mean IoU", "dice": "mean Dice", "pixel_accuracy": "pixel accuracy", "class_accuracy": "mean accuracy of the classes",
 }
 RUNGS = {
     "majority": "Majority label", "prior": "Label prior", "mean": "Mean of the training rows", "tuned": "Tuned model",
     "most frequent transcript": "The most frequent transcript", "mfcc + linear": "MFCC + linear",
     "mean spectrum": "The mean spectrum", "truth through the vocoder": "The truth through the vocoder",
+    "random noise": "Random noise", "each pixel by itself": "Each pixel by itself (its own mean and deviation)",
+    "training pictures drawn again": "Training pictures drawn again",
     "untuned": "The model untuned", "byte unigrams": "Bytes by their frequency",
     "the source as it is": "The source as it is", "dictionary, word by word": "Dictionary, word by word",
     "first sentence": "First sentence", "first three sentences": "First three sentences",

@@ -53,6 +53,8 @@ def linear_targets(model: nn.Module, only: Sequence[str] = (), top: int = 0) -> 
     `only`: their names inside a layer, or the last parts of these (`query`, `v_proj`), else all (arXiv 2305.14314); `top`: only
     in that many upper layers. Raises SpecError (`unknown-target`) where a name fits none, ModelError without known layers.
     """
+    if hasattr(model, "targets"):
+        return str(model.targets(only))
     stacks = _stacks(model)
     inside = sorted({part for _, layers in stacks for block in layers for part, module in block.named_modules() if _linear(module)})
     chosen = sorted({part for wanted in only for part in _named(wanted, inside)}) if only else inside

@@ -81,7 +81,7 @@ def set_dropout(model: nn.Module, rate: float) -> None:
         if isinstance(part, nn.Dropout):
             part.p = rate
         for name in ATTENTION_DROPOUTS:
-            if isinstance(getattr(part, name, None), float):
+            if isinstance(vars(part).get(name), float):
                 setattr(part, name, rate)
         if not rate and "DropPath" in type(part).__name__:
             part.drop_prob = 0.0  # else the depth's own rates, as pretrained with

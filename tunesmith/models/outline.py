@@ -61,6 +61,8 @@ def outline(model: nn.Module) -> Outline:
     one: it stands with what follows the layers, so that adapters leave it alone.
     """
     module = model.backbone
+    if hasattr(model, "depths"):
+        return _told(model)
     blocks = stacks(module)
     count = sum(len(layers) for _, layers in blocks) or 1
     own = {id(parameter): 0 for parameter in module.parameters()} | _depths(bare(module), blocks, count)
@@ -82,6 +84,14 @@ def _seeing(model: nn.Module, count: int) -> dict[int, int]:
     own = sum(len(layers) for _, layers in blocks) or 1
     depths = {id(parameter): 0 for parameter in sight.module.parameters()} | _depths(sight.module, blocks, own)
     return {key: count + 1 if depth > own else -(-depth * count // own) for key, depth in depths.items()}
+
+
+def _told(model: nn.Module) -> Outline:
+    """The outline of a model whose layers stand in no one list, and which therefore says its depths itself."""
+    layers, depths = model.depths()
+    own = {id(dict(bare(model.backbone).named_parameters())[name]): depth for name, depth in depths.items()}
+    found = {name: own.get(id(parameter), layers + 1) for name, parameter in model.named_parameters()}
+    return Outline(found, layers, frozenset(name for name in found if ADAPTER.search(name)))
 
 
 def _fresh(model: nn.Module) -> list[nn.Parameter]:

@@ -31,7 +31,10 @@ PATTERNS = [
     "1_Pooling/config.json",
     "README.md",
 ]
-SKIPPED = ["onnx/*", "openvino/*", "coreml/*", "original/*", "*.bin", "*.msgpack", "*.h5"]
+PIPELINE = "model_index.json"
+"""What a folder of several parts (a pipeline of diffusers) has instead of a config."""
+PARTS = [PIPELINE, "README.md", *(f"*/{name}" for name in ("*config.json", "*.safetensors", "tokenizer*", "*.json", "*.txt", "*.model"))]
+SKIPPED = ["*.fp16.*", "*.non_ema.*", "onnx/*", "openvino/*", "coreml/*", "original/*", "*.bin", "*.msgpack", "*.h5"]
 OFFLINE_WORDS = {"1", "on", "yes", "true"}
 
 
@@ -58,6 +61,8 @@ def look(name: str, modality: str = "text") -> Place:
         return _auto(DEFAULTS.get(modality, DEFAULT))
     looked: list[str] = []
     found = _folder(name, looked) or _package(name, looked)
+    if modality == "diffusion" and found is None:
+        found = _whole(name, looked)
     if found is None and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and ".." not in name:
         found = _cached(name, looked) or _known_package(name, looked) or _downloaded(name, looked)
     if found is None:
@@ -132,6 +137,24 @@ def _known_package(name: str, looked: list[str]) -> Place | None:
         "package",
         f"{name} is read from the installed package {package}: the same weights, no download",
     )
+
+
+def _whole(name: str, looked: list[str]) -> Place | None:
+    """A pipeline of several parts in the Hub's cache, or on the Hub. Raises ModelError where it is in neither."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or ".." in name:
+        raise _not_found(name, looked)
+    from huggingface_hub import constants, snapshot_download
+
+    offline = constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").lower() in OFFLINE_WORDS
+    for local in (True, False)[: 1 if offline else 2]:
+        try:
+            folder = Path(snapshot_download(name, local_files_only=local, allow_patterns=PARTS, ignore_patterns=SKIPPED))
+        except (OSError, ValueError, RuntimeError) as error:
+            looked.append(f"{'the Hub cache' if local else 'the Hub'} ({type(error).__name__})")
+            continue
+        if (folder / PIPELINE).is_file():
+            return Place(name, folder, "hub")
+    raise _not_found(name, looked)
 
 
 def _cached(name: str, looked: list[str]) -> Place | None:

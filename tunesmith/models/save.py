@@ -21,13 +21,17 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing, shorten
-from . import adapters, fusion, letters, pictures, quantised, sound, tensors, vision, voices
+from . import adapters, fusion, letters, pictures, pipelines, quantised, sound, tensors, vision, voices
 from .allow import check_adapter, read_json
+from .canvas import canvas
+from .diffuser import Diffuser
 from .embedder import Embedder, sentence_files
 from .heads import SPANS, Pooled, bare
 from .language import POOLING, Language
 from .loading import Undrawn, load_tokenizer, quiet
 from .outline import ADAPTER
+from .pipelines import POOLING as PAINTED
+from .recipe import public
 from .segment import POOLING as PLACES
 from .segment import Segmenter, saved_frame
 from .segmenters import POOLING as SEGMENTS
@@ -69,6 +73,10 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "adapter", ignore_errors=True)
     module, source = bare(model.backbone), model.source
+    if model.pooling == PAINTED:
+        model.save(folder)
+        _write_tensors(folder / "head.safetensors", {})
+        return _write_json(folder / "head.json", _head(model, None))
     state = {**plain_state(model.backbone), **model.spare}
     if keeps_head(model):
         module, state = model.whole, language_state(model, state)
@@ -115,6 +123,8 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
 def _without_task(backbone: Backbone, head: Mapping[str, Any], form: Form, dropout: float) -> Any:
     if head["pooling"] == SEGMENTS:
         return Native(backbone, *saved_frame(head["frame"]), dropout)
+    if head["pooling"] == PAINTED:
+        return Diffuser(backbone)
     if head["pooling"] == PLACES:
         return Segmenter(backbone, int(head["out"]), *saved_frame(head["frame"]), dropout)
     forms: Any = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser, "voice": Speaker}
@@ -126,6 +136,8 @@ def _without_task(backbone: Backbone, head: Mapping[str, Any], form: Form, dropo
 
 def load_processor(folder: str | Path) -> Any:
     """The tokenizer, or what prepares images or sounds (or texts and pictures), that `save` wrote. Raises ModelError."""
+    if modality(folder) == pipelines.MODALITY:
+        return canvas(pipelines.find(str(folder)))
     made_by: Any = {"image": vision, "audio": sound, "voice": voices}.get(modality(folder))
     return made_by.load_processor(Path(folder)) if made_by else pictures.reader(load_tokenizer(Path(folder)), Path(folder))
 
@@ -133,6 +145,8 @@ def load_processor(folder: str | Path) -> Any:
 def modality(folder: str | Path) -> str:
     """What a saved model reads. Raises ModelError where its config cannot be read."""
     path = Path(folder) / "config.json"
+    if (Path(folder) / pipelines.INDEX).is_file():
+        return pipelines.MODALITY
     return modality_of(Path(folder), read_json(path)) if path.is_file() else "text"
 
 
@@ -187,20 +201,12 @@ def _read_head(folder: Path) -> dict[str, Any]:
         raise ModelError(
             str(folder), expected="a model that tunesmith saved", got="no head.json", fix="pass a run's folder", code="no-head"
         )
-    kinds = {
-        "format": int,
-        "pooling": str,
-        "out": int,
-        "dropout": int | float,
-        "base": str,
-        "licence": str,
-        "max_length": int,
-    }
+    kinds = {"format": int, "pooling": str, "out": int, "dropout": int | float, "base": str, "licence": str, "max_length": int}
     values = read_json(path)
     for key, kind in kinds.items():
         if not isinstance(values.get(key), kind):
             raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
-    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, PLACES, *FORMS}
+    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, PLACES, PAINTED, *FORMS}
     if values["pooling"] not in known or values.get("adapter") not in {None, "peft", "bottlenecks"}:
         raise _bad_file(path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}")
     if values["format"] != FORMAT or not 0 <= values["out"] < 10**6 or not 0 <= values["dropout"] < 1:
@@ -296,17 +302,11 @@ def _load_bottlenecks(model: nn.Module, folder: Path) -> None:
     values = read_json(path)
     width, places = values.get("width"), values.get("places")
     if type(width) is not int or not 0 < width <= MAX_WIDTH or places not in {"layer", "both"}:
-        raise _bad_file(
-            path, "keys 'width' and 'places'", "a whole number, and layer or both", f"{width!r}, {places!r}"
-        )
+        raise _bad_file(path, "keys 'width' and 'places'", "a whole number, and layer or both", f"{width!r}, {places!r}")
     state = tensors.read(folder / "bottlenecks.safetensors")
     adapters.add_bottlenecks(model, width, places, seed=0)
     module = bare(model.backbone)
-    _fits(
-        state,
-        {n: t for n, t in module.state_dict().items() if ".bottleneck." in n},
-        str(folder / "bottlenecks.safetensors"),
-    )
+    _fits(state, {n: t for n, t in module.state_dict().items() if ".bottleneck." in n}, str(folder / "bottlenecks.safetensors"))
     module.load_state_dict(state, strict=False)
 
 
@@ -364,6 +364,8 @@ def _plain(value: Any) -> Any:
 
 def _public(source: Source) -> str:
     """The base model's name without this machine's folders."""
+    if source.kind == "new":
+        return public(source.name)
     return source.folder.name if source.kind == "folder" and Path(source.name).name != source.name else source.name
 
 

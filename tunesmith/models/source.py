@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ModelError
-from . import facts, sound, tensors, vision, voices
+from . import facts, pipelines, sound, tensors, vision, voices
 from .allow import check_folder, read_json
 from .places import look
 
@@ -76,6 +76,8 @@ class Source:
     @property
     def digest(self) -> str:
         """sha256 over config and weights, those of the encoder of pictures included; hashed once per process."""
+        if self.modality == pipelines.MODALITY:
+            return pipelines.digest(self)
         files = (self.folder / "config.json", *self.files)
         return facts.digest(files + ((self.picture.folder / "config.json", *self.picture.files) if self.picture else ()))
 
@@ -103,6 +105,8 @@ def find(name: str, modality: str = "text") -> Source:
 
     Raises ModelError: where it looked and how to mend it; a config that names code; weights that are no sound safetensors.
     """
+    if modality == pipelines.MODALITY:
+        return pipelines.find(name)
     place = look(name, modality)
     folder, path = place.folder, place.folder / "config.json"
     if not path.exists():
@@ -164,6 +168,10 @@ def processor(source: Source) -> Any:
 
     Raises ModelError.
     """
+    if source.modality == pipelines.MODALITY:
+        from .canvas import canvas
+
+        return canvas(source)
     if source.modality == "image":
         return vision.load_processor(source.folder)
     if source.modality == "audio":
@@ -198,6 +206,8 @@ def load(source: Source, *, own: bool = False, form: Form = "") -> Backbone:
     """
     from .loading import load_module
 
+    if source.modality == pipelines.MODALITY:
+        return Backbone(nothing() if source.kind == "new" else pipelines.read_unet(source.folder), source, {})
     if form == "seq2seq":
         return _pair(source, own)
     if form == "voice":
@@ -214,6 +224,13 @@ def load(source: Source, *, own: bool = False, form: Form = "") -> Backbone:
     if form == "language":
         return Backbone(module.base_model, source, spare, module)
     return Backbone(module, source, spare, picture=load(source.picture, own=own) if source.picture else None)
+
+
+def nothing() -> nn.Module:
+    """What stands for a model that is yet to be made."""
+    from torch import nn
+
+    return nn.Identity()
 
 
 def _pair(source: Source, own: bool) -> Backbone:

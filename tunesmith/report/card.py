@@ -22,7 +22,7 @@ USES = {
     "numbers": "reads a number off a text", "texts": "reads its answer out of a text", "other": "answers rows of data",
 }
 
-SPOKEN = {"speech-recognition": "writes down what is said"}
+SPOKEN = {"speech-recognition": "writes down what is said", "image-generation": "makes pictures like those it was shown"}
 """The same for tasks whose answers are told otherwise."""
 
 
@@ -41,7 +41,8 @@ def card(told: Mapping[str, Any]) -> str:
     sections = {
         "What it is": _what(told), "Data": _data(told["data"], report), "Scores": _scores(report), "Beside it": _ladder(report),
         "Limits": _limits(report),
-        "How to use it": _use(told["path"], told["data"]["inputs"], report["task"]), "How it was trained": _training(told),
+        "How to use it": _use(told["path"], report.get("inputs", told["data"]["inputs"]), report["task"]),
+        "How it was trained": _training(told),
         "Licence": _licence(told["model"]), "Environment": _environment(told["env"]),
     }
     body = "\n\n".join(f"## {title}\n\n{words_}" for title, words_ in sections.items())
@@ -64,7 +65,13 @@ def _what(told: Mapping[str, Any]) -> str:
     noun = "Targets" if report["kind"] == "numbers" else "Labels"
     listed = f"\n\n{noun} ({len(report['names']):,}): {', '.join(names)}{more}." if names else ""
     does = SPOKEN.get(report["task"]) or USES[report["kind"]].replace("a text", show.read_by(report["task"]))
-    return f"A model that {does} (task `{report['task']}`), fine-tuned from {base}.{listed}"
+    made = f"trained from scratch ({base})" if _new(model) else f"fine-tuned from {base}"
+    return f"A model that {does} (task `{report['task']}`), {made}.{listed}"
+
+
+def _new(model: Mapping[str, Any]) -> bool:
+    """Whether nothing was pretrained."""
+    return str(model.get("name", "")).startswith("new:")
 
 
 def _data(data: Mapping[str, Any], report: Mapping[str, Any]) -> str:
@@ -121,6 +128,8 @@ def _training(told: Mapping[str, Any]) -> str:
 
 def _licence(model: Mapping[str, Any]) -> str:
     name = show.markdown(model.get("name") or "the base model")
+    if _new(model) and not model.get("licence"):
+        return "The weights were trained from scratch on the training rows: no other model's licence binds them."
     if model.get("licence"):
         return f"The base model {name} is under {show.markdown(model['licence'])}; this model's weights derive from it."
     return f"{name} does not state a licence; ask whoever published it before passing this model on."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,9 @@ from ..judging.looks import looks
 from ..spec import fields_of, read_yaml
 
 PARTS = ("train", "validation", "calibration", "test")
+SHEETS = "samples"
+"""Folder of a run with what was made at each validation (`training/loop.py`)."""
+SHOWN_SHEETS = 12
 FINDING = {"level": "note", "code": "", "message": "", "rows": [], "fix": ""}
 ENTRY = {"action": "", "why": "", "count": 0, "rows": []}
 COLUMN = {"kind": "", "distinct": None, "empty": 0, "role": ""}
@@ -36,6 +40,7 @@ def story(run_dir: str | Path) -> dict[str, Any]:
         "name": folder.resolve().name, "path": str(run_dir), "report": report, "events": events, "env": _flat(env),
         "model": {"name": "", "licence": ""} | (env.get("model") or {}), "plan": choices(plan), "others": defaults(plan),
         "data": data(_json(folder / "data.json"), plan), "cost": cost(plan, report, events), "looks": looks(folder),
+        "sheets": sheets(folder / SHEETS, events),
         "adjusted": [ADJUSTED | e for e in events if e.get("event") == "adjusted"],
         "finished": FINISHED | _last(events, "finished"), "started": {"learning": None} | _last(events, "started"),
     }
@@ -92,6 +97,21 @@ def cost(plan: Mapping[str, Any], report: Mapping[str, Any], events: Sequence[Ma
         "memory": (forecast.get("memory_bytes"), measured.get("peak_memory_bytes")),
         "finished": measured.get("finished", ""),
     }
+
+
+def sheets(folder: Path, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was made at a dozen validations at most, from first to last: `step`, `stage`, `picture` (a `data:` address), `scores`."""
+    found = sorted(folder.glob("*.png")) if folder.is_dir() else []
+    if len(found) > SHOWN_SHEETS:
+        found = [found[round(at * (len(found) - 1) / (SHOWN_SHEETS - 1))] for at in range(SHOWN_SHEETS)]
+    scored = {(one.get("step"), str(one.get("stage")).replace(" ", "-")): one.get("scores") or {} for one in events}
+    made = []
+    for path in found:
+        step, _, stage = path.stem.partition("-")
+        picture = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+        number = int(step) if step.isdigit() else 0
+        made.append({"step": number, "stage": stage, "picture": picture, "scores": scored.get((number, stage), {})})
+    return made
 
 
 def _file_name(plan: Mapping[str, Any]) -> str:

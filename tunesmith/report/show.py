@@ -63,6 +63,8 @@ SHOWN = 4
 
 def asked(inputs: Sequence[str], python: bool = False, task: str = "") -> str:
     """How one row is given to `predict`: a text, an image or a sound, or cell by cell where the task reads several columns."""
+    if task == "image-generation":
+        return ('"8"' if not inputs else '"a caption"') + ("" if python else " --out pictures/")
     if len(inputs) < 2:
         return {"an image": '"photo.jpg"', "a sound": '"sound.wav"'}.get(read_by(task), '"your text"')
     if task == "mixed":  # any of the columns may be left out

@@ -45,7 +45,7 @@ def blend(state: State, work: Work, folder: Path, metric: str) -> Iterator[Event
     tried = []
     for share in SHARES:
         state.put(_between(old, new, share))
-        scores, _ = validate(state, work)
+        scores, _, _ = validate(state, work)
         tried.append((better * scores[metric], share, scores))
     value, share, scores = max(tried, key=lambda one: one[:2])
     if value < better * state.best.value:

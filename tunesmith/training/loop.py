@@ -15,7 +15,7 @@ import torch
 from ..errors import DivergedError, listing
 from ..inference import Encoded, collate
 from ..task import Solution
-from . import batches, blend, device, optim, range_test, room, solve, soup
+from . import batches, blend, checkpoint, device, optim, range_test, room, solve, soup
 from .crew import Crew
 from .events import Adjusted, Evaluated, Event, Finished, Saved, Started, Step
 from .stages import Work, batches_from, frozen_cut, gradient_of, steps_in, this_epoch, validate, with_cache
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SHEETS = "samples"
+"""Folder of a run with what was made at each validation."""
 UNTUNED = "untuned"
 """Stage of the weights of a model that could do the task before its first step."""
 SAVE_SECONDS = 60.0
@@ -132,7 +134,7 @@ def _descend(state: State, work: Work, folder: Path) -> Iterator[Event]:
     work, notes = with_cache(state, work, total / per_epoch)
     yield from notes
     settings, clock, watch = state.ready.plan.spec.train, Clock(time.monotonic()), Watch()
-    every = max(1, per_epoch // int(settings.evaluations))
+    every = max(1, int(per_epoch / float(settings.evaluations)))
     if int(settings.processes) > 1 and state.crew is None:
         state.crew = Crew.gather(folder.parent, int(settings.processes), int(settings.threads), state.accelerator.device.type)
     if settings.range_test and state.step == 0:
@@ -169,8 +171,10 @@ def _step(state: State, work: Work, positions: np.ndarray, total: int, per_epoch
     state.optimizer.step()
     state.optimizer.zero_grad()
     state.step, state.total = state.step + 1, state.total + 1
-    if settings.ema:
-        average(state.ema, state.model, settings.ema, state.current.rates)
+    if float(settings.ema):
+        # Few steps are averaged over fewer: what the weights were before the first ones would else be remembered for long.
+        rising = (1 + state.step) / (10 + state.step)
+        average(state.ema, state.model, min(float(settings.ema), rising), state.current.rates)
     yield Step(
         state.total,
         state.current.name,
@@ -200,14 +204,14 @@ def _halving(state: State, passes: Callable[[], T]) -> Generator[Event, None, T]
         )
 
 
-def _validated(state: State, work: Work) -> tuple[dict[str, float], float]:
+def _validated(state: State, work: Work) -> tuple[dict[str, float], float, bytes]:
     with _averaged(state):
         return validate(state, work)
 
 
 def _evaluate(state: State, work: Work, folder: Path, epoch: float, stage: str = "") -> Iterator[Event]:
     """Score the validation rows; keep the weights if they are to be taken. `stage`: what they are of, if not of the current one."""
-    scores, noise = yield from _halving(state, lambda: _validated(state, work))
+    scores, noise, sheet = yield from _halving(state, lambda: _validated(state, work))
     value = scores[metric(state)]
     better = 1 if state.ready.task.directions[metric(state)] else -1
     gain = math.isfinite(value) and (state.best is None or better * value > better * state.best.peak)
@@ -223,7 +227,14 @@ def _evaluate(state: State, work: Work, folder: Path, epoch: float, stage: str =
     if take or here in state.tops:
         yield Saved(state.total, str(state.save_weights(folder, here)))
         yield _save(state, folder, None)
+    if sheet:
+        _keep_sheet(folder.parent / SHEETS, f"{state.total:08d}-{here.stage.replace(' ', '-')}.png", sheet)
     yield Evaluated(state.total, here.stage, epoch, scores, take, state.seconds)
+
+
+def _keep_sheet(place: Path, name: str, sheet: bytes) -> None:
+    place.mkdir(exist_ok=True)
+    checkpoint.write_bytes(place / name, sheet)
 
 
 def taken(best: Best | None, here: Best, better: int, noise: float) -> bool:

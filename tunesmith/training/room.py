@@ -29,7 +29,7 @@ def checkpoint_bytes(state: State) -> int:
     """Bytes of one checkpoint: the weights that learn, the optimiser's state, the moving averages."""
     settings = state.ready.plan.spec.train
     weights = sum(tensor.numel() * tensor.element_size() for tensor in state.weights().values())
-    return weights * (1 + SLOTS[settings.optimizer] + bool(settings.ema))
+    return weights * (1 + SLOTS[settings.optimizer] + bool(float(settings.ema)))
 
 
 def require(state: State, folder: Path) -> None:

@@ -31,7 +31,7 @@ def average_tops(state: State, work: Work, folder: Path, metric: str) -> Iterato
     for top in state.tops[1:]:
         tried = [*kept, _read(folder, top)]
         state.put(_mean(tried))
-        found, _ = validate(state, work)
+        found, _, _ = validate(state, work)
         if better * found[metric] >= better * value:
             kept, value, scores = tried, found[metric], found
     why = f"{len(kept)} of {len(state.tops)} checkpoints help on validation rows"

@@ -155,9 +155,10 @@ NOISE_DRAWS = 40
 """Resamples behind the standard error of a validation score: a rough one is enough."""
 
 
-def validate(state: State, work: Work) -> tuple[dict[str, float], float]:
-    """Scores of the model as it stands on the validation rows, and the standard error of the deciding one (by bootstrap)."""
-    task, truth = state.ready.task, work.validation.truth
+def validate(state: State, work: Work) -> tuple[dict[str, float], float, bytes]:
+    """Scores of the model as it stands on the validation rows, the standard error of the deciding one (by bootstrap), and a look at what
+    it makes, where the task takes one."""
+    task, truth = state.ready.task.watching(), work.validation.truth
     outputs = infer(
         task,
         state.model,
@@ -166,13 +167,13 @@ def validate(state: State, work: Work) -> tuple[dict[str, float], float]:
         micro_tokens=state.micro_tokens,
         autocast=device.autocast(state.ready.plan.spec.train),
     )
-    outputs = task.condense(outputs, truth)
+    sheet, outputs = task.sheet(outputs), task.condense(outputs, truth)
     metric, rng, drawn = task.chooses(state.ready.plan.spec.evaluate.metric), batches.seeded(0, len(truth)), []
     for _ in range(NOISE_DRAWS):
         rows = rng.integers(0, len(truth), len(truth))
         drawn.append(task.score({name: value[rows] for name, value in outputs.items()}, truth[rows])[metric])
     scores = task.score(outputs, truth)
-    return {metric: scores[metric]} | scores, float(np.nanstd(drawn)) if np.isfinite(drawn).any() else 0.0
+    return {metric: scores[metric]} | scores, float(np.nanstd(drawn)) if np.isfinite(drawn).any() else 0.0, sheet
 
 
 def steps_in(state: State, work: Work, stage: Stage) -> tuple[int, int]:

@@ -114,6 +114,7 @@ class State:
         shape = outline(model)
         stages = _possible(ready.strategy.stages(shape), solvable(ready.task))
         _refuse_idle(stages, ready)
+        _refuse_unlearnt(stages, shape, ready)
         _refuse_apart(ready)
         names = [n for n in shape.depths if n in shape.adapters or any(_learns(stage, n, shape) for stage in stages)]
         return cls(
@@ -278,6 +279,19 @@ def _refuse_idle(stages: Sequence[Stage], ready: Ready) -> None:
             got="none: this task keeps the head that the model was pretrained with",
             fix="use `lora`, `last-k` or `full`",
             code="nothing-learns",
+        )
+
+
+def _refuse_unlearnt(stages: Sequence[Stage], shape: Outline, ready: Ready) -> None:
+    """Raises SpecError where weights of a new model would stay as chance made them."""
+    left = set(shape.depths) - {name for stage in stages for name in stage.rates}
+    if ready.source.kind == "new" and left:
+        raise SpecError(
+            f"strategy {ready.plan.spec.strategy!r}",
+            expected="all weights to learn, since the model is new",
+            got=f"{len(left):,} weight matrices and vectors that would stay random",
+            fix="leave --strategy out, or name a pretrained pipeline: --model FOLDER",
+            code="new-model",
         )
 
 
