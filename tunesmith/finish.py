@@ -117,7 +117,7 @@ def gate(run: Run, task: Task, rows: Table, outputs: Outputs) -> None:
     there = json.loads(found.stdout.splitlines()[-1])
     for name, expected in outputs.items():
         for row in few:
-            _same(run, name, expected[row], arrays.parsed(there[name][row]))
+            _same(run, name, expected[row], task.aligned(name, expected[row], arrays.parsed(there[name][row])))
 
 
 def _same(run: Run, name: str, here: Any, there: Any) -> None:

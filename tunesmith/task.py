@@ -323,6 +323,10 @@ class Task(ABC):
         """Pictures of these few rows for the report: name (`truth`, `answer`) -> a small image as a `data:` address; none for most."""
         return []
 
+    def aligned(self, name: str, here: Any, there: Any) -> Any:
+        """One row's output as made a second time, in the order of the first, where rounding decides the order of its parts (boxes)."""
+        return there
+
     def rests_on(self, outputs: Outputs) -> Mapping[str, int]:
         """Scores that rest on a part of the rows alone (those that were asked for a reply): name -> how many. Others rest on all."""
         return {}

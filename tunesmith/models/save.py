@@ -23,6 +23,8 @@ from torch import nn
 from ..errors import ModelError, listing, shorten
 from . import adapters, fusion, letters, sound, tensors, vision
 from .allow import check_adapter, read_json
+from .detect import POOLING as BOXES
+from .detect import Detector
 from .embedder import Embedder, sentence_files
 from .heads import SPANS, Pooled, bare, virtual_tokens
 from .language import POOLING, Language
@@ -32,6 +34,8 @@ from .segment import POOLING as PLACES
 from .segment import Segmenter, saved_frame
 from .seq2seq import POOLING as PAIRED
 from .seq2seq import Seq2Seq
+from .setwise import POOLING as SETS
+from .setwise import SetDetector
 from .source import Backbone, Form, Source, find, load, modality_of
 from .whisper import POOLING as HEARD
 from .whisper import Recogniser
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
 
 State = Mapping[str, torch.Tensor]
 FORMAT = 1
+FRAMED: dict[str, Any] = {PLACES: Segmenter, BOXES: Detector}
+"""Heads that answer each place of a frame, which `head.json` keeps."""
 PEFT_TYPES = ("LORA", "IA3", "VERA", "PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING")
 MAX_WIDTH = 65_536
 """Largest rank, width or number of learnt tokens: nothing sane is larger, and memory is taken for it."""
@@ -89,7 +95,7 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
     source = dataclasses.replace(
         find(str(folder), modality(folder)), name=str(head["base"]), licence=str(head["licence"]), max_length=int(head["max_length"])
     )
-    form: Form = {POOLING: "language", PAIRED: "seq2seq", HEARD: "speech"}.get(str(head["pooling"]), "")  # type: ignore[assignment]
+    form: Form = {POOLING: "language", PAIRED: "seq2seq", HEARD: "speech", SETS: "detector"}.get(str(head["pooling"]), "")  # type: ignore[assignment]
     backbone = load(source, own=True, form=form)
     dropout = float(head["dropout"])
     with Undrawn():
@@ -103,8 +109,11 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
 
 
 def _without_task(backbone: Backbone, head: Mapping[str, Any], form: Form, dropout: float) -> Any:
-    if head["pooling"] == PLACES:
-        return Segmenter(backbone, int(head["out"]), *saved_frame(head["frame"]), dropout)
+    if head["pooling"] in FRAMED:
+        out = int(head["out"]) - (4 if head["pooling"] == BOXES else 0)
+        return FRAMED[head["pooling"]](backbone, out, *saved_frame(head["frame"]), dropout)
+    if form == "detector":
+        return SetDetector(backbone, tuple(backbone.module.config.id2label.values()), dropout)
     kept: Any = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser}.get(form) or (None if head["out"] else Embedder)
     beside = fusion.saved(backbone.source.hidden, head)
     more: dict[str, Any] = {"pooling": str(head["pooling"]), "beside": beside, "noises": head["noises"]}
@@ -136,11 +145,8 @@ def merged(model: nn.Module) -> nn.Module:
     model.cut = cut
     if hasattr(bare(twin.backbone), "tunesmith_bottlenecks") or virtual_tokens(twin.backbone):
         raise ModelError(
-            "merge",
-            expected="an adapter that is an update of weights (lora, dora, ia3, vera)",
-            got="virtual tokens or bottlenecks",
-            fix="use the model as it was saved",
-            code="not-mergeable",
+            "merge", expected="an adapter that is an update of weights (lora, dora, ia3, vera)", got="virtual tokens or bottlenecks",
+            fix="use the model as it was saved", code="not-mergeable",
         )
     if hasattr(twin.backbone, "merge_and_unload"):
         with quiet():
@@ -167,7 +173,7 @@ def top_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def language_state(model: Any, state: State) -> dict[str, torch.Tensor]:
     """The decoder's tensors under the names of the architecture with its head, a tied head left out."""
-    if model.pooling in (PAIRED, HEARD):
+    if model.pooling in (PAIRED, HEARD, SETS):
         return dict(state)
     prefix = model.whole.base_model_prefix
     own = {name: tensor for name, tensor in model.whole.state_dict().items() if not name.startswith(f"{prefix}.")}
@@ -189,15 +195,14 @@ def _head(model: nn.Module, kind: str | None) -> dict[str, Any]:
         "max_length": source.max_length,
         "beside": fusion.sizes(model),
         "noises": 0 if getattr(model, "noise_K", None) is None else len(model.noise_K),
-    } | ({"frame": model.frame} if model.pooling == PLACES else {})
+    } | ({"frame": model.frame} if model.pooling in FRAMED else {})
 
 
 def _read_head(folder: Path) -> dict[str, Any]:
     path = folder / "head.json"
     if not path.is_file():
-        raise ModelError(
-            str(folder), expected="a model that tunesmith saved", got="no head.json", fix="pass a run's folder", code="no-head"
-        )
+        expected, fix = "a model that tunesmith saved", "pass a run's folder"
+        raise ModelError(str(folder), expected=expected, got="no head.json", fix=fix, code="no-head")
     kinds = {
         "format": int,
         "pooling": str,
@@ -211,7 +216,7 @@ def _read_head(folder: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(values.get(key), kind):
             raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
-    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, POOLING, PAIRED, HEARD, PLACES}
+    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, POOLING, PAIRED, HEARD, SETS, *FRAMED}
     if values["pooling"] not in known or values.get("adapter") not in {None, "peft", "bottlenecks"}:
         raise _bad_file(
             path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}"
@@ -220,7 +225,7 @@ def _read_head(folder: Path) -> dict[str, Any]:
         raise _bad_file(path, "keys 'format', 'out', 'dropout'", f"format {FORMAT} and sane numbers", "others")
     if not fusion.sane(values.get("beside")):
         raise _bad_file(path, "key 'beside'", "two whole numbers, or none", shorten(repr(values["beside"])))
-    if values["pooling"] == PLACES and not saved_frame(values.get("frame")):
+    if values["pooling"] in FRAMED and not saved_frame(values.get("frame")):
         raise _bad_file(path, "key 'frame'", "four sane whole numbers", shorten(repr(values.get("frame"))))
     if type(values.get("noises", 0)) is not int or not 0 <= values.get("noises", 0) < MAX_WIDTH:
         raise _bad_file(path, "key 'noises'", "a whole number", shorten(repr(values["noises"])))
@@ -386,13 +391,8 @@ def _public(source: Source) -> str:
 
 
 def _unfit(place: str, expected: str, got: str) -> ModelError:
-    return ModelError(
-        place,
-        expected=expected,
-        got=got,
-        fix="it belongs to another model: use the one it was saved with",
-        code="weights-do-not-fit",
-    )
+    fix = "it belongs to another model: use the one it was saved with"
+    return ModelError(place, expected=expected, got=got, fix=fix, code="weights-do-not-fit")
 
 
 def _bad_file(path: Path, key: str, expected: str, got: str) -> ModelError:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-Form = Literal["", "language", "seq2seq", "speech"]
-"""The bare model; a decoder with its language-model head; an encoder-decoder with its head, made of an encoder where it is one."""
+Form = Literal["", "language", "seq2seq", "speech", "detector"]
+"""The bare model; a decoder with its language-model head; an encoder-decoder with its head, made of an encoder where it is one; a
+recogniser; a detector of boxes with its heads."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,12 @@ def load(source: Source, *, own: bool = False, form: Form = "") -> Backbone:
         return _pair(source, own)
     if form == "speech":
         module, spare = load_module(source.folder, own, made_by=sound.recogniser_class())
+        return Backbone(module, source, spare)
+    if form == "detector":
+        from .loading import load_config
+        from .setwise import model_class
+
+        module, spare = load_module(source.folder, own, made_by=model_class(load_config(source.folder)))
         return Backbone(module, source, spare)
     module, spare = load_module(source.folder, own, form == "language")
     if form == "language":
