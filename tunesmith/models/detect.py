@@ -25,7 +25,7 @@ from .source import Backbone
 Batch = Mapping[str, torch.Tensor]
 POOLING = "boxes"
 """How `head.json` calls this head."""
-HIDDEN = 128
+HIDDEN = 96
 """H."""
 GROUPS = 8
 """Groups of the norms, which see one image alone: a row's answer does not depend on the rows beside it."""
