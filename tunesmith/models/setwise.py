@@ -24,8 +24,6 @@ from .source import Backbone, Source
 Batch = Mapping[str, torch.Tensor]
 POOLING = "set"
 """How `head.json` calls a detector with its own heads."""
-KINDS = frozenset({"detr", "conditional_detr", "deformable_detr", "rt_detr", "rt_detr_v2", "d_fine", "yolos"})
-"""Families with a loss of their own that needs neither torchvision nor timm."""
 OTHERS = frozenset({
     "table-transformer", "deta", "dab-detr", "owlvit", "owlv2", "grounding-dino", "mm-grounding-dino", "omdet-turbo", "lw_detr", "rf_detr",
     "deimv2",
@@ -40,12 +38,12 @@ def kind_of(source: Source) -> str:
     kind = source.model_type
     if kind in OTHERS:
         raise _unsuitable(source, f"a {kind}, which is not tuned here")
-    if kind in KINDS:
+    if kind in vision.SETS:
         config = read_json(source.folder / "config.json")
         inner = config.get("backbone_config") or {}
         if config.get("use_timm_backbone") or inner.get("model_type") == "timm_backbone" or _old_timm(config):
             raise _unsuitable(source, f"a {kind} whose backbone is a model of timm, a package that is not used here")
-    return kind if kind in KINDS else ""
+    return kind if kind in vision.SETS else ""
 
 
 def _old_timm(config: Mapping[str, Any]) -> bool:
@@ -150,9 +148,9 @@ def relabelled(module: nn.Module, labels: Sequence[str], seed: int) -> tuple[str
         return ()
     known = {name.lower(): number for number, name in enumerate(old)}
     rows = [known.get(label.lower()) for label in labels]
-    generator, fresh = torch.Generator().manual_seed(seed), list[str]()
+    generator, fresh, tied = torch.Generator().manual_seed(seed), list[str](), dict[int, tuple[nn.Parameter, nn.Parameter]]()
     for name, part in _speaking(module, len(old)):
-        fresh += _replace(part, rows, len(old), generator, name)
+        fresh += _replace(part, rows, len(old), generator, name, tied)
     config.id2label, config.label2id = dict(enumerate(labels)), {label: number for number, label in enumerate(labels)}
     config.num_labels = len(labels)
     for part in module.modules():
@@ -184,18 +182,23 @@ def _speaking(module: nn.Module, classes: int) -> list[tuple[str, nn.Module]]:
     return found
 
 
-def _replace(part: Any, rows: Sequence[int | None], old: int, generator: torch.Generator, name: str) -> list[str]:
-    """New rows for a linear map or a table; what stands behind the classes (`no object`, padding) is kept."""
+def _replace(
+    part: Any, rows: Sequence[int | None], old: int, generator: torch.Generator, name: str, tied: dict[int, tuple[Any, Any]]
+) -> list[str]:
+    """New rows for a linear map or a table; what stands behind the classes (`no object`, padding) is kept. `tied`: what became of
+    weights that several parts share, and go on sharing."""
     made = []
     for field in ("weight", "bias"):
         given = getattr(part, field, None)
         if given is None:
             continue
-        fresh = torch.empty(len(rows), *given.shape[1:]).normal_(0.0, 0.02, generator=generator)
-        if field == "bias":
-            fresh = given.detach()[:old].mean().expand(len(rows)).clone()
-        kept = [given.detach()[row] if row is not None else fresh[at] for at, row in enumerate(rows)]
-        setattr(part, field, nn.Parameter(torch.cat([torch.stack(kept), given.detach()[old:]])))
+        if id(given) not in tied:
+            fresh = torch.empty(len(rows), *given.shape[1:]).normal_(0.0, 0.02, generator=generator)
+            if field == "bias":
+                fresh = given.detach()[:old].mean().expand(len(rows)).clone()
+            kept = [given.detach()[row] if row is not None else fresh[at] for at, row in enumerate(rows)]
+            tied[id(given)] = given, nn.Parameter(torch.cat([torch.stack(kept), given.detach()[old:]]))
+        setattr(part, field, tied[id(given)][1])
         made.append(f"{name}.{field}")
     if isinstance(part, nn.Linear):
         part.out_features = len(part.weight)

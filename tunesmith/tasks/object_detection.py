@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 
-from ..parts import boxed, columns, detections, options, pixels, regions, scenes
+from ..parts import batch, boxed, columns, detections, options, pixels, regions, scenes
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Graded, Light, Outputs, Row, Task, Truth, fitted
 
@@ -197,7 +197,7 @@ class ObjectDetection(Task):
         """Stacked; targets padded with boxes of class -1."""
         import torch
 
-        made = {name: torch.from_numpy(np.stack([one[name] for one in examples])) for name in examples[0] if name != "target"}
+        made = batch.collate([{name: value for name, value in one.items() if name != "target"} for one in examples], {})
         if "target" in examples[0]:
             made["target"] = torch.from_numpy(scenes.stacked([one["target"] for one in examples]))
         return made
