@@ -1,6 +1,7 @@
 """COCO's JSON of objects in images, as one row per image.
 
-    {"images": [{"id", "file_name", "width", "height"}], "annotations": [{"image_id", "category_id", "bbox"}], "categories": [{"id", "name"}]}
+    {"images": [{"id", "file_name", "width", "height"}], "annotations": [{"image_id", "category_id", "bbox"}],
+     "categories": [{"id", "name"}]}
 
 Rows have `image` (the file name), `width`, `height` and `boxes`: a list of {"label", "bbox": [x, y, width, height], "crowd"}.
 """

@@ -1,8 +1,7 @@
-"""Detectors of transformers that answer a set of boxes (DETR and its kin), with their own matched losses and a class head for other classes.
+"""Detectors of transformers that answer a set of boxes (DETR and its kin): their own matched losses, and class heads for other classes.
 
 They keep their heads: the folder is the architecture's own, which `AutoModelForObjectDetection` reads. A loss is computed image by image,
-each weighed by its boxes, so that it adds up however a batch is cut; without a mask or with a random part of its own (denoising), a
-detector sees each image alone.
+each weighed by its boxes: the library's loss of a batch divides by what that very batch holds, which would change with how it is cut.
 
 Axes: B images, Q queries, C classes, M boxes, K detections.
 """
@@ -53,8 +52,10 @@ def _old_timm(config: Mapping[str, Any]) -> bool:
 
 
 def _unsuitable(source: Source, got: str) -> ModelError:
-    fix = "use RT-DETR, D-FINE or YOLOS, a DETR with a backbone of transformers (revision no_timm), or an image encoder"
-    return ModelError(f"model {source.name!r}", expected="a detector that can be tuned here", got=got, fix=fix, code="unsuitable-architecture")
+    return ModelError(
+        f"model {source.name!r}", expected="a detector that can be tuned here", got=got, code="unsuitable-architecture",
+        fix="use RT-DETR, D-FINE or YOLOS, a DETR with a backbone of transformers (revision no_timm), or an image encoder",
+    )
 
 
 def model_class(config: Any) -> Any:

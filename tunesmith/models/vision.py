@@ -82,7 +82,8 @@ def describe(folder: Path, config: Mapping[str, Any], entries: Mapping[str, tens
 
 
 def _width(config: Mapping[str, Any]) -> int:
-    for name in ("hidden_dim", "hidden_size", "hidden_sizes", "embed_dims", "embed_dim", *(("d_model",) if config.get("model_type") in SETS else ())):
+    own = ("d_model",) if config.get("model_type") in SETS else ()
+    for name in ("hidden_dim", "hidden_size", "hidden_sizes", "embed_dims", "embed_dim", *own):
         value = config.get(name)
         if isinstance(value, list) and value and type(value[-1]) is int:
             return value[-1]

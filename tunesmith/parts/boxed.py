@@ -214,12 +214,8 @@ def _error(code: str, places: Sequence[str], names: Sequence[str], outside: Mapp
         expected, got = f"classes of options.names ({listing(names, 8)})", listing(sorted(outside), 5)
         fix = "mend the labels, or add the class to options.names"
     else:
-        expected = boxes.UNTRUE.get(code, "a list of boxes")
-        got, fix = {
-            "swapped-box": "corners the other way round", "empty-box": "a box without an area", "outside-box": "a box beyond its image's edges",
-            "bad-number": "what is no number", "no-class": "a box without a class", "turned-image": "the size before EXIF turned the image",
-            "size-differs": "an image of another size than was declared beside its boxes",
-        }.get(code, "something else"), FIXES.get(code, MEND if code in boxes.UNTRUE else "write [] where there are none")
+        expected, got = boxes.UNTRUE.get(code, ("a list of boxes", "something else"))
+        fix = FIXES.get(code, MEND if code in boxes.UNTRUE else "write [] where there are none")
     many = f" ({count(len(places), 'box')})" if len(places) > 1 else ""
     return Finding("error", code, f"expected {expected}, got {got}{many}", tuple(places[:LISTED]), fix)
 

@@ -161,7 +161,8 @@ def encode(
             share, at = float(draw.uniform(SHRUNK, 1.0)), (float(draw.random()), float(draw.random()))
     now = image.height, image.width
     inner = tuple(max(1, round(side * share)) for side in frame.inner(now))
-    offset = tuple(round((full - side) * part) for full, side, part in zip((frame.height, frame.width), inner, at)) if share < 1 else (0, 0)
+    room = (frame.height - inner[0], frame.width - inner[1]) if share < 1 else (0, 0)
+    offset = tuple(round(free * part) for free, part in zip(room, at))
     pixels_CHW, seen_HW = _drawn(image, inner, offset, frame, processor)
     if known is None:
         return pixels_CHW, seen_HW, size, None
@@ -172,7 +173,8 @@ def encode(
 def _drawn(image: Image, inner: Sequence[int], offset: Sequence[int], frame: Frame, processor: Any) -> tuple[np.ndarray, np.ndarray]:
     small = image.resize((inner[1], inner[0]), 2)
     settings = {"do_resize": False, "do_center_crop": False, "do_pad": False}
-    asked = {key: value for key, value in settings.items() if key in type(processor).valid_kwargs.__annotations__ or hasattr(processor, key)}
+    known = type(processor).valid_kwargs.__annotations__
+    asked = {key: value for key, value in settings.items() if key in known or hasattr(processor, key)}
     found_CHW = processor.preprocess([small], **asked)["pixel_values"][0]
     pixels_CHW, seen_HW = np.zeros((3, frame.height, frame.width), np.float32), np.zeros((frame.height, frame.width), bool)
     down, across = (slice(start, start + side) for start, side in zip(offset, inner))

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 SHOWN = 320
 """Pixels a side of the report's pictures."""
-PASSES = 6_000
+PASSES = 3_000
 """Images that training looks at, all epochs together: what a dense head on a pretrained encoder takes."""
-EPOCHS = (12, 60)
+EPOCHS = (10, 60)
 
 
 @final
@@ -143,7 +143,7 @@ class ObjectDetection(Task):
         why = "edges of boxes are learned by no head that has an optimum to solve for, and frozen maps tell them badly"
         return {
             "strategy": Choice("full", why),
-            "train.epochs": Choice(epochs, f"{self.rows:,} training images: about {PASSES:,} looks, within {EPOCHS[0]} to {EPOCHS[1]} epochs"),
+            "train.epochs": Choice(epochs, f"{self.rows:,} images: about {PASSES:,} looks, within {EPOCHS[0]} to {EPOCHS[1]} epochs"),
             "train.batch": Choice(8, "several boxes an image: small batches make more steps"),
         }
 
@@ -151,7 +151,8 @@ class ObjectDetection(Task):
         """Images with boxes of classes that no training row has, or that are too small or too close to be told apart in the frame."""
         if self.boxes not in rows.names:
             return []
-        return boxed.unseen(rows, self.image, self.boxes, self.labels) + scenes.crowded(rows, self.image, self._arrays, self.boxes, self._frame)
+        found = boxed.unseen(rows, self.image, self.boxes, self.labels)
+        return found + scenes.crowded(rows, self.image, self._arrays, self.boxes, self._frame)
 
     def truth(self, rows: Table) -> Truth:
         """(N,) objects: `boxes` (corners), `classes` (C: of no training row) and `crowds`, as JSON has them."""
@@ -275,7 +276,8 @@ class ObjectDetection(Task):
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
         """Each class's usual box in the middle of its sides, by how often it is there; the whole image."""
-        shares = scenes.usual([self._learned(cell) for cell in train.column(self.boxes)], scenes.sizes(train.column(self.image)), len(self.labels))
+        marks = [self._learned(cell) for cell in train.column(self.boxes)]
+        shares = scenes.usual(marks, scenes.sizes(train.column(self.image)), len(self.labels))
         size_N2 = scenes.sizes(rows.column(self.image))
         whole = shares.copy()
         whole[:, 2:] = 0, 0, 1, 1
