@@ -42,7 +42,10 @@ FAMILIES: dict[str, Config] = {
     ),
     "rt_detr": ("RTDetrConfig", "RTDetrForObjectDetection", REAL_TIME, "RTDetrImageProcessor", FILLED),
     "rt_detr_v2": ("RTDetrV2Config", "RTDetrV2ForObjectDetection", REAL_TIME, "RTDetrImageProcessor", FILLED),
-    "d_fine": ("DFineConfig", "DFineForObjectDetection", {**REAL_TIME, "decoder_n_points": [2, 2, 2]}, "RTDetrImageProcessor", FILLED),
+    "d_fine": (
+        "DFineConfig", "DFineForObjectDetection", {**REAL_TIME, "decoder_n_points": [2, 2, 2], "depth_mult": 0.34},
+        "RTDetrImageProcessor", FILLED,
+    ),
     "yolos": (
         "YolosConfig", "YolosForObjectDetection",
         {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32, "image_size": [SIDE, SIDE],

@@ -13,7 +13,8 @@ MAIN = ("full", "probe-then-tune", "lora", "last-k", "prompt")
 
 PAIRED = {
     "translation": ("full",), "summarisation": ("lora",), "audio-classification": ("probe-then-tune", "lora"),
-    "speech-recognition": ("full",), "image-segmentation": ("probe-then-tune",), "multi-task": ("probe-then-tune",),
+    "speech-recognition": ("full",), "image-segmentation": ("probe-then-tune",), "object-detection": ("full",),
+    "multi-task": ("probe-then-tune",),
     "image-multilabel": ("probe-then-tune",), "image-regression": ("probe-then-tune",),
 }
 """Strategies that these tasks meet: they take long, and their code is the same as others' (image-classification meets all)."""

@@ -81,21 +81,24 @@ def gathered(table: Table, image: str, corners: Sequence[str], label: str, name:
     cells, lines = table.column(image), defaultdict[Any, list[int]](list)
     for at, cell in enumerate(cells):
         lines[_identity(cell)].append(at)
-    columns = [table.column(one) for one in (*corners, label)]
+    columns, sides = [table.column(one) for one in (*corners, label)], declared_columns(table.names)
+    declared = list(zip(*(table.column(side) for side in sides))) if sides else [None] * len(table)
     made = []
     for rows in lines.values():
         found = []
         for at in rows:
             *four, said = (column[at] for column in columns)
+            wrong = "" if declared[at] == declared[rows[0]] else "size-differs"
             if any(value is not None for value in four):
-                found.append({"label": "" if said is None else str(said), "box": four, "place": table.place(at)})
+                found.append({"label": "" if said is None else str(said), "box": four, "place": table.place(at), "wrong": wrong})
         made.append(found)
     return table.take([rows[0] for rows in lines.values()]).with_column(name, [_numbered(found) for found in made])
 
 
 def _numbered(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Boxes of corners that may be texts, as cells hold them."""
-    return [Box(one["label"], boxes.placed(one["box"], "box", (0, 0)), place=one["place"]).cell() for one in found]
+    made = [(boxes.placed(one["box"], "box", (0, 0)), one) for one in found]
+    return [Box(one["label"], corners, wrong=one["wrong"], place=one["place"]).cell() for corners, one in made]
 
 
 def _identity(cell: Any) -> Any:
@@ -168,7 +171,8 @@ def _mended(
 ) -> list[Box]:
     kept = []
     for at, box in enumerate(found, 1):
-        if not box.wrong or box.wrong == "size-differs" and declared and not boxes.alike(size, declared):
+        strange = box.wrong == "size-differs" and declared and (declared == size or not boxes.alike(size, declared))
+        if not box.wrong or strange:
             kept.append(box)
             continue
         made, here = boxes.mended(box, size, declared, turn), box.place or f"{place}, box {at}"

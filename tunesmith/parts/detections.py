@@ -210,11 +210,42 @@ def threshold(counts: Mapping[str, np.ndarray]) -> float:
     return round(max(0.01, (float(sorted_[best]) + below) / 2), 4)
 
 
-def answer(found_K6: np.ndarray, labels: Sequence[str], least: float) -> dict[str, Any]:
+def honest(counts: Mapping[str, np.ndarray], least: float) -> tuple[float, float]:
+    """Slope and offset of `confidence`, by which scores of this size or more are as often right as they say (Platt's scaling, held near
+    1 and 0 where rows are few)."""
+    from scipy.optimize import minimize
+    from scipy.special import expit, logit
+
+    score, hit = counts["found"][:, :, 1].ravel(), counts["hit"][:, :, 0].ravel()
+    kept = (score >= least) & (score > 0) & (hit >= 0)
+    if not kept.any():
+        return 1.0, 0.0
+    raw, right = logit(np.clip(score[kept].astype(np.float64), 1e-6, 1 - 1e-6)), hit[kept] == 1
+
+    def cost(at: np.ndarray) -> float:
+        sure = np.clip(expit(at[0] * raw + at[1]), 1e-9, 1 - 1e-9)
+        return float(-np.log(np.where(right, sure, 1 - sure)).sum() + (at[0] - 1) ** 2 + 0.1 * at[1] ** 2)
+
+    slope, offset = minimize(cost, np.array([1.0, 0.0]), method="Nelder-Mead").x.tolist()
+    return (slope, offset) if slope > 0 else (1.0, 0.0)
+
+
+def confidence(score: np.ndarray, slope: float, offset: float) -> np.ndarray:
+    """Scores as confidences."""
+    from scipy.special import expit, logit
+
+    if (slope, offset) == (1.0, 0.0):
+        return np.asarray(score)
+    found: np.ndarray = expit(slope * logit(np.clip(np.asarray(score, np.float64), 1e-6, 1 - 1e-6)) + offset)
+    return found
+
+
+def answer(found_K6: np.ndarray, labels: Sequence[str], least: float, slope: float = 1.0, offset: float = 0.0) -> dict[str, Any]:
     """The boxes of this score or more, surest first, and how many."""
     told = [one for one in found_K6.tolist() if one[1] > 0 and one[1] >= least]
+    sure = confidence(np.array([one[1] for one in told]), slope, offset).tolist()
     made = [
-        {"label": labels[int(one[0])], "confidence": round(one[1], 4), "box": [round(side, 1) for side in one[2:]]} for one in told
+        {"label": labels[int(one[0])], "confidence": round(p, 4), "box": [round(side, 1) for side in one[2:]]} for one, p in zip(told, sure)
     ]
     return {"boxes": made, "count": len(made)}
 
@@ -222,7 +253,7 @@ def answer(found_K6: np.ndarray, labels: Sequence[str], least: float) -> dict[st
 # -- report -----------------------------------------------------------------------------------------------------------
 
 
-def grade(counts: Mapping[str, np.ndarray], labels: Sequence[str], least: float) -> Graded:
+def grade(counts: Mapping[str, np.ndarray], labels: Sequence[str], least: float, slope: float = 1.0, offset: float = 0.0) -> Graded:
     """Rows in words, and how far from right: 1 less the mean F1 over the ten overlaps, of answers of this score or more."""
     found_NK2, hit_NKI, true_NC = counts["found"], counts["hit"], counts["true"]
     told_NK = (found_NK2[:, :, 1] >= least) & (found_NK2[:, :, 1] > 0) & (hit_NKI[:, :, 0] >= 0)
@@ -235,16 +266,21 @@ def grade(counts: Mapping[str, np.ndarray], labels: Sequence[str], least: float)
         own_NK = told_NK & (class_NK == kind)
         count_NK3[:, kind] = np.stack([(own_NK & (hit_NKI[:, :, 0] == 1)).sum(1), own_NK.sum(1), true_NC[:, kind]], 1)
     rows, slots = np.nonzero(told_NK)
-    sure_M = found_NK2[rows, slots, 1].astype(np.float64)
+    plain_M = found_NK2[rows, slots, 1].astype(np.float64)
+    sure_NK = confidence(found_NK2[:, :, 1], slope, offset)
     nothing_N = np.full(len(found_NK2), np.nan)
     names = [*labels, "of an unknown class"]
     truth = [", ".join(f"{shorten(names[i], 24)} × {n}" for i, n in enumerate(row) if n) or "nothing" for row in true_NC.tolist()]
+    words = [_words(found_NK2[row], sure_NK[row], told_NK[row], labels) for row in range(len(found_NK2))]
     return Graded(
-        truth, [_words(found_NK2[row], told_NK[row], labels) for row in range(len(found_NK2))], f1_NI[:, 0] == 1, 1 - f1_NI.mean(1),
-        nothing_N, nothing_N, names=tuple(labels), counts_NK3=count_NK3, by_degree=True,
-        pieces=Pieces(sure_M, sure_M, hit_NKI[rows, slots, 0] == 1, rows, "each box that is answered (right: overlap of one half)"),
+        truth, words, f1_NI[:, 0] == 1, 1 - f1_NI.mean(1), nothing_N, nothing_N, names=tuple(labels), counts_NK3=count_NK3, by_degree=True,
+        pieces=Pieces(
+            confidence(plain_M, slope, offset), plain_M, hit_NKI[rows, slots, 0] == 1, rows,
+            "each box that is answered (right: overlap of one half)",
+        ),
     )
 
 
-def _words(found_K2: np.ndarray, told_K: np.ndarray, labels: Sequence[str]) -> str:
-    return ", ".join(f"{shorten(labels[int(kind)], 24)} {sure:.2f}" for kind, sure in found_K2[told_K]) or "nothing"
+def _words(found_K2: np.ndarray, sure_K: np.ndarray, told_K: np.ndarray, labels: Sequence[str]) -> str:
+    told = zip(found_K2[told_K, 0], sure_K[told_K])
+    return ", ".join(f"{shorten(labels[int(kind)], 24)} {sure:.2f}" for kind, sure in told) or "nothing"

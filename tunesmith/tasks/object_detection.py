@@ -74,6 +74,8 @@ class ObjectDetection(Task):
     free: bool = fitted(False)
     rows: int = fitted(0)
     threshold: float = fitted(detections.SURE)
+    slope: float = fitted(1.0)
+    offset: float = fitted(0.0)
 
     def __post_init__(self) -> None:
         options.column("image", self.image)
@@ -246,8 +248,11 @@ class ObjectDetection(Task):
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
-        """The least score of an answer, by which F1 is best."""
-        return self.settle(threshold=detections.threshold(self.condense(outputs, truth)))
+        """The least score of an answer, by which F1 is best, and scores as confidences."""
+        counts = self.condense(outputs, truth)
+        least = detections.threshold(counts)
+        slope, offset = detections.honest(counts, least / 2)
+        return self.settle(threshold=least, slope=slope, offset=offset)
 
     def condense(self, outputs: Outputs, truth: Truth) -> Outputs:
         """Which detections are right at each overlap, by pycocotools, and how many there are to be found."""
@@ -255,7 +260,8 @@ class ObjectDetection(Task):
 
     def answers(self, outputs: Outputs) -> list[dict[str, Any]]:
         """`boxes`: label, confidence and `box` (left, top, right, bottom, in pixels of the image as it is seen), surest first; `count`."""
-        return [detections.answer(found_K6, self.labels, self.threshold) for found_K6 in detections.shaped(outputs)]
+        told = self.threshold, self.slope, self.offset
+        return [detections.answer(found_K6, self.labels, *told) for found_K6 in detections.shaped(outputs)]
 
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """COCO's scores, of all detections whatever the threshold."""
@@ -263,7 +269,7 @@ class ObjectDetection(Task):
 
     def grade(self, outputs: Outputs, truth: Truth) -> Graded:
         """Rows with what is on them and what was found, counts of each class, and each found box judged by itself."""
-        return detections.grade(self.condense(outputs, truth), self.labels, self.threshold)
+        return detections.grade(self.condense(outputs, truth), self.labels, self.threshold, self.slope, self.offset)
 
     def pictured(self, outputs: Outputs, truth: Truth, rows: Sequence[Row]) -> list[dict[str, str]]:
         """True and found boxes drawn on the image."""
