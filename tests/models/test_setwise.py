@@ -14,6 +14,7 @@ from tunesmith.models.outline import outline
 from tunesmith.models.save import load_model, save
 from tunesmith.models.setwise import SetDetector, kind_of
 from tunesmith.models.source import find, load, processor
+from tunesmith.registry import STRATEGIES
 
 BATCH = {
     "pixel_values": torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)),
@@ -93,6 +94,17 @@ def test_answers_are_corners_in_the_frame(one_of_three):
     middle = answer.pred_boxes[1, query] * SIDE
     wanted = [kind, float(best[1].max()), *(middle[:2] - middle[2:] / 2), *(middle[:2] + middle[2:] / 2)]
     assert found_BK6[1, 0].tolist() == pytest.approx([float(value) for value in wanted], rel=1e-4)
+
+
+def test_adapters_stand_within_a_detector(one_of_three):
+    model = detector(one_of_three)
+    with torch.no_grad():
+        before = model(BATCH).logits
+    STRATEGIES.load("lora")().shape(model, 0)
+    with torch.no_grad():
+        assert torch.allclose(model.eval()(BATCH).logits, before, atol=1e-5)
+    model.loss(BATCH).backward()
+    assert any("lora_B" in name and weight.grad is not None and weight.grad.any() for name, weight in model.named_parameters())
 
 
 def test_a_detector_whose_backbone_is_timms_is_refused_before_anything_is_loaded(tmp_path):

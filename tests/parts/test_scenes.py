@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from tests import tiny_images
+from tunesmith.data.table import Table
 from tunesmith.models.source import find, processor
-from tunesmith.parts import scenes
+from tunesmith.parts import boxed, scenes
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,19 @@ def test_into_the_frame_and_back(size, stretched):
 def test_what_a_crop_leaves_little_of_is_dropped():
     kept, left = scenes.cropped(np.array([[0.0, 0, 10, 10], [0, 0, 30, 30], [50, 50, 60, 60]]), (8, 8, 40, 40))
     assert left.tolist() == [False, True, False] and kept[1].tolist() == [0, 0, 22, 22]
+
+
+def test_boxes_that_the_frame_cannot_hold_are_told(tmp_path):
+    scene(200, 100, (0, 0, 9, 9)).save(tmp_path / "a.png")
+    marks = [[0, 0, 5, 5], [50, 10, 150, 90], [52, 10, 150, 90], [50, 12, 150, 90]]
+    cell = [{"label": "ab"[at == 3], "box": [float(side) for side in box]} for at, box in enumerate(marks)]
+    table = Table.of([{"image": str(tmp_path / "a.png"), "boxes": cell}])
+    told = [
+        scenes.crowded(table, "image", lambda cell: boxed.arrays(cell, ("a", "b")), "boxes", scenes.Frame(64, 64), dense)
+        for dense in (True, False)
+    ]
+    assert [[found.code for found in one] for one in told] == [["tiny-boxes", "close-boxes"], ["tiny-boxes"]]
+    assert all(found.message.startswith("1 ") and found.rows for found in told[0])
 
 
 def test_mirrored_twice_is_as_before():

@@ -89,8 +89,8 @@ class SetDetector(nn.Module):
         return bare(self.backbone)
 
     def forward(self, batch: Batch) -> Any:
-        """The library's output."""
-        return self.backbone(**inputs(self.backbone, {k: v for k, v in batch.items() if k in ("pixel_values", "pixel_mask")}))
+        """The library's output. Adapters stand within its layers: a wrapper around it would pass on what it does not know."""
+        return self.whole(**inputs(self.backbone, {k: v for k, v in batch.items() if k in ("pixel_values", "pixel_mask")}))
 
     def train(self, mode: bool = True) -> Self:
         """As of any module, but batch norm keeps the statistics of pretraining."""
@@ -109,7 +109,7 @@ class SetDetector(nn.Module):
             there_M5 = target_M5[target_M5[:, 0] >= 0]
             label = {"class_labels": there_M5[:, 0].long(), "boxes": shares(there_M5[:, 1:], height, width)}
             alone = {name: batch[name][row : row + 1] for name in ("pixel_values", "pixel_mask") if name in batch}
-            answer = self.backbone(**inputs(self.backbone, alone), labels=[label])
+            answer = self.whole(**inputs(self.backbone, alone), labels=[label])
             total = total + answer.loss * max(1, len(there_M5))
         return total
 

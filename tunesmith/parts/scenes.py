@@ -132,18 +132,26 @@ def everywhere(shares_C6: np.ndarray, size_N2: np.ndarray) -> np.ndarray:
     return np.stack([detections.filled(one) for one in found]) if found else np.zeros((0, detections.MOST, detections.WIDTH), np.float32)
 
 
-def crowded(rows: Table, image: str, arrays: Callable[[Any], Any], name: str, frame: Frame) -> list[Finding]:
-    """A warning about boxes that are smaller than BLANK pixels in the frame: the model can hardly see what is in them."""
-    places, count = list[str](), 0
+def crowded(rows: Table, image: str, arrays: Callable[[Any], Any], name: str, frame: Frame, dense: bool) -> list[Finding]:
+    """Warnings about boxes smaller than BLANK pixels in the frame, in which the model can hardly see anything, and, of a `dense` head,
+    about boxes of one class with their middles at one place of its grid, of which it can find one."""
+    tiny, close, counts = list[str](), list[str](), [0, 0]
     for row, (cell, size) in enumerate(zip(rows.column(name), sizes(rows.column(image)).tolist())):
-        corners_M4 = frame.into(arrays(cell)[0], size, frame.inner(size))
+        corners_M4, class_M, crowd_M = arrays(cell)
+        corners_M4 = frame.into(corners_M4[~crowd_M], size, frame.inner(size))
         small = int(((corners_M4[:, 2:] - corners_M4[:, :2]).min(1, initial=np.inf) < BLANK).sum())
-        count += small
-        places += [rows.place(row)] if small else []
-    if not count:
-        return []
-    message = f"{count:,} boxes are less than {BLANK} pixels wide or high in what the model is shown ({frame.width} x {frame.height})"
-    return [Finding("warning", "tiny-boxes", message, tuple(places[:LISTED]), "show it more: --set options.side=640, or cut the images")]
+        middle_M2 = ((corners_M4[:, :2] + corners_M4[:, 2:]) / 2 // regions.STRIDE).astype(np.int64)
+        shared = len(middle_M2) - len(np.unique(np.column_stack([class_M[~crowd_M], middle_M2]), axis=0)) if dense else 0
+        counts = [counts[0] + small, counts[1] + shared]
+        tiny += [rows.place(row)] if small else []
+        close += [rows.place(row)] if shared else []
+    fix = f"show it more: --set options.side={2 * max(frame.height, frame.width)}, or cut the images"
+    said = (
+        ("tiny-boxes", tiny, f"{counts[0]:,} boxes are less than {BLANK} pixels wide or high in what the model is shown"),
+        ("close-boxes", close, f"{counts[1]:,} boxes have their middle where another of their class has it, of which the model finds one"),
+    )
+    shown = f" ({frame.width} x {frame.height})"
+    return [Finding("warning", code, message + shown, tuple(places[:LISTED]), fix) for code, places, message in said if places]
 
 
 def encode(

@@ -154,7 +154,7 @@ class ObjectDetection(Task):
         if self.boxes not in rows.names:
             return []
         found = boxed.unseen(rows, self.image, self.boxes, self.labels)
-        return found + scenes.crowded(rows, self.image, self._arrays, self.boxes, self._frame)
+        return found + scenes.crowded(rows, self.image, self._arrays, self.boxes, self._frame, not self.detector)
 
     def truth(self, rows: Table) -> Truth:
         """(N,) objects: `boxes` (corners), `classes` (C: of no training row) and `crowds`, as JSON has them."""
