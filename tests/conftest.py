@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.gate_server import GateServer
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests run side by side
@@ -32,6 +36,16 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Caches are made anew for each test: nothing is met that another test left."""
     monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _gate() -> Iterator[None]:
+    """Runs that tests make pass the reload gate in forks of one process; `tests/test_api.py` takes the gate's own."""
+    server = GateServer()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "run", server.run)
+        yield
+    server.end()
 
 
 @pytest.fixture(scope="session")

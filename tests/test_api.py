@@ -1,12 +1,14 @@
 """The story from Python: fit, look, predict, evaluate, compare, and what is refused."""
 
 import json
+import subprocess
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 import tunesmith
+from tests.gate_server import RUN
 from tests.runs import SETTINGS, write_rows
 from tunesmith import api, finish
 from tunesmith.run import Run
@@ -86,7 +88,8 @@ def test_a_notebook_shows_it(run):
 
 
 def test_the_gate_refuses_another_model(run, monkeypatch):
-    """A saved model that answers otherwise than the trained one does not pass."""
+    """A saved model that answers otherwise than the trained one does not pass, in a process that knows nothing of this one."""
+    monkeypatch.setattr(subprocess, "run", RUN)
     ready = api.plan(run.run.spec)
     outputs = run.predictor.outputs(ready.data.validation)
     finish.gate(run.run, run.predictor.task, ready.data.validation, outputs)

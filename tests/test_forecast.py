@@ -56,11 +56,31 @@ def test_a_model_that_cannot_be_tried_is_forecast_all_the_same(tmp_path: Path) -
     assert choices.seconds_per_row(facts(trial=None)) > 0
 
 
-@pytest.mark.parametrize(("faster", "chosen"), [(0.0, "fp32"), (0.8, "fp32"), (1.6, "fp32"), (6.0, "bf16")])
+@pytest.mark.parametrize(("faster", "chosen"), [(0.0, "fp32"), (0.8, "fp32"), (1.4, "fp32"), (1.6, "bf16")])
 def test_bf16_is_chosen_where_whole_steps_are_clearly_faster(faster: float, chosen: str) -> None:
     tried = dataclasses.replace(TRIED, bf16=faster)
     found = choices.choose_precision(Train(), facts(trial=tried), STRATEGIES.load("full")())
     assert found.value == chosen and ("tried" in found.why) == bool(faster)
+
+
+def test_the_optimisers_part_of_a_step_gains_nothing_from_bf16() -> None:
+    half = dataclasses.replace(TRIED, bf16=2.0)
+    assert trial._whole_steps(half, 20.0, 0) == pytest.approx(2.0)
+    assert 1.0 < trial._whole_steps(half, 20.0, 22_000_000) < 2.0
+    assert trial._whole_steps(dataclasses.replace(TRIED, bf16=0.0), 20.0, 0) == 0.0
+
+
+def test_a_machine_makes_up_its_mind_once(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured twice, a figure near the border would have one file trained in two precisions."""
+    said = iter([1.7, 1.2])
+    monkeypatch.setattr(trial, "SMALL_SECONDS", 0.0)
+    monkeypatch.setattr(trial, "_faster", lambda work, enough: next(said))
+    try:
+        first, again = (trial.trial(find(str(tiny_bert)), 13 + i / 10, 1e10, 1, bf16=True) for i in range(2))
+        assert first is not None and again is not None and first.bf16 == again.bf16 > 0
+        assert next(said) == 1.2, "the second time nothing was measured"
+    finally:
+        trial._trial.cache_clear()
 
 
 def test_a_tiny_model_is_never_left_to_noise(tiny_bert: Path) -> None:

@@ -229,19 +229,11 @@ def choose_precision(train: Train, facts: Facts, strategy: Strategy) -> Choice[s
     """bf16 on CUDA, and on a CPU where a trial showed it clearly faster; else float32."""
     if facts.cuda:
         return Choice("bf16", "CUDA matrix units are made for it")
-    faster = _faster_steps(facts)
+    faster = facts.trial.bf16 if facts.trial else 0.0
     if faster >= CLEARLY:
         return Choice("bf16", f"tried on this model and machine: steps of {faster:.2f} times the speed of fp32")
     tried = f"tried on this model and machine: bf16 steps have {faster:.2f} times the speed, {CLEARLY:g} is asked; " if faster else ""
     return Choice("fp32", tried + "repeatable to the bit")
-
-
-def _faster_steps(facts: Facts) -> float:
-    """How many times faster whole steps are in bf16, the optimiser's part, which stays as it is, included; 0: not tried."""
-    if facts.trial is None or not facts.trial.bf16:
-        return 0.0
-    passes, update = facts.trial.both * facts.tokens * 32, facts.trial.update * facts.source.parameters
-    return (passes + update) / (passes / facts.trial.bf16 + update)
 
 
 def choose_processes(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:

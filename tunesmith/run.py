@@ -25,6 +25,7 @@ from .disk import append, write_bytes, write_json
 from .errors import RunError, nearest
 from .spec import Spec
 from .training.events import Event
+from .trial import chip
 
 if TYPE_CHECKING:
     from .planning import Ready
@@ -179,7 +180,7 @@ def environment(ready: Ready) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": chip(),
         "cores": os.cpu_count(),
         "device": train.device,
         "threads": train.threads,
@@ -201,16 +202,6 @@ def _own_version() -> str:
         return importlib.metadata.version("tunesmith")
     except importlib.metadata.PackageNotFoundError:
         return "source"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 def _plan_yaml(ready: Ready) -> str:

@@ -7,14 +7,21 @@ be read, and nothing that is learnt depends on it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
+import math
+import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
 
+from . import disk
+from .data import caches
+from .errors import ResourceError
 from .models.source import Source
 
 PASS_SECONDS = 0.25
@@ -24,6 +31,9 @@ WORDS = 1024
 CLEARLY = 1.5
 """How many times faster a step must be in bf16 to be trained so on a CPU. Below, results that repeat to the bit, and do not depend on
 which machine happened to make them, are worth more."""
+ROWS = 32
+"""Rows of a step of usual size."""
+PAIRS = 5
 SMALL_SECONDS = 0.02
 """CPU seconds of a pass below which precision is not tried: such a model trains in no time, and noise would decide."""
 
@@ -44,17 +54,61 @@ class Trial:
     body: int
     """Weights of all layers."""
     bf16: float = 0.0
-    """How many times faster bf16 is forward and backward; 0: not tried."""
+    """How many times faster a whole step of usual size is in bf16, the optimiser's part, which stays as it is, included; 0: not tried."""
 
 
 def trial(source: Source, tokens: float, flops: float, threads: int, *, bf16: bool) -> Trial | None:
     """Measured on rows of this many tokens; None for a model whose layers cannot be made alone.
 
-    `flops`: rate of a plain matrix product, from which the size of a pass is chosen. `bf16`: whether to try that too.
+    `flops`: rate of a plain matrix product, from which the size of a pass is chosen. `bf16`: whether to try that too. What was found of
+    bf16 is kept: on one machine the same model is trained in the same precision, however busy the machine was the second time.
     """
     if getattr(source, "modality", "text") != "text":
         return None
-    return _trial(source.folder, source.layers, max(8, round(tokens)), round(flops / 1e10), threads, bf16)
+    kept = _place(source, tokens, threads)
+    known = _remembered(kept) if bf16 else None
+    found = _trial(source.folder, source.layers, max(8, round(tokens)), round(flops / 1e10), threads, bf16 and known is None)
+    if found is None or not bf16:
+        return found
+    faster = round(_whole_steps(found, tokens, source.parameters), 2) if known is None else known
+    if known is None:
+        _remember(kept, faster)
+    return replace(found, bf16=faster)
+
+
+def _whole_steps(found: Trial, tokens: float, parameters: int) -> float:
+    passes, update = found.both * tokens * ROWS, found.update * parameters
+    return (passes + update) / (passes / found.bf16 + update) if found.bf16 else 0.0
+
+
+def _place(source: Source, tokens: float, threads: int) -> Path:
+    """By what the figure depends on; of the rows, by how long they are, roughly."""
+    import torch
+
+    machine = [torch.__version__, chip(), torch.backends.cpu.get_cpu_capability(), threads]
+    about = [(source.folder / "config.json").read_text("utf-8"), round(math.log2(max(8, tokens))), *machine]
+    return caches.root() / caches.TRIALS / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]}.json"
+
+
+def chip() -> str:
+    """What the processor calls itself."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return platform.processor()
+
+
+def _remembered(place: Path) -> float | None:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return float(json.loads(place.read_text())["bf16"])
+    return None
+
+
+def _remember(place: Path, faster: float) -> None:
+    """Where the cache cannot be written, the next plan measures again."""
+    with contextlib.suppress(OSError, ResourceError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        disk.write_json(place, {"bf16": faster})
 
 
 @lru_cache(maxsize=32)
@@ -95,8 +149,7 @@ def _measured(model: Any, scale: float, tokens: int, flops: float, bf16: bool) -
     kept = _kept(model, batch)
     count = rows * tokens / scale
     both, cpu = _seconds(lambda: _pass(model, batch))
-    # CPU time: what else the machine does at this moment must not decide in which precision a model is trained.
-    faster = cpu / _seconds(lambda: _pass(model, batch, half=True), enough=cpu)[1] if bf16 and cpu > SMALL_SECONDS else 0.0
+    faster = _faster(lambda half: _pass(model, batch, half), cpu) if bf16 and cpu > SMALL_SECONDS else 0.0
     model.eval()
     with torch.inference_mode():
         forward, _ = _seconds(lambda: model(**batch))
@@ -146,19 +199,23 @@ def _update(size: int = 2_000_000) -> float:
     return _seconds(step)[0] / size
 
 
-def _seconds(work: Callable[[], Any], enough: float = 0.0) -> tuple[float, float]:
-    """Wall and CPU seconds: medians of three laps after one to warm up; of fewer where one alone takes three times `enough`."""
-    laps = list(_laps(work, enough))
-    return statistics.median(lap[0] for lap in laps), statistics.median(lap[1] for lap in laps)
+def _seconds(work: Callable[[], Any], laps: int = 3) -> tuple[float, float]:
+    """Wall and CPU seconds: medians of some laps after one to warm up."""
+    taken = [_lap(work) for _ in range(laps + 1)][1:]
+    return statistics.median(lap[0] for lap in taken), statistics.median(lap[1] for lap in taken)
 
 
-def _laps(work: Callable[[], Any], enough: float) -> Iterator[tuple[float, float]]:
-    for lap in range(4):
-        wall, cpu = time.perf_counter(), time.process_time()
-        work()
-        taken = time.perf_counter() - wall, time.process_time() - cpu
-        hopeless = bool(enough) and taken[1] > 3 * enough
-        if lap or hopeless:
-            yield taken
-        if hopeless:
-            return
+def _faster(work: Callable[[bool], Any], enough: float) -> float:
+    """How many times less CPU time `work(True)` takes: the median of five pairs of laps, of one where it takes three times `enough`.
+
+    Pairs, and CPU time: what else the machine does at this moment must not decide in which precision a model is trained.
+    """
+    if (first := _lap(lambda: work(True))[1]) > 3 * enough:
+        return enough / first
+    return statistics.median(_lap(lambda: work(False))[1] / _lap(lambda: work(True))[1] for _ in range(PAIRS))
+
+
+def _lap(work: Callable[[], Any]) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.runs import write_rows
 from tests.source import ROOT
@@ -63,7 +64,7 @@ def test_the_compiler_can_still_be_imported(run: Path) -> None:
 
 
 def test_an_unknown_library_falls_back_to_the_usual_imports(run: Path) -> None:
-    before = "from tunesmith.models import light\nlight._without_list = lambda: 1 / 0"
+    before = "from tunesmith.models import light\nlight._import_once = lambda: 1 / 0"
     after = "import torch.distributed; found = torch.distributed.is_available()"
     answers, modules, available = answered(run, before, after)
     assert available and "torch._dynamo" in modules
@@ -78,3 +79,42 @@ def test_a_run_with_peft_weights_or_a_task_of_ones_own_is_not_touched(run: Path,
         (tmp_path / "model/head.json").write_text(json.dumps({"adapter": adapter}))
         (tmp_path / "task.json").write_text(json.dumps({"name": task}))
         assert light._plain(tmp_path) is plain
+
+
+@pytest.mark.parametrize("architecture", ["tiny_bert", "tiny_llama", "tiny_vit", "tiny_t5"])
+def test_weights_under_their_own_names_need_no_rules_for_old_ones(
+    architecture: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Buffers too: those that are in no file are made by the architecture, in the same way."""
+    from tunesmith.models import loading
+
+    folder = request.getfixturevalue(architecture)
+    quick, _ = loading.load_module(folder)
+    monkeypatch.setattr(loading, "_as_saved", lambda *_: None)
+    usual, _ = loading.load_module(folder)
+    for one, other in ((quick.state_dict(), usual.state_dict()), (dict(quick.named_buffers()), dict(usual.named_buffers()))):
+        assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    quick.config.name_or_path = usual.config.name_or_path = ""
+    assert quick.training == usual.training and quick.config.to_dict() == usual.config.to_dict()
+
+
+def test_names_are_kept_while_nothing_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tunesmith.models import light
+
+    monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path / "cache"))
+    (models := tmp_path / "models").mkdir()
+    made: list[str] = []
+
+    def make(path: Path, prefix: str | None) -> light.Names:
+        made.append(str(prefix))
+        return {frozenset({"torch"}): {"bert": {"BertModel"}}, frozenset(): {"auto": {"AutoConfig"}}}
+
+    first, again = (light._kept_names(make, models / "__init__.py", "models", "5") for _ in range(2))
+    assert first == again and made == ["models"]
+    light._kept_names(make, models, "models", "6")
+    (models / "new_family").mkdir()
+    light._kept_names(make, models, "models", "5")
+    assert made == ["models"] * 3, "another version, and a folder that has changed, are read again"
+    for kept in (tmp_path / "cache/names").iterdir():
+        kept.write_text("[[")
+    assert light._kept_names(make, models, "models", "5") == first and len(made) == 4

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 
 import tunesmith
 from tests.runs import fingerprint, make_ready
@@ -48,25 +49,60 @@ def test_accumulation_is_the_big_batch(still, micro_tokens):
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(whole, pieces, strict=True))
 
 
-def test_memory_running_out_changes_no_step(still, tmp_path, monkeypatch):
-    whole = State.start(still)
-    calm = [e for e in train(whole, tmp_path / "calm") if isinstance(e, Step)]
-    real, calls = step.gradient, []
+NO_MEMORY = [
+    RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    RuntimeError("CUDA error: out of memory"),
+    RuntimeError("std::bad_alloc"),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    MemoryError(),
+]
+PASSES = {
+    "the first forward pass": [("task.loss", 1)],
+    "a later forward pass": [("task.loss", 5)],
+    "the middle of a batch": [("backward", 6)],
+    "a backward pass, and again": [("backward", 2), ("backward", 9)],
+    "while validating": [("task.outputs", 2)],
+}
 
-    def fails_at_the_third(*args):
-        calls.append(args)
-        if len(calls) == 3:
-            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
-        return real(*args)
 
-    monkeypatch.setattr("tunesmith.training.stages.gradient", fails_at_the_third)
-    state = State.start(still)
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory, tiny_bert):
+    """A plan whose batches take several passes, and what it does while there is memory."""
+    folder = tmp_path_factory.mktemp("calm")
+    settings = {"dropout": 0.0, "threads": 1, "micro_tokens": 120}
+    ready = make_ready(folder, tiny_bert, train=settings, strategy="full", epochs=1)
+    return ready, [e for e in train(State.start(ready), folder / "c") if isinstance(e, Step)]
+
+
+@pytest.mark.parametrize("place", PASSES)
+@pytest.mark.parametrize("error", NO_MEMORY, ids=lambda error: type(error).__name__ + str(error)[:12])
+def test_memory_running_out_changes_no_step(calm, tmp_path, monkeypatch, error, place):
+    """The same steps with the same rows and tokens in the same order, and the same losses up to the order of sums."""
+    ready, whole = calm
+    owners = {"task": type(ready.task), "accelerator": Accelerator}
+    for name, at in PASSES[place]:
+        owner, method = owners["task" if "." in name else "accelerator"], name.removeprefix("task.")
+        monkeypatch.setattr(owner, method, _failing(getattr(owner, method), at, error))
+    state = State.start(ready)
     events = list(train(state, tmp_path / "tight"))
     halved = [e for e in events if isinstance(e, Adjusted) and "halved" in e.what]
-    assert len(halved) == 1 and state.micro_tokens == whole.micro_tokens // 2
+    assert len(halved) == len(PASSES[place]) and state.micro_tokens == 120 // 2 ** len(halved)
     tight = [e for e in events if isinstance(e, Step)]
-    assert [(e.step, e.rows, e.tokens) for e in tight] == [(e.step, e.rows, e.tokens) for e in calm]
-    assert [e.loss for e in tight] == pytest.approx([e.loss for e in calm], abs=1e-4)
+    assert [(e.step, e.rows, e.tokens) for e in tight] == [(e.step, e.rows, e.tokens) for e in whole]
+    assert max(abs(a.loss - b.loss) for a, b in zip(tight, whole, strict=True)) < 1e-5
+
+
+def _failing(real, at, error):
+    """The method, whose `at`-th call finds no memory."""
+    calls = []
+
+    def method(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == at:
+            raise error
+        return real(self, *args, **kwargs)
+
+    return method
 
 
 def test_a_real_fault_is_not_taken_for_memory(still, tmp_path, monkeypatch):

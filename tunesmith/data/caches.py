@@ -1,4 +1,4 @@
-"""All that is kept between runs, in one folder: converted tables, tokens and activations. Bounded together, least recently used first.
+"""All that is kept between runs, in one folder: converted tables, tokens, activations, trials. Bounded together, least recently used first.
 
 An entry is a file or a folder whose name is a hash of what it was made from, so that removing one costs time and nothing else.
 """
@@ -17,7 +17,11 @@ from typing import final
 
 FILES = "files"
 """The room of images out of archives and cells: runs read them as long as they train."""
-ROOMS = ("activations", "tables", "tokens", FILES)
+TRIALS = "trials"
+"""The room of what was measured of models on this machine."""
+NAMES = "names"
+"""The room of libraries' lists of names, which take long to make."""
+ROOMS = ("activations", "tables", "tokens", FILES, TRIALS, NAMES)
 META = "meta.json"
 """In each entry that is a folder: bytes and crc32 of its other files."""
 CHUNK_BYTES = 1 << 24

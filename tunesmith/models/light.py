@@ -6,18 +6,25 @@ every model file that transformers has: more than half of a cold start. None of 
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, final
 
+from ..data import caches
+from ..disk import write_json
+from ..errors import ResourceError
 from ..registry import TASKS
+
+Names = dict[frozenset[str], dict[str, set[str]]]
+"""What a name needs to be imported -> module -> names in it, as transformers lists them."""
 
 ABSENT = ("scipy", "accelerate")
 """What transformers imports where it finds it: losses and placement, neither of which answers a row."""
@@ -43,7 +50,7 @@ def answer_only(run: str | Path) -> bool:
     torch.distributed.is_available = lambda: False
     try:
         with _absent(*ABSENT), _no_compiler():
-            _without_list()
+            _import_once()
             from .loading import load_config, model_class
 
             model_class(load_config(folder), folder)
@@ -165,8 +172,8 @@ class _ItemToIndex:
         return self.real.__exit__(*error)
 
 
-def _without_list() -> None:
-    """Import transformers without its list of all models' names, for which it would read two thousand files, twice."""
+def _import_once() -> None:
+    """Import transformers with its list of all models' names as it was kept: to make it, two thousand files are read, three times."""
     found = importlib.util.find_spec("transformers")
     assert found is not None and found.submodule_search_locations
     shell = ModuleType("transformers")
@@ -174,16 +181,39 @@ def _without_list() -> None:
     shell.__version__ = importlib.metadata.version("transformers")  # type: ignore[attr-defined]
     sys.modules["transformers"] = shell
     listing = importlib.import_module("transformers.utils.import_utils")
-    whole = listing.define_import_structure
-
-    def one_model_only(path: str | Path, prefix: str | None = None) -> Any:
-        folder = Path(path).parent if Path(path).suffix else Path(path)
-        return {frozenset(): {}} if folder.name == "models" else whole(path, prefix)
-
-    listing.define_import_structure = one_model_only
+    make = listing.define_import_structure
+    listing.define_import_structure = lambda path, prefix=None: _kept_names(make, Path(path), prefix, shell.__version__)
     del sys.modules["transformers"]
     try:
         importlib.import_module("transformers")
         importlib.import_module("transformers.models")
+        _processors()
     finally:
-        listing.define_import_structure = whole
+        listing.define_import_structure = make
+
+
+def _processors() -> None:
+    """Import the room of processors, which would otherwise import transformers a second time."""
+    utils = importlib.import_module("transformers.utils")
+    again = utils.direct_transformers_import
+    utils.direct_transformers_import = lambda *_: sys.modules["transformers"]
+    try:
+        importlib.import_module("transformers.processing_utils")
+    finally:
+        utils.direct_transformers_import = again
+
+
+def _kept_names(make: Callable[..., Names], path: Path, prefix: str | None, version: str) -> Names:
+    """What `make` says of a folder: of the folder of all models as it was said before, while nothing has been installed since."""
+    folder = path.parent if path.suffix else path
+    if folder.name != "models":
+        return make(path, prefix)
+    mark = f"{version} {folder} {folder.stat().st_mtime_ns} {prefix}"
+    place = caches.root() / caches.NAMES / f"{hashlib.sha256(mark.encode()).hexdigest()[:32]}.json"
+    with suppress(OSError, ValueError, TypeError):
+        return {frozenset(needs): {room: set(names) for room, names in rooms.items()} for needs, rooms in json.loads(place.read_bytes())}
+    made = make(path, prefix)
+    with suppress(OSError, ResourceError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_json(place, [[sorted(needs), {room: sorted(names) for room, names in rooms.items()}] for needs, rooms in made.items()])
+    return made

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 
-from ..data.finding import Finding, places
-from ..errors import listing
-from ..parts import batch, columns, flags, linear, options, pixels
+from ..parts import any_labels, batch, columns, flags, options, pixels
+from ..parts.any_labels import AnyLabels
 from ..task import Batch, Claim, Draw, Example, Light, Outputs, Row, Solution, Task, Truth, fitted
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from ..data.finding import Finding
     from ..data.profile import Profile
     from ..data.table import Table
     from ..models.source import Backbone
@@ -62,10 +62,12 @@ class ImageMultilabel(Task):
 
     def __post_init__(self) -> None:
         options.column("image", self.image)
-        options.column("labels", self.labels, many=True)
+        any_labels.check(self)
         pixels.check_ways(self.augment, pixels.ALONE)
-        options.one_of("loss_kind", self.loss_kind, ("bce", "asymmetric"))
-        options.number("asymmetry", self.asymmetry, low=0, high=10)
+
+    @property
+    def _any(self) -> AnyLabels:
+        return AnyLabels.of(self)
 
     # -- data ---------------------------------------------------------------------------------------------------------
 
@@ -84,37 +86,23 @@ class ImageMultilabel(Task):
 
     def check(self, table: Table) -> list[Finding]:
         """Columns with two roles; tags that training never saw. Images are looked at elsewhere (`data.files`)."""
-        found = options.twice(self.columns((*self.inputs, *self.targets)))
-        if found or not self.vocabulary:
-            return found
-        known, rows = set(self.vocabulary), self._tags(table)
-        bad = [i for i, row in enumerate(rows) if not known.issuperset(row)]
-        if not bad:
-            return []
-        new = sorted({tag for i in bad for tag in rows[i]} - known)
-        message = f"expected labels that the training rows have, got {listing([repr(tag) for tag in new])} in {len(bad):,} rows"
-        return [Finding("error", "unknown-label", message, places(table, bad), "add training rows for it, or take it out of these rows")]
+        return options.twice(self.columns((*self.inputs, *self.targets))) or self._any.unknown(table)
 
     def fit(self, train: Table) -> Self:
         """Learn the labels, how they are written, and which changes leave them as they are."""
-        separator = flags.find_separator(train.column(self.labels)) if isinstance(self.labels, str) else ""
-        known = self.settle(separator=separator)
-        names = flags.vocabulary(known._tags(train)) if isinstance(self.labels, str) else self.labels
-        ways, why = pixels.ways(self.augment, names)
+        learned = self._any.learned(train)
+        ways, why = pixels.ways(self.augment, learned["vocabulary"])
         if self.augment == "auto":
             ways = tuple(way for way in ways if way != "crop")
-        return known.settle(vocabulary=names, ways=ways, ways_why=why)
+        return self.settle(**learned, ways=ways, ways_why=why)
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle what an image costs, and the labels' weights where they are set."""
-        weights: tuple[float, ...] = ()
-        if balance == "weights":
-            weights = flags.balanced_weights(flags.known(self.truth(train), len(self.vocabulary)).sum(0), len(train))
-        return self.settle(class_weights=weights, tokens=limit)
+        return self.settle(class_weights=self._any.balanced(train, balance), tokens=limit)
 
     def truth(self, rows: Table) -> Truth:
         """(N, C) 0/1 flags; (N, C + 1) where tags are unknown to training: how many, in the last column."""
-        return flags.encode(self._tags(rows), self.vocabulary)
+        return self._any.truth(rows)
 
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
         """`pixel_values` (channel, height, width), and where the rows have labels the flags (C,)."""
@@ -122,12 +110,12 @@ class ImageMultilabel(Task):
         examples = [{"pixel_values": pixels.encode(row[self.image], processor, self.ways, draw)} for row, draw in zip(rows, drawn)]
         if not rows or not rows[0].keys() >= set(self.columns(self.targets)):
             return examples
-        known = self._known(flags.encode([self._row_tags(row) for row in rows], self.vocabulary))
+        known = self._any.aims_of(rows)
         return [example | {name: value[i] for name, value in known.items()} for i, example in enumerate(examples)]
 
     def light(self, rows: Table) -> Light:
         """Flags; the images are read when a batch needs them."""
-        known = self._known(self.truth(rows)) if set(self.columns(self.targets)) <= set(rows.names) else {}
+        known = self._any.aims(self.truth(rows)) if set(self.columns(self.targets)) <= set(rows.names) else {}
         return Light(known, np.full(len(rows), self.tokens, np.int64))
 
     @property
@@ -153,9 +141,7 @@ class ImageMultilabel(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Binary cross-entropy, mean over the labels, or its asymmetric kin."""
-        return flags.loss(
-            model(batch), batch["target"], batch["row_weight"], kind=self.loss_kind, weight_C=self.class_weights, gamma=self.asymmetry
-        )
+        return self._any.loss(model(batch), batch)
 
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Logits (B, C)."""
@@ -165,34 +151,27 @@ class ImageMultilabel(Task):
         self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
     ) -> Solution:
         """One logistic regression per label."""
-        known = flags.known(truth, len(self.vocabulary))
-        return linear.independent(features_ND, known, strength, weight_N=weight_N, start=start)
+        return self._any.solve(features_ND, truth, weight_N, strength, start)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
         """Temperature, then each label's threshold."""
-        if not len(truth):
-            return self
-        temperature = flags.fit_temperature(outputs, truth)
-        return self.settle(
-            temperature=temperature, thresholds=flags.fit_thresholds(flags.probabilities(outputs, temperature), truth)
-        )
+        return self.settle(**self._any.calibrated(outputs, truth))
 
     def answers(self, outputs: Outputs) -> list[dict[str, Any]]:
         """`labels`, `confidence`, `probabilities`."""
-        threshold_C = np.asarray(self.thresholds or [0.5] * len(self.vocabulary))
-        return flags.answers(flags.probabilities(outputs, self.temperature), threshold_C, self.vocabulary)
+        return self._any.answers(outputs)
 
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """Scores as scikit-learn defines them; unknown tags count as missed."""
-        return flags.score(outputs, truth, temperature=self.temperature, thresholds=self.thresholds)
+        return self._any.score(outputs, truth)
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
         """Label prior; colours and edges with one logistic regression per label."""
         from ..parts import gradients
 
-        flags_NC = flags.known(self.truth(train), len(self.vocabulary))
+        flags_NC = self._any.known(self.truth(train))
         return {
             "label prior": flags.prior_outputs(flags_NC, len(rows)),
             "colours, edges + linear": gradients.flag_outputs(train.column(self.image), flags_NC, rows.column(self.image)),
@@ -208,26 +187,6 @@ class ImageMultilabel(Task):
             names = [name for name, lit in zip(("red", "green", "blue"), on) if lit]
             rows.append({"image": pixels.drawn([60 + 140 * bool(lit) for lit in on], rng), "labels": names})
         return rows
-
-    # -- cells --------------------------------------------------------------------------------------------------------
-
-    def _tags(self, rows: Table) -> list[list[str]]:
-        if isinstance(self.labels, str):
-            return [self._cell_tags(cell) for cell in rows.column(self.labels)]
-        cells = zip(*(rows.column(name) for name in self.labels))
-        return [[name for name, cell in zip(self.labels, row) if flags.is_on(cell)] for row in cells]
-
-    def _row_tags(self, row: Row) -> list[str]:
-        if isinstance(self.labels, str):
-            return self._cell_tags(row[self.labels])
-        return [name for name in self.labels if flags.is_on(row[name])]
-
-    def _cell_tags(self, cell: Any) -> list[str]:
-        return flags.tags(cell, self.separator)
-
-    def _known(self, flags_NC: np.ndarray) -> dict[str, np.ndarray]:
-        known_NC = flags.known(flags_NC, len(self.vocabulary)).astype(np.float32)
-        return {"target": known_NC, "row_weight": np.ones(len(known_NC))}
 
 
 task = ImageMultilabel

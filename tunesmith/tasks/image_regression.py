@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 import numpy as np
 
 from ..errors import listing
-from ..parts import batch, columns, linear, numbers, options, pixels
+from ..parts import batch, columns, numbers, options, pixels, standard
+from ..parts.standard import Standard
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Light, Outputs, Row, Solution, Task, Truth, fitted
 
@@ -63,10 +64,12 @@ class ImageRegression(Task):
 
     def __post_init__(self) -> None:
         options.column("image", self.image)
-        options.column("target", self.target, many=True)
+        standard.check(self)
         pixels.check_ways(self.augment, WAYS)
-        options.one_of("loss_kind", self.loss_kind, ("mse", "mae", "huber"))
-        options.number("interval", self.interval, low=0, high=0.999)
+
+    @property
+    def _numbers(self) -> Standard:
+        return Standard.of(self)
 
     # -- data ---------------------------------------------------------------------------------------------------------
 
@@ -97,10 +100,9 @@ class ImageRegression(Task):
 
     def fit(self, train: Table) -> Self:
         """Learn the targets' means and standard deviations."""
-        means, deviations = numbers.scale(self.truth(train))
         auto = ("flip",), "mirrors alone: a crop would change the number"
         ways, why = auto if self.augment == "auto" else pixels.ways(self.augment, ())
-        return self.settle(means=means, deviations=deviations, ways=ways, ways_why=why)
+        return self.settle(**self._numbers.learned(train), ways=ways, ways_why=why)
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle what an image costs. Numbers have no classes to balance."""
@@ -108,22 +110,20 @@ class ImageRegression(Task):
 
     def truth(self, rows: Table) -> Truth:
         """(N, C) float64 in the data's units, NaN where a row lacks a target."""
-        cells = [rows.column(name) for name in self.columns(self.targets)]
-        return np.array([[numbers.number(cell) for cell in column] for column in cells], np.float64).T.reshape(len(rows), -1)
+        return self._numbers.truth(rows)
 
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
         """`pixel_values` (channel, height, width), and where the rows have targets these, standardised (C,)."""
         drawn = draws or [None] * len(rows)
         examples = [{"pixel_values": pixels.encode(row[self.image], processor, self.ways, draw)} for row, draw in zip(rows, drawn)]
-        names = self.columns(self.targets)
-        if not rows or not rows[0].keys() >= set(names):
+        if not rows or not rows[0].keys() >= set(self.columns(self.targets)):
             return examples
-        known = self._known(np.array([[numbers.number(row[name]) for name in names] for row in rows], np.float64))
+        known = self._numbers.aims_of(rows)
         return [example | {name: value[i] for name, value in known.items()} for i, example in enumerate(examples)]
 
     def light(self, rows: Table) -> Light:
         """Standardised targets; the images are read when a batch needs them."""
-        known = self._known(self.truth(rows)) if set(self.columns(self.targets)) <= set(rows.names) else {}
+        known = self._numbers.aims(self.truth(rows)) if set(self.columns(self.targets)) <= set(rows.names) else {}
         return Light(known, np.full(len(rows), self.tokens, np.int64))
 
     @property
@@ -161,36 +161,27 @@ class ImageRegression(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Squared, absolute or Huber loss of standardised targets."""
-        return numbers.loss(model(batch), batch["target"], batch["row_weight"], kind=self.loss_kind)
+        return self._numbers.loss(model(batch), batch)
 
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Numbers (B, C) in the data's units."""
-        import torch
-
-        standard_BC = model(batch).to(torch.float32)
-        return {"numbers": standard_BC * standard_BC.new_tensor(self.deviations) + standard_BC.new_tensor(self.means)}
+        return self._numbers.outputs(model(batch))
 
     def solve(
         self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
     ) -> Solution:
         """Ridge regression on standardised targets, each over the rows that have it."""
-        target_NC = self._standard(truth)
-        weight_N = np.ones(len(truth)) if weight_N is None else weight_N
-        each = [
-            linear.ridge(features_ND, np.nan_to_num(target_N)[:, None], strength, weight_N=weight_N * ~np.isnan(target_N))
-            for target_N in target_NC.T
-        ]
-        return Solution(np.concatenate([one.weight_CD for one in each]), np.concatenate([one.bias_C for one in each]))
+        return self._numbers.solve(features_ND, truth, weight_N, strength)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
         """The width of the answers' intervals."""
-        return self.settle(half_widths=numbers.half_widths(outputs, truth, self.interval) if self.interval else ())
+        return self.settle(**self._numbers.calibrated(outputs, truth))
 
     def answers(self, outputs: Outputs) -> list[dict[str, Any]]:
         """`value`, `low`, `high`; of several targets: each by name."""
-        return numbers.answers(outputs, self.columns(self.targets), self.half_widths)
+        return self._numbers.answers(outputs)
 
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """Scores as scikit-learn and scipy define them, means over the targets."""
@@ -212,13 +203,6 @@ class ImageRegression(Task):
         shades = rng.integers(40, 216, n).tolist()
         noise = rng.normal(0, 0.1, n).tolist()
         return [{"image": pixels.drawn((s,) * 3, rng), "target": round(s / 10 + e, 2)} for s, e in zip(shades, noise)]
-
-    def _known(self, target_NC: np.ndarray) -> dict[str, np.ndarray]:
-        standard_NC = self._standard(target_NC)
-        return {"target": standard_NC.astype(np.float32), "row_weight": (~np.isnan(standard_NC)).any(1).astype(np.float64)}
-
-    def _standard(self, target_NC: np.ndarray) -> np.ndarray:
-        return np.asarray((target_NC - np.array(self.means)) / np.array(self.deviations))
 
 
 task = ImageRegression

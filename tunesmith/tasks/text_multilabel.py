@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 
-from ..data.finding import Finding, places
-from ..errors import DataError, SpecError, listing
+from ..errors import SpecError
+from ..parts import any_labels, batch, columns, flags, options, tokens
 from ..parts import augment as augmenting
-from ..parts import batch, columns, flags, linear, options, tokens
+from ..parts.any_labels import AnyLabels
 from ..task import Batch, Claim, Draw, Example, Outputs, Row, Solution, Task, Truth, fitted
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from ..data.finding import Finding
     from ..data.profile import Profile
     from ..data.table import Table
     from ..models.source import Backbone
@@ -78,13 +79,15 @@ class TextMultilabel(Task):
     def __post_init__(self) -> None:
         options.column("text", self.text)
         options.column("text_pair", self.text_pair, optional=True)
-        options.column("labels", self.labels, many=True)
-        options.one_of("loss_kind", self.loss_kind, ("bce", "asymmetric"))
-        options.number("asymmetry", self.asymmetry, low=0, high=10)
+        any_labels.check(self)
         options.max_tokens(self.max_tokens)
         options.number("augment_rows", self.augment_rows, low=0, high=1)
         options.number("augment_words", self.augment_words, low=0, high=0.9)
         augmenting.check(self.augment, self.synonyms)
+
+    @property
+    def _any(self) -> AnyLabels:
+        return AnyLabels.of(self)
 
     # -- data ---------------------------------------------------------------------------------------------------------
 
@@ -105,36 +108,22 @@ class TextMultilabel(Task):
 
     def check(self, table: Table) -> list[Finding]:
         """Columns with two roles; tags that training never saw; numbers beyond the named labels."""
-        found = options.twice(self.columns((*self.inputs, *self.targets)))
-        if found or not self.vocabulary:
-            return found
-        known, rows = set(self.vocabulary), self._tags(table)
-        bad = [i for i, row in enumerate(rows) if not known.issuperset(row)]
-        if not bad:
-            return []
-        new = sorted({tag for i in bad for tag in rows[i]} - known)
-        message = f"expected labels that the training rows have, got {listing([repr(tag) for tag in new])} in {len(bad):,} rows"
-        return [Finding("error", "unknown-label", message, places(table, bad), "add training rows for it, or take it out of these rows")]
+        return options.twice(self.columns((*self.inputs, *self.targets))) or self._any.unknown(table)
 
     def fit(self, train: Table) -> Self:
         """Learn the labels and how they are written. Raises SpecError or DataError where `label_names` cannot be used."""
-        separator = flags.find_separator(train.column(self.labels)) if isinstance(self.labels, str) else ""
-        known = self.settle(separator=separator, names=_read_names(self.label_names))
         sets = augmenting.read_sets(self.synonyms) if self.synonyms else ()
-        known = known.settle(synonym_sets=sets)
-        return known.settle(vocabulary=flags.vocabulary(known._tags(train)) if isinstance(self.labels, str) else self.labels)
+        known = self.settle(names=_read_names(self.label_names), synonym_sets=sets)
+        return known.settle(**known._any.learned(train))
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle how many tokens are read, and the labels' weights where they are set."""
-        weights: tuple[float, ...] = ()
-        if balance == "weights":
-            weights = flags.balanced_weights(flags.known(self.truth(train), len(self.vocabulary)).sum(0), len(train))
         kept = tokens.settle(train, [self.text, self.text_pair], processor, self.max_tokens, limit)
-        return self.settle(class_weights=weights, **kept)
+        return self.settle(class_weights=self._any.balanced(train, balance), **kept)
 
     def truth(self, rows: Table) -> Truth:
         """(N, C) 0/1 flags; (N, C + 1) where tags are unknown to training: how many, in the last column."""
-        return flags.encode(self._tags(rows), self.vocabulary)
+        return self._any.truth(rows)
 
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
         """Token ids, and where the rows have labels the flags (C,)."""
@@ -146,8 +135,8 @@ class TextMultilabel(Task):
 
     def aims(self, rows: Sequence[Row]) -> list[Example]:
         """`target` (C,), flags, and `row_weight` of rows that have labels."""
-        flags_NC = flags.known(flags.encode([self._row_tags(row) for row in rows], self.vocabulary), len(self.vocabulary))
-        return [{"target": flags_C, "row_weight": 1.0} for flags_C in flags_NC.astype(np.float32)]
+        aims = self._any.aims_of(rows)
+        return [{name: value[i] for name, value in aims.items()} for i in range(len(rows))]
 
     @property
     def augments(self) -> bool:
@@ -176,9 +165,7 @@ class TextMultilabel(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Binary cross-entropy, mean over the labels, or its asymmetric kin."""
-        return flags.loss(
-            model(batch), batch["target"], batch["row_weight"], kind=self.loss_kind, weight_C=self.class_weights, gamma=self.asymmetry
-        )
+        return self._any.loss(model(batch), batch)
 
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Logits (B, C)."""
@@ -188,34 +175,27 @@ class TextMultilabel(Task):
         self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
     ) -> Solution:
         """One logistic regression per label."""
-        known = flags.known(truth, len(self.vocabulary))
-        return linear.independent(features_ND, known, strength, weight_N=weight_N, start=start)
+        return self._any.solve(features_ND, truth, weight_N, strength, start)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
         """Temperature, then each label's threshold."""
-        if not len(truth):
-            return self
-        temperature = flags.fit_temperature(outputs, truth)
-        return self.settle(
-            temperature=temperature, thresholds=flags.fit_thresholds(flags.probabilities(outputs, temperature), truth)
-        )
+        return self.settle(**self._any.calibrated(outputs, truth))
 
     def answers(self, outputs: Outputs) -> list[dict[str, Any]]:
         """`labels`, `confidence`, `probabilities`."""
-        threshold_C = np.asarray(self.thresholds or [0.5] * len(self.vocabulary))
-        return flags.answers(flags.probabilities(outputs, self.temperature), threshold_C, self.vocabulary)
+        return self._any.answers(outputs)
 
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """Scores as scikit-learn defines them; unknown tags count as missed."""
-        return flags.score(outputs, truth, temperature=self.temperature, thresholds=self.thresholds)
+        return self._any.score(outputs, truth)
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
         """Label prior; TF-IDF with one logistic regression per label."""
         from ..parts import bags
 
-        flags_NC = flags.known(self.truth(train), len(self.vocabulary))
+        flags_NC = self._any.known(self.truth(train))
         own, other = bags.texts(train, self.text, self.text_pair), bags.texts(rows, self.text, self.text_pair)
         return {
             "label prior": flags.prior_outputs(flags_NC, len(rows)),
@@ -234,23 +214,6 @@ class TextMultilabel(Task):
             rows.append({"text": " and ".join(said) or f"it was {rng.choice(['good', 'dull'])}", "labels": chosen})
         return rows
 
-    # -- cells --------------------------------------------------------------------------------------------------------
-
-    def _tags(self, rows: Table) -> list[list[str]]:
-        if isinstance(self.labels, str):
-            return [self._cell_tags(cell) for cell in rows.column(self.labels)]
-        cells = zip(*(rows.column(name) for name in self.labels))
-        return [[name for name, cell in zip(self.labels, row) if flags.is_on(cell)] for row in cells]
-
-    def _row_tags(self, row: Row) -> list[str]:
-        if isinstance(self.labels, str):
-            return self._cell_tags(row[self.labels])
-        return [name for name in self.labels if flags.is_on(row[name])]
-
-    def _cell_tags(self, cell: Any) -> list[str]:
-        found = flags.tags(cell, self.separator)
-        return [_named(tag, self.names, self.labels) for tag in found] if self.names else found
-
 
 def _read_names(given: str | tuple[str, ...]) -> tuple[str, ...]:
     """The names themselves, or those in a file."""
@@ -263,17 +226,6 @@ def _read_names(given: str | tuple[str, ...]) -> tuple[str, ...]:
             fix="check the path", code="no-such-file",
         )
     return tuple(line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip())
-
-
-def _named(tag: str, names: Sequence[str], column: str | tuple[str, ...]) -> str:
-    if tag in names:
-        return tag
-    if tag.isdecimal() and int(tag) < len(names):
-        return names[int(tag)]
-    raise DataError(
-        f"column {column!r}", expected=f"label numbers from 0 to {len(names) - 1} (`label_names` has {len(names):,})", got=repr(tag),
-        fix="mend the cell or the list of names", code="unknown-label",
-    )
 
 
 task = TextMultilabel

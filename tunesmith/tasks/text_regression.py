@@ -16,7 +16,8 @@ import numpy as np
 
 from ..errors import listing
 from ..parts import augment as augmenting
-from ..parts import batch, columns, linear, numbers, options, tokens
+from ..parts import batch, columns, numbers, options, standard, tokens
+from ..parts.standard import Standard
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Outputs, Row, Solution, Task, Truth, fitted
 
@@ -71,13 +72,15 @@ class TextRegression(Task):
     def __post_init__(self) -> None:
         options.column("text", self.text)
         options.column("text_pair", self.text_pair, optional=True)
-        options.column("target", self.target, many=True)
-        options.one_of("loss_kind", self.loss_kind, ("mse", "mae", "huber"))
-        options.number("interval", self.interval, low=0, high=0.999)
+        standard.check(self)
         options.max_tokens(self.max_tokens)
         options.number("augment_rows", self.augment_rows, low=0, high=1)
         options.number("augment_words", self.augment_words, low=0, high=0.9)
         augmenting.check(self.augment, self.synonyms)
+
+    @property
+    def _numbers(self) -> Standard:
+        return Standard.of(self)
 
     # -- data ---------------------------------------------------------------------------------------------------------
 
@@ -109,9 +112,8 @@ class TextRegression(Task):
 
     def fit(self, train: Table) -> Self:
         """Learn the targets' means and standard deviations."""
-        means, deviations = numbers.scale(self.truth(train))
         sets = augmenting.read_sets(self.synonyms) if self.synonyms else ()
-        return self.settle(means=means, deviations=deviations, synonym_sets=sets)
+        return self.settle(**self._numbers.learned(train), synonym_sets=sets)
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle how many tokens are read. Numbers have no classes to balance."""
@@ -119,26 +121,20 @@ class TextRegression(Task):
 
     def truth(self, rows: Table) -> Truth:
         """(N, C) float64 in the data's units, NaN where a row lacks a target."""
-        cells = [rows.column(name) for name in self.columns(self.targets)]
-        return np.array([[numbers.number(cell) for cell in column] for column in cells], np.float64).T.reshape(len(rows), -1)
+        return self._numbers.truth(rows)
 
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
         """Token ids, and where the rows have targets these, standardised (C,)."""
         pairs = self._texts(rows, self.text_pair, draws) if self.text_pair else None
         examples = tokens.encode(processor, self._texts(rows, self.text, draws), pairs, most=self.tokens_kept or tokens.limit(processor))
-        names = self.columns(self.targets)
-        if not rows or not rows[0].keys() >= set(names):
+        if not rows or not rows[0].keys() >= set(self.columns(self.targets)):
             return examples
         return [example | aim for example, aim in zip(examples, self.aims(rows), strict=True)]
 
     def aims(self, rows: Sequence[Row]) -> list[Example]:
         """`target` (C,), standardised, and `row_weight` of rows that have targets."""
-        names = self.columns(self.targets)
-        target_NC = self._standard(np.array([[numbers.number(row[name]) for name in names] for row in rows], np.float64))
-        there_N = (~np.isnan(target_NC)).any(1)
-        return [
-            {"target": target_C, "row_weight": float(there)} for target_C, there in zip(target_NC.astype(np.float32), there_N, strict=True)
-        ]
+        aims = self._numbers.aims_of(rows)
+        return [{name: value[i] for name, value in aims.items()} for i in range(len(rows))]
 
     @property
     def augments(self) -> bool:
@@ -167,39 +163,27 @@ class TextRegression(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Squared, absolute or Huber loss of standardised targets."""
-        return numbers.loss(model(batch), batch["target"], batch["row_weight"], kind=self.loss_kind)
+        return self._numbers.loss(model(batch), batch)
 
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Numbers (B, C) in the data's units."""
-        import torch
-
-        standard_BC = model(batch).to(torch.float32)
-        return {"numbers": standard_BC * standard_BC.new_tensor(self.deviations) + standard_BC.new_tensor(self.means)}
+        return self._numbers.outputs(model(batch))
 
     def solve(
         self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
     ) -> Solution:
         """Ridge regression on standardised targets."""
-        target_NC = self._standard(truth)
-        there_NC = ~np.isnan(target_NC)
-        if there_NC.all():
-            return linear.ridge(features_ND, target_NC, strength, weight_N=weight_N)
-        weight_N = np.ones(len(truth)) if weight_N is None else weight_N
-        each = [
-            linear.ridge(features_ND, np.nan_to_num(target_N)[:, None], strength, weight_N=weight_N * there_N)
-            for target_N, there_N in zip(target_NC.T, there_NC.T)
-        ]
-        return Solution(np.concatenate([one.weight_CD for one in each]), np.concatenate([one.bias_C for one in each]))
+        return self._numbers.solve(features_ND, truth, weight_N, strength)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
         """The width of the answers' intervals."""
-        return self.settle(half_widths=numbers.half_widths(outputs, truth, self.interval) if self.interval else ())
+        return self.settle(**self._numbers.calibrated(outputs, truth))
 
     def answers(self, outputs: Outputs) -> list[dict[str, Any]]:
         """`value`, `low`, `high`; of several targets: each by name."""
-        return numbers.answers(outputs, self.columns(self.targets), self.half_widths)
+        return self._numbers.answers(outputs)
 
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """Scores as scikit-learn and scipy define them, means over the targets."""
@@ -230,9 +214,6 @@ class TextRegression(Task):
             mark = 5 + marks[first] + marks[second] + 0.1 * rng.standard_normal()
             rows.append({"text": f"the film was {first} and the meal was {second}", "target": round(float(mark), 2)})
         return rows
-
-    def _standard(self, target_NC: np.ndarray) -> np.ndarray:
-        return np.asarray((target_NC - np.array(self.means)) / np.array(self.deviations))
 
 
 task = TextRegression

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, TypeVar, final
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ from .watch import Watch
 
 if TYPE_CHECKING:
     from ..spec import Train
+
+T = TypeVar("T")
 
 UNTUNED = "untuned"
 """Stage of the weights of a model that could do the task before its first step."""
@@ -159,18 +161,7 @@ def _step(state: State, work: Work, positions: np.ndarray, total: int, per_epoch
     assert state.optimizer is not None
     optim.set_rate(state.optimizer, state.peak_rate, factor)
     state.model.train()
-    while True:
-        try:
-            found = gradient_of(state, work, positions)
-            break
-        except (RuntimeError, MemoryError) as error:
-            if not device.out_of_memory(error) or state.micro_tokens <= room.SMALLEST_MICRO:
-                raise
-        state.optimizer.zero_grad()
-        state.micro_tokens //= 2
-        yield Adjusted(
-            state.total, "micro-batch halved", f"memory ran out; at most {state.micro_tokens} tokens a pass, same batch"
-        )
+    found = yield from _halving(state, lambda: gradient_of(state, work, positions))
     if not found.finite:
         raise _diverged(state, work, positions, found)
     state.optimizer.step()
@@ -191,10 +182,30 @@ def _step(state: State, work: Work, positions: np.ndarray, total: int, per_epoch
     )
 
 
+def _halving(state: State, passes: Callable[[], T]) -> Generator[Event, None, T]:
+    """What these passes give, tried again in smaller micro-batches while memory runs out."""
+    while True:
+        try:
+            return passes()
+        except (RuntimeError, MemoryError) as error:
+            if not device.out_of_memory(error) or state.micro_tokens <= room.SMALLEST_MICRO:
+                raise
+        if state.optimizer is not None:
+            state.optimizer.zero_grad()
+        state.micro_tokens //= 2
+        yield Adjusted(
+            state.total, "micro-batch halved", f"memory ran out; at most {state.micro_tokens} tokens a pass, same batch"
+        )
+
+
+def _validated(state: State, work: Work) -> tuple[dict[str, float], float]:
+    with _averaged(state):
+        return validate(state, work)
+
+
 def _evaluate(state: State, work: Work, folder: Path, epoch: float, stage: str = "") -> Iterator[Event]:
     """Score the validation rows; keep the weights if they are to be taken. `stage`: what they are of, if not of the current one."""
-    with _averaged(state):
-        scores, noise = validate(state, work)
+    scores, noise = yield from _halving(state, lambda: _validated(state, work))
     value = scores[metric(state)]
     better = 1 if state.ready.task.directions[metric(state)] else -1
     gain = math.isfinite(value) and (state.best is None or better * value > better * state.best.peak)
