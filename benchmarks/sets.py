@@ -293,6 +293,16 @@ def scitldr() -> dict[str, Rows]:
     return {part: [cells(row) for row in read(name)] for part, name in files.items()}
 
 
+RACCOONS = SHARED / "object_detection" / "raccoon"
+
+
+def raccoon() -> dict[str, Rows]:
+    """The set's own split; a box on each line, as it comes."""
+    read = lambda part: list(csv.reader(_open(f"object_detection/raccoon/data/{part}_labels.csv")))[1:]  # noqa: E731
+    return {part: read(part) for part in ("train", "test")}
+
+
+LINE = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
 CAMVID = SHARED / "semantic_segmentation/camvid_240x180/CamVid"
 STREET = ["sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist", "void"]
 
@@ -438,6 +448,18 @@ SETS = {
             4.33,
             "a line through the mean intensity; published: FCRN 2.9, Count-ception 2.3, both trained on the dots themselves",
             {"data.files": str(CELLS)},
+            IMAGE_MODEL,
+        ),
+        Set(
+            "raccoon",
+            "object-detection",
+            {"image": "filename", "corners": list(LINE[4:]), "label": "class", "side": 224},
+            LINE,
+            raccoon,
+            "map",
+            0.150,
+            "the whole image as the box; the usual box .114",
+            {"data.files": str(RACCOONS / "images")},
             IMAGE_MODEL,
         ),
         Set(

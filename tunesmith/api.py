@@ -291,10 +291,13 @@ def _labelled(result: Result, file: str | Path) -> Labelled:
     """The rows of a labelled file, cleaned as the run's own were; labels that the run never learned are named."""
     from .data.labelled import ready
     from .data.ledger import Ledger
+    from .task import Task
 
-    task, ledger = result.predictor.task, Ledger()
+    task, ledger, table = result.predictor.task, Ledger(), result.read(file)
+    if task.files and type(task).tidied is not Task.tidied:
+        table = result.predictor.with_files(table)  # what cells say is checked against the files that they speak of
     return ready(
-        task.tidied(result.read(file), ledger),
+        task.tidied(table, ledger),
         result.run.spec.data,
         inputs=task.columns(task.inputs),
         targets=task.columns(task.targets),

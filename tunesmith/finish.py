@@ -121,7 +121,7 @@ def gate(run: Run, task: Task, rows: Table, outputs: Outputs) -> None:
     there, failed = fresh.answered(run.path, asked)
     if failed:
         raise _refused(run, failed)
-    worst, where = fresh.difference(outputs, there, len(asked))
+    worst, where = fresh.difference(task, outputs, there, len(asked))
     if not worst <= (TOLERANCE if run.spec.train.quantise == "none" else QUANTISED):
         raise _refused(run, where)
 

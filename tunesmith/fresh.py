@@ -54,7 +54,7 @@ def answered(run: Path, asked: Sequence[Mapping[str, Any]], model: Path | None =
     return json.loads(found.stdout.splitlines()[-1]), ""
 
 
-def difference(here: Outputs, there: Mapping[str, Any], rows: int) -> tuple[float, str]:
+def difference(task: Task, here: Outputs, there: Mapping[str, Any], rows: int) -> tuple[float, str]:
     """The largest difference of these rows' outputs, as a share of the row's largest number (at least 1), and in words where it is.
 
     Infinite where texts or shapes differ.
@@ -62,7 +62,7 @@ def difference(here: Outputs, there: Mapping[str, Any], rows: int) -> tuple[floa
     worst, where = 0.0, "nothing"
     for name, expected in here.items():
         for row in range(rows):
-            share, said = _apart(name, expected[row], arrays.parsed(there[name][row]))
+            share, said = _apart(name, expected[row], task.aligned(name, expected[row], arrays.parsed(there[name][row])))
             if not share <= worst:
                 worst, where = share, said
     return worst, where

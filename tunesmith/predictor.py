@@ -140,7 +140,11 @@ class Predictor:
         from .data.ledger import Ledger
         from .data.read import read
 
-        return read(str(file), self.run.spec.data, Ledger(), names=tuple(self.run.read("data.json")["columns"]))
+        table = read(str(file), self.run.spec.data, Ledger(), names=tuple(self.run.read("data.json")["columns"]))
+        named = [name for name in self.task.columns(self.task.inputs) if name in self.task.columns(self.task.files)]
+        if len(named) == 1 and named[0] not in table.names and self.task.modality in table.names:
+            return table.rename({self.task.modality: named[0]})  # a folder calls its files so, whatever the training table did
+        return table
 
     def table(self, rows: str | Sequence[str] | Sequence[Mapping[str, Any]] | Table) -> Table:
         """What was asked, as a table with the run's input columns."""

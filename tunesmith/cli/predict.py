@@ -31,7 +31,7 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help="Write the answers here (.csv, .tsv, .jsonl, .parquet; .wav: one sound; a new folder, FOLDER/: pictures as PNG, sounds as WAV).",
+        help="Write the answers here (.csv, .tsv, .jsonl, .parquet; .wav: one sound; a new folder, FOLDER/: PNG or WAV files).",
     ),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Overwrite the file of `--out`.")]

@@ -63,7 +63,7 @@ def merge(path: str | Path, out: str | Path | None = None, *, rows: str | Path |
     def write(folder: Path) -> None:
         save.save(predictor.model, predictor.processor, folder)
         there, failed = fresh.answered(run.path, asked, folder)
-        worst, where = (float("inf"), failed) if failed else fresh.difference(before, there, len(asked))
+        worst, where = (float("inf"), failed) if failed else fresh.difference(predictor.task, before, there, len(asked))
         if not worst <= TOLERANCE:
             raise _differs(run, where)
         found.append(Merged(target, run.spec.strategy, adapter, len(asked), worst))

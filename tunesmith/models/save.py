@@ -21,37 +21,22 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing, shorten
-from . import adapters, fusion, letters, pictures, pipelines, quantised, sound, tensors, vision, voices
+from . import adapters, fusion, kinds, letters, pictures, pipelines, quantised, sound, tensors, vision, voices
 from .allow import check_adapter, read_json
 from .canvas import canvas
-from .diffuser import Diffuser
-from .embedder import Embedder, sentence_files
-from .heads import SPANS, Pooled, bare
-from .language import POOLING, Language
+from .embedder import sentence_files
+from .heads import bare
 from .loading import Undrawn, load_tokenizer, quiet
 from .outline import ADAPTER
-from .pipelines import POOLING as PAINTED
 from .recipe import public
-from .segment import POOLING as PLACES
-from .segment import Segmenter, saved_frame
-from .segmenters import POOLING as SEGMENTS
-from .segmenters import Native
-from .seq2seq import POOLING as PAIRED
-from .seq2seq import Seq2Seq
-from .source import Backbone, Form, Source, find, load, modality_of
-from .speaker import POOLING as SPOKEN
-from .speaker import Speaker
-from .whisper import POOLING as HEARD
-from .whisper import Recogniser
+from .segment import saved_frame
+from .source import Backbone, Source, find, load, modality_of
 
 if TYPE_CHECKING:
     from peft import PeftConfig
 
 State = Mapping[str, torch.Tensor]
 FORMAT = 1
-FORMS: Mapping[str, Form] = {POOLING: "language", PAIRED: "seq2seq", HEARD: "speech", SEGMENTS: "segments", SPOKEN: "voice"}
-"""With which head a model is loaded again, by how its own is called."""
-FRAMED = (PLACES, SEGMENTS)
 PEFT_TYPES = ("LORA", "IA3", "VERA", "PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING")
 MAX_WIDTH = 65_536
 """Largest rank, width or number of learnt tokens: nothing sane is larger, and memory is taken for it."""
@@ -73,7 +58,7 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "adapter", ignore_errors=True)
     module, source = bare(model.backbone), model.source
-    if model.pooling == PAINTED:
+    if model.pooling == pipelines.POOLING:
         model.save(folder)
         _write_tensors(folder / "head.safetensors", {})
         return _write_json(folder / "head.json", _head(model, None))
@@ -107,31 +92,16 @@ def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module
         find(str(folder), modality(folder)), name=str(head["base"]), licence=str(head["licence"]), max_length=int(head["max_length"])
     )
     source = pictures.beside(source, folder, head["pictures"])
-    form: Form = FORMS.get(str(head["pooling"]), "")
-    backbone = load(source, own=True, form=form)
+    backbone = load(source, own=True, form=kinds.FORMS.get(str(head["pooling"]), ""))
     dropout = float(head["dropout"])
     with Undrawn():
         if task is None:
-            model: Any = _without_task(backbone, head, form, dropout)
+            model: Any = kinds.built(backbone, head, dropout)
         else:
             model = task.model(backbone, dropout)
     _load_adapter(model, folder / "adapter", head["adapter"])
     _load_top(model, folder / "head.safetensors")
     return model.eval()
-
-
-def _without_task(backbone: Backbone, head: Mapping[str, Any], form: Form, dropout: float) -> Any:
-    if head["pooling"] == SEGMENTS:
-        return Native(backbone, *saved_frame(head["frame"]), dropout)
-    if head["pooling"] == PAINTED:
-        return Diffuser(backbone)
-    if head["pooling"] == PLACES:
-        return Segmenter(backbone, int(head["out"]), *saved_frame(head["frame"]), dropout)
-    forms: Any = {"language": Language, "seq2seq": Seq2Seq, "speech": Recogniser, "voice": Speaker}
-    kept = forms.get(form) or (None if head["out"] else Embedder)
-    beside, sight = fusion.saved(backbone.source.hidden, head), pictures.sight_of(backbone, head["pictures"])
-    more: dict[str, Any] = {"pooling": str(head["pooling"]), "beside": beside, "noises": head["noises"], "sight": sight}
-    return kept(backbone, dropout) if kept else Pooled(backbone, int(head["out"]), dropout, **more)
 
 
 def load_processor(folder: str | Path) -> Any:
@@ -169,7 +139,7 @@ def top_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def language_state(model: Any, state: State) -> dict[str, torch.Tensor]:
     """The decoder's tensors under the names of the architecture with its head, a tied head left out."""
-    if model.pooling in (PAIRED, HEARD, SEGMENTS, SPOKEN):
+    if model.pooling in kinds.WHOLE:
         return dict(state)
     prefix = model.whole.base_model_prefix
     own = {name: tensor for name, tensor in model.whole.state_dict().items() if not name.startswith(f"{prefix}.")}
@@ -192,28 +162,26 @@ def _head(model: nn.Module, kind: str | None) -> dict[str, Any]:
         "beside": fusion.sizes(model),
         "noises": 0 if getattr(model, "noise_K", None) is None else len(model.noise_K),
         "pictures": pictures.places_of(model),
-    } | ({"frame": model.frame} if model.pooling in FRAMED else {})
+    } | ({"frame": model.frame} if model.pooling in kinds.FRAMED else {})
 
 
 def _read_head(folder: Path) -> dict[str, Any]:
     path = folder / "head.json"
     if not path.is_file():
-        raise ModelError(
-            str(folder), expected="a model that tunesmith saved", got="no head.json", fix="pass a run's folder", code="no-head"
-        )
+        expected, fix = "a model that tunesmith saved", "pass a run's folder"
+        raise ModelError(str(folder), expected=expected, got="no head.json", fix=fix, code="no-head")
     kinds = {"format": int, "pooling": str, "out": int, "dropout": int | float, "base": str, "licence": str, "max_length": int}
     values = read_json(path)
     for key, kind in kinds.items():
         if not isinstance(values.get(key), kind):
             raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
-    known = {"mean", "cls", "last", "tokens", "pooler", SPANS, PLACES, PAINTED, *FORMS}
-    if values["pooling"] not in known or values.get("adapter") not in {None, "peft", "bottlenecks"}:
+    if values["pooling"] not in kinds.known() or values.get("adapter") not in {None, "peft", "bottlenecks"}:
         raise _bad_file(path, "key 'pooling' or 'adapter'", "a known word", f"{values['pooling']!r}, {values.get('adapter')!r}")
     if values["format"] != FORMAT or not 0 <= values["out"] < 10**6 or not 0 <= values["dropout"] < 1:
         raise _bad_file(path, "keys 'format', 'out', 'dropout'", f"format {FORMAT} and sane numbers", "others")
     if not fusion.sane(values.get("beside")):
         raise _bad_file(path, "key 'beside'", "two whole numbers, or none", shorten(repr(values["beside"])))
-    if values["pooling"] in FRAMED and not saved_frame(values.get("frame")):
+    if values["pooling"] in kinds.FRAMED and not saved_frame(values.get("frame")):
         raise _bad_file(path, "key 'frame'", "four sane whole numbers", shorten(repr(values.get("frame"))))
     for key, most in {"noises": MAX_WIDTH, "pictures": pictures.MOST}.items():
         if type(values.get(key, 0)) is not int or not 0 <= values.get(key, 0) <= most:

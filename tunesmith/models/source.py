@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-Form = Literal["", "language", "seq2seq", "speech", "segments", "voice"]
+Form = Literal["", "language", "seq2seq", "speech", "segments", "voice", "detector"]
 """The bare model; a decoder with its language-model head; an encoder-decoder with its head, made of an encoder where it is one; a
-recogniser; a model of images with the decoder that answers each place; a model that speaks."""
+recogniser; a model of images with the decoder that answers each place; a model that speaks; a detector of boxes."""
 SEGMENTERS = {
     "segformer": "SegformerForSemanticSegmentation", "upernet": "UperNetForSemanticSegmentation",
     "mask2former": "Mask2FormerForUniversalSegmentation",
@@ -219,6 +219,12 @@ def load(source: Source, *, own: bool = False, form: Form = "") -> Backbone:
         from .segmenters import made_by
 
         module, spare = load_module(source.folder, own, made_by=made_by(source.model_type))
+        return Backbone(module, source, spare)
+    if form == "detector":
+        from .loading import load_config
+        from .setwise import model_class
+
+        module, spare = load_module(source.folder, own, made_by=model_class(load_config(source.folder)))
         return Backbone(module, source, spare)
     module, spare = load_module(source.folder, own, form == "language")
     if form == "language":

@@ -32,6 +32,8 @@ CLS = frozenset(
 """Families whose first token speaks for the image."""
 MEAN = frozenset({"swin", "swinv2", "beit", "data2vec-vision", "ijepa", "dinat", "maskformer-swin"})
 """Families whose tokens do so together; all others pool by a part of their own (`pooler`)."""
+SETS = frozenset({"detr", "conditional_detr", "deformable_detr", "rt_detr", "rt_detr_v2", "d_fine", "yolos"})
+"""Detectors that answer a set of boxes, each with a loss of its own that needs neither torchvision nor timm."""
 BEFORE = {"vit": 1, "deit": 2, "vit_msn": 1, "beit": 1, "data2vec-vision": 1, "clip_vision_model": 1, "pixio": 8}
 """Tokens before the patches; families of DINO say it themselves (registers)."""
 PLAIN = "ViTImageProcessorPil"
@@ -80,7 +82,8 @@ def describe(folder: Path, config: Mapping[str, Any], entries: Mapping[str, tens
 
 
 def _width(config: Mapping[str, Any]) -> int:
-    for name in ("hidden_dim", "hidden_size", "hidden_sizes", "embed_dims", "embed_dim"):
+    own = ("d_model",) if config.get("model_type") in SETS else ()
+    for name in ("hidden_dim", "hidden_size", "hidden_sizes", "embed_dims", "embed_dim", *own):
         value = config.get(name)
         if isinstance(value, list) and value and type(value[-1]) is int:
             return value[-1]

@@ -28,11 +28,15 @@ FORMS = ("box", "bbox", "yolo")
 BEYOND = 1.0
 """Pixels by which an edge may lie outside its image: rounding, and counting from 1. It is cut there, in the ledger."""
 UNTRUE = {
-    "bad-number": "four finite numbers", "swapped-box": "the left edge before the right one and the top above the bottom",
-    "empty-box": "a box with an area", "outside-box": "a box inside its image", "size-differs": "boxes drawn on the image as it is seen",
-    "turned-image": "boxes drawn on the image as it is seen", "no-class": "a class",
+    "bad-number": ("four finite numbers", "what is no number"),
+    "swapped-box": ("the left edge before the right one and the top above the bottom", "corners the other way round"),
+    "empty-box": ("a box with an area", "one without"),
+    "outside-box": ("a box inside its image", "one beyond its edges"),
+    "size-differs": ("boxes drawn on the image as it is seen", "an image of another size than was declared beside its boxes"),
+    "turned-image": ("boxes drawn on the image as it is seen", "the size that it had before EXIF turned it"),
+    "no-class": ("a class of each box", "one without"),
 }
-"""What each kind of wrong box should have been."""
+"""What each kind of wrong box should have been, and is."""
 Size = tuple[int, int]
 """Width and height, in pixels."""
 Corners = tuple[float, float, float, float]
