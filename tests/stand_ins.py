@@ -14,6 +14,7 @@ class StandIn:
     grade = Task.grade
     headlines = Task.headlines
     how_scored = Task.how_scored
+    sections = Task.sections
     pictured = Task.pictured
     rests_on = Task.rests_on
 
