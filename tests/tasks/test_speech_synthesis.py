@@ -16,6 +16,8 @@ from tunesmith import api, testing
 from tunesmith.cli import main
 from tunesmith.data.dataset import read_sources
 from tunesmith.errors import DataError, ModelError
+from tunesmith.inference import collate, encode
+from tunesmith.models.source import processor
 from tunesmith.parts import speaking, spectra
 from tunesmith.planning import choose_task
 from tunesmith.registry import TASKS
@@ -94,6 +96,17 @@ def test_a_recogniser_or_vocoder_that_is_none_is_refused_at_once(tiny_voice, tin
         with pytest.raises(ModelError) as found:
             planned(path, tiny_voice, tmp_path, **{f"options.{option}": str(tiny_wav2vec2)})
         assert found.value.code == code
+
+
+def test_many_sounds_are_read_batch_by_batch_and_are_the_same(tiny_voice, tmp_path, monkeypatch):
+    made = planned(table(tmp_path, 20, text=WORDS), tiny_voice, tmp_path)
+    mouth, rows = processor(made.source), made.data.train
+    held = encode(made.task, mouth, rows)
+    monkeypatch.setattr(speaking, "HELD", 0)
+    later = encode(made.task, mouth, rows)
+    assert held.later is None and later.later is not None and held.lengths_N.tolist() == later.lengths_N.tolist()
+    one, other = (collate(made.task, encoded, [3, 0, 5], 0) for encoded in (held, later))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 # -- whole runs -------------------------------------------------------------------------------------------------------

@@ -276,13 +276,16 @@ def _hifigan(folder: Path, values: dict[str, Any], state: Mapping[str, Any], mad
             config = made_by.config_class.from_dict({key: value for key, value in plain.items() if key != "model_type"})
             loading.affordable(lambda: made_by(config), state, folder)
             module = made_by(config)
-            missing = module.load_state_dict(_plain_weights(state), strict=False)
+            state, wanted = _plain_weights(state), module.state_dict()
     except ModelError:
         raise
     except Exception as error:  # the library checks in its own ways
         raise loading.bad_config(folder / "config.json", "speecht5_hifigan", error) from None
-    if missing.missing_keys or missing.unexpected_keys:
-        raise loading.unfit(folder, "the tensors of SpeechT5HifiGan", f"{[*missing.missing_keys, *missing.unexpected_keys][0]!r} off")
+    for name in sorted(wanted.keys() | state.keys()):
+        shapes = [tuple(one[name].shape) if name in one else None for one in (wanted, state)]
+        if shapes[0] != shapes[1]:
+            raise loading.unfit(folder, f"tensor {name!r} of shape {shapes[0]}", str(shapes[1]))
+    module.load_state_dict(state)
     return module
 
 

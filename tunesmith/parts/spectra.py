@@ -38,7 +38,8 @@ def mel(sound_S: np.ndarray) -> np.ndarray:
     """(T, M) float32 of a sound at 16 kHz: T = 1 + S // 256."""
     spectrum_TP = _transformed(np.asarray(sound_S, np.float64))
     bands_TM = np.abs(spectrum_TP) @ _bands()
-    return np.log10(np.maximum(FLOOR, bands_TM)).astype(np.float32)
+    found: np.ndarray = np.log10(np.maximum(FLOOR, bands_TM)).astype(np.float32)
+    return found
 
 
 def frames(samples: int) -> int:
@@ -103,7 +104,8 @@ def _amplitudes(mel_TM: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=1)
 def _window() -> np.ndarray:
     """Hann's, periodic."""
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
+    found: np.ndarray = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
+    return found
 
 
 @lru_cache(maxsize=1)
