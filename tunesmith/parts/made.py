@@ -37,7 +37,7 @@ def how_scored(describer: str, what: str, guidance: float, steps: int) -> dict[s
         "kid": f"unbiased kernel distance (polynomial, degree 3) to the rows' own pictures, 0: of the same kind; by {by}; "
         f"{steps} steps, guidance {guidance:g}",
         "fid": f"Fréchet distance to the rows' own pictures by the same descriptions; it falls with the number of pictures, so compare it "
-        f"within this report only; {ORACLE} show what is possible",
+        f"within this report only; its interval is rough, since resamples raise it; {ORACLE} show what is possible",
         "denoising_loss": f"squared error of the noise that is predicted, in units of its variance (1: nothing is known), at {LEVELS} "
         "noise levels of each row that are the same each time",
         "agreement": agreement[what],
