@@ -110,3 +110,4 @@ def test_a_failure_leaves_no_half_file(tmp_path: Path) -> None:
 def test_parts_of_an_answer_are_its_words_and_how_sure_it_is() -> None:
     spans = [{"answer": "Rome\x1b", "start": 3, "end": 7, "confidence": 0.25}, {"text": "Anna", "label": "PER"}]
     assert predict._words(spans) == "Rome\\x1b (0.250), Anna PER" and predict._words(["a", "b"]) == "a, b"
+    assert predict._words([{"label": "cat", "confidence": 0.5, "box": [1.5, 2.0, 30.0, 41.2]}]) == "cat (0.500) at 1.5 2 30 41.2"
