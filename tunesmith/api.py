@@ -6,14 +6,15 @@ run.scores["macro_f1"]; run.predict(["A quiet, exact film."])
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, final
 
 from .errors import RunError
 from .run import Run
 from .run import runs as _runs
+from .scores import Scores
 from .signals import gently
 from .spec import Spec
 from .training.events import Event, Finished, Started
@@ -94,35 +95,6 @@ class Result:
         from .report.text import fragment
 
         return fragment(self.report)
-
-
-@final
-class Score(float):
-    """A number with its interval."""
-
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
-        """From an entry of `report.json`."""
-        nan = float("nan")
-        made = cls(nan if values["value"] is None else values["value"])
-        made.low, made.high = (nan if values[k] is None else values[k] for k in ("low", "high"))
-        return made
-
-    def __repr__(self) -> str:
-        return f"{float(self):.4g} ({self.low:.4g} to {self.high:.4g})"
-
-
-@final
-class Scores(dict[str, Score]):
-    """Score name -> Score, headline first."""
-
-    @classmethod
-    def of(cls, values: Mapping[str, Mapping[str, Any]]) -> Self:
-        """From `report.json`."""
-        return cls({name: Score.of(value) for name, value in values.items()})
 
 
 def fit(data: Any = None, *, on_event: Callable[[Event], None] | None = None, **settings: Any) -> Result:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.api import Score
+from tunesmith.scores import Score
 from tunesmith.cli import _show
 from tunesmith.cli._findings import show_findings
 from tunesmith.data.finding import Finding
