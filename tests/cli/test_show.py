@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.scores import Score
 from tunesmith.cli import _show
 from tunesmith.cli._findings import show_findings
 from tunesmith.data.finding import Finding
+from tunesmith.scores import Score
 
 
 @given(st.text())
