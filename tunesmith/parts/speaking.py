@@ -283,6 +283,11 @@ def edits(said: Sequence[str | None], wanted: Sequence[str]) -> tuple[np.ndarray
     return words_N2, letters_N2
 
 
+def short(model: str) -> str:
+    """A model's name without this machine's folders."""
+    return model.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
 def evenly(rows: int, most: int) -> np.ndarray:
     """At most so many positions, evenly spread over all rows."""
     return np.unique(np.linspace(0, rows - 1, min(rows, most)).round().astype(int)) if rows and most else np.zeros(0, int)

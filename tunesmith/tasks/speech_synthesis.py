@@ -341,8 +341,8 @@ class SpeechSynthesis(Task):
     def how_scored(self, truth: Truth) -> Mapping[str, str]:
         """Formulas, and who listened."""
         found = {"mcd": spectra.MCD, "length_ratio": said.LENGTHS}
-        found |= {"wer": f"what {self.recogniser} writes of at most {self.heard} rows; {said.EDITS}"} if self.recogniser else {}
-        return found | ({"speaker_similarity": f"{self.speaker_encoder}: {said.LIKENESS}"} if self.speaker_encoder else {})
+        found |= {"wer": f"what {said.short(self.recogniser)} writes of at most {self.heard} rows; {said.EDITS}"} if self.recogniser else {}
+        return found | ({"speaker_similarity": f"{said.short(self.speaker_encoder)}: {said.LIKENESS}"} if self.speaker_encoder else {})
 
     def grade(self, outputs: Outputs, truth: Truth) -> Graded | None:
         """Rows for the report, the furthest from their truth first."""
