@@ -79,8 +79,8 @@ def drawing(folder: Path) -> Path:
             "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
         })
     pipe = diffusers.StableDiffusionPipeline(
-        vae=autoencoder(), text_encoder=text, tokenizer=words, unet=unet, scheduler=diffusers.DDIMScheduler(clip_sample=False),
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        vae=autoencoder(), text_encoder=text, tokenizer=words, unet=unet,
+        scheduler=diffusers.DDIMScheduler(clip_sample=False, steps_offset=1), safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )
     pipe.save_pretrained(folder / "pipeline")
     return folder / "pipeline"

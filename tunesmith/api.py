@@ -249,7 +249,8 @@ def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
     task, table = predictor.task, found.rows
     looks = look(result.path, f"evaluate {Path(file).name}")
     settings = result.run.spec.evaluate
-    whole = predictor.with_files(table) if set(task.files) & set(task.targets) else table
+    of_files = bool(task.models) or bool(set(task.files) & set(task.targets))  # the truth is read from files
+    whole = predictor.with_files(table) if of_files else table
     judged = Judged(whole, predictor.outputs(whole), task.truth(whole))
     part = scores(
         task, judged, How(level=settings.confidence, resamples=settings.resamples, seed=result.run.spec.train.seed)

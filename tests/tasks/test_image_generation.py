@@ -76,6 +76,12 @@ def test_asked_again_it_makes_the_same_pictures_and_as_many_as_asked(run: Any) -
         run.predict("a kite")
 
 
+def test_it_is_judged_on_other_pictures(run: Any, tmp_path: Path) -> None:
+    images(tmp_path / "others", 6)
+    found = tunesmith.evaluate(run.path, str(tmp_path / "others"))
+    assert found["rows"] == 6 and found["scores"]["kid"]["value"] is not None and found["scores"]["copies"]["value"] is None
+
+
 def test_pictures_go_to_a_folder(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from tunesmith.cli.predict import command
 

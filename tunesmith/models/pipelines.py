@@ -242,6 +242,8 @@ def schedule(source: Source, velocity: bool | None) -> Any:
     if source.kind == "new":
         return Recipe.of(source.name).schedule(velocity is not False)
     made, config, index = diffusers(), part_config(source.folder, "scheduler"), _index(source.folder)
+    if index["_class_name"] == "StableDiffusionPipeline":  # as it would set them itself, whatever the file says
+        config |= {"steps_offset": 1, "clip_sample": False}
     stepwise = index["_class_name"] == "IFPipeline"  # it asks its scheduler for a kind of variance, which DDIM has not
     with unlogged():
         return (made.DPMSolverMultistepScheduler if stepwise else made.DDIMScheduler).from_config(config)
