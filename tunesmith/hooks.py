@@ -48,7 +48,7 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
     """Column whose equal cells stay on one side of the split."""
     lists: ClassVar[bool] = False
     """Whether a cell of an input column may be a list (tokens)."""
-    language: ClassVar[bool] = False
+    writes: ClassVar[bool] = False
     """Whether the model keeps the head that it was pretrained with and writes text: a decoder (`models.language.Language`)."""
     halves: ClassVar[bool] = False
     """Whether an encoder-decoder, or an encoder made into one, writes as well as a decoder (`models.seq2seq.Seq2Seq`)."""
@@ -137,12 +137,12 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
     @property
     def form(self) -> Form:
         """With which head the model is loaded."""
-        return "language" if self.language else ""
+        return "language" if self.writes else ""
 
     @property
     def did(self) -> bool:
         """Whether the model could do the task before it was tuned, so that it stands beside the tuned one."""
-        return self.language
+        return self.writes
 
     @property
     def sees(self) -> str:

@@ -153,7 +153,7 @@ def _split_by(spec: Spec, task: Task) -> Data:
 def seen(spec: Spec, chosen: Mapping[str, Choice[Any]], data: Dataset) -> tuple[list[tuple[str, bool]], list[Finding]]:
     """The first training row as the model reads it, and what it will not see, where the task learns parts of rows and a model was named."""
     name = chosen["task"].value
-    if not TASKS.load(name).language or spec.model == "auto":
+    if not TASKS.load(name).writes or spec.model == "auto":
         return [], []
     options = {k.removeprefix("options."): c.value for k, c in chosen.items() if k.startswith("options.")}
     source = find(spec.model)
@@ -201,7 +201,7 @@ def choose_task(spec: Spec, sources: Sources) -> dict[str, Choice[Any]]:
         return {"task": Choice(spec.task, "as asked")} | _columns(options, claim)
     claims = {name: found for name, found in _claims(spec, profile) if found[1].sure >= UNSURE}
     if spec.model == "auto":  # a lone column of texts lacks its labels rather than asks to be written, unless a model that writes is named
-        claims = {name: found for name, found in claims.items() if found[1].sure > LONE or not TASKS.load(name).language}
+        claims = {name: found for name, found in claims.items() if found[1].sure > LONE or not TASKS.load(name).writes}
     if not claims:
         raise _no_task(spec, sources)
     name = max(claims, key=lambda n: claims[n][1].sure)
@@ -346,7 +346,7 @@ def _value(spec: Spec, path: str) -> Any:
 
 def _refuse_silent(task: type[Task], source: Source, name: str) -> None:
     """Raises ModelError where a task that writes text is given a model that only reads."""
-    if task.language and not source.decoder and not task.halves:
+    if task.writes and not source.decoder and not task.halves:
         raise ModelError(
             f"model {source.name!r}",
             expected=f"a language model that writes from left to right, for {name}",

@@ -169,7 +169,7 @@ class Predictor:
         place = f"the request, row {index + 1}"
         row = os.fspath(row) if isinstance(row, os.PathLike) else row
         kinds = (str, bytes, dict) if self.task.files else (str,)  # a file: its path, its bytes, or an object with one of these
-        kinds = (str, list) if self.task.language or self.task.lists else kinds  # a text, or a list of messages or tokens
+        kinds = (str, list) if self.task.writes or self.task.lists else kinds  # a text, or a list of messages or tokens
         if isinstance(row, (str, bytes)) and isinstance(row, kinds) and len(columns) == 1:
             return {columns[0]: row}
         if isinstance(row, Mapping) and self.task.wide:

@@ -213,7 +213,7 @@ def load_reader(folder: Path) -> Reader:
 
     saved = json.loads((folder / "task.json").read_text("utf-8"))
     task = TASKS.load(saved["name"]).from_json(saved["values"])
-    return Reader(task, load_model(folder, task), load_processor(folder), bool(task.language))
+    return Reader(task, load_model(folder, task), load_processor(folder), bool(task.writes))
 
 
 def embed(task: Task, model: nn.Module, processor: Any, texts: Sequence[str], micro_tokens: int) -> np.ndarray:

@@ -30,7 +30,7 @@ def model_of(tiny_bert, tiny_llama, tiny_vit, tiny_wav2vec2, tiny_t5, tiny_warm,
     """Gives the tiny model that a task is for: of those that encoder-decoders do, one such, and an encoder made into one."""
     pairs = {"translation": tiny_t5, "summarisation": tiny_warm, "image-generation": tiny_denoiser}
     by_modality = {"image": tiny_vit, "audio": tiny_wav2vec2, "voice": tiny_voice}
-    usual = lambda kind: tiny_llama if kind.language else by_modality.get(kind.modality, tiny_bert)  # noqa: E731
+    usual = lambda kind: tiny_llama if kind.writes else by_modality.get(kind.modality, tiny_bert)  # noqa: E731
     return lambda task: pairs[task] if task in pairs else usual(TASKS.load(task))
 
 

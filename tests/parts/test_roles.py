@@ -34,7 +34,7 @@ def _chosen(columns: dict[str, Any], **named: Any) -> str:
     for name in TASKS.names():
         task = TASKS.load(name)
         found = task.claim(profile, named) if set(named) <= set(task.options()) else None
-        if found and not task.language:
+        if found and not task.writes:
             claims[name] = found.sure
     return max(claims, key=lambda name: claims[name]) if claims and max(claims.values()) >= 0.1 else ""
 

@@ -96,7 +96,7 @@ def _asked(predictor: Predictor, file: str | Path | None) -> list[dict[str, Any]
         except TunesmithError as error:
             raise _no_rows(predictor.run, str(error)) from None
     task = predictor.task
-    table.require(task.columns((*task.inputs, *task.targets) if task.language else task.inputs))
+    table.require(task.columns((*task.inputs, *task.targets) if task.writes else task.inputs))
     found: list[dict[str, Any]] = json.loads(json.dumps(fresh.cells(task, table, ROWS), default=str))
     if not found:
         raise _no_rows(predictor.run, "none")

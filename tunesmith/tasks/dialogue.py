@@ -54,7 +54,7 @@ class Dialogue(Task):
     alone: ClassVar[bool] = True
     targets: ClassVar[tuple[str, ...]] = ("assistant",)
     target_kind: ClassVar[str] = "other"
-    language: ClassVar[bool] = True
+    writes: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, Choice[Any]]] = writing.SUGGESTS
 
     messages: str = "messages"

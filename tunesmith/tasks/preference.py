@@ -50,7 +50,7 @@ class Preference(Task):
     inputs: ClassVar[tuple[str, ...]] = ("prompt",)
     targets: ClassVar[tuple[str, ...]] = ("chosen", "rejected")
     target_kind: ClassVar[str] = "other"
-    language: ClassVar[bool] = True
+    writes: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, Choice[Any]]] = {**writing.SUGGESTS, "train.lr": LR}
 
     prompt: str = "prompt"

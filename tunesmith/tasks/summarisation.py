@@ -48,7 +48,7 @@ class Summarisation(Task):
     inputs: ClassVar[tuple[str, ...]] = ("source",)
     targets: ClassVar[tuple[str, ...]] = ("target",)
     target_kind: ClassVar[str] = "other"
-    language: ClassVar[bool] = True
+    writes: ClassVar[bool] = True
     halves: ClassVar[bool] = True
     oracles: ClassVar[frozenset[str]] = frozenset((ORACLE,))
 

@@ -41,7 +41,7 @@ class TextGeneration(Task):
     inputs: ClassVar[tuple[str, ...]] = ("text", "prompt")
     targets: ClassVar[tuple[str, ...]] = ("completion",)
     target_kind: ClassVar[str] = "other"
-    language: ClassVar[bool] = True
+    writes: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, Choice[Any]]] = writing.SUGGESTS
 
     text: str = "text"

@@ -41,7 +41,7 @@ class Translation(Task):
     inputs: ClassVar[tuple[str, ...]] = ("source",)
     targets: ClassVar[tuple[str, ...]] = ("target",)
     target_kind: ClassVar[str] = "other"
-    language: ClassVar[bool] = True
+    writes: ClassVar[bool] = True
     halves: ClassVar[bool] = True
 
     source: str = "source"
