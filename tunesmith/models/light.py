@@ -66,7 +66,7 @@ def answer_only(run: str | Path) -> bool:
 def _plain(run: Path) -> bool:
     try:
         head, task = (json.loads((run / name).read_text("utf-8")) for name in ("model/head.json", "task.json"))
-        return head["adapter"] != "peft" and head["pooling"] != "diffusion" and task["name"] in TASKS.own_names()
+        return head["adapter"] != "peft" and head.get("pooling") != "diffusion" and task["name"] in TASKS.own_names()
     except (OSError, ValueError, TypeError, KeyError):  # what is wrong with the run is said where it is loaded
         return False
 

@@ -170,9 +170,9 @@ def _read_head(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         expected, fix = "a model that tunesmith saved", "pass a run's folder"
         raise ModelError(str(folder), expected=expected, got="no head.json", fix=fix, code="no-head")
-    kinds = {"format": int, "pooling": str, "out": int, "dropout": int | float, "base": str, "licence": str, "max_length": int}
+    typed = {"format": int, "pooling": str, "out": int, "dropout": int | float, "base": str, "licence": str, "max_length": int}
     values = read_json(path)
-    for key, kind in kinds.items():
+    for key, kind in typed.items():
         if not isinstance(values.get(key), kind):
             raise _bad_file(path, f"key {key!r}", "a value", shorten(repr(values.get(key))))
     if values["pooling"] not in kinds.known() or values.get("adapter") not in {None, "peft", "bottlenecks"}:
