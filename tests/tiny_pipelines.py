@@ -80,8 +80,8 @@ def drawing(folder: Path) -> Path:
         })
     pipe = diffusers.StableDiffusionPipeline(
         vae=autoencoder(), text_encoder=text, tokenizer=words, unet=unet,
-        scheduler=diffusers.DDIMScheduler(clip_sample=False, steps_offset=1),
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        scheduler=diffusers.DDIMScheduler(clip_sample=False, steps_offset=1), safety_checker=None,
+        feature_extractor=None, requires_safety_checker=False,
     )
     pipe.save_pretrained(folder / "pipeline")
     return folder / "pipeline"
