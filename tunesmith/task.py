@@ -56,9 +56,9 @@ Purpose = Literal["training", "judging", "answering"]
 """What outputs are for: choosing weights while training (cheap), a verdict on rows with a truth, or a user's question without one."""
 
 
-def fitted(default: Any = None) -> Any:
-    """A field that is learned, not asked for: absent from flags and from the spec."""
-    return dataclasses.field(default=default, metadata={"fitted": True})
+def fitted(default: Any = None, *, compare: bool = True) -> Any:
+    """A field that is learned, not asked for: absent from flags and from the spec. `compare`: whether tasks differ where it does."""
+    return dataclasses.field(default=default, compare=compare, metadata={"fitted": True})
 
 
 @dataclass(frozen=True)

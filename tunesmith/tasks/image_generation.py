@@ -85,7 +85,7 @@ class ImageGeneration(Task):
     probe_weight: tuple[tuple[float, ...], ...] = fitted(())
     probe_bias: tuple[float, ...] = fitted(())
     purpose: str = fitted("training")
-    known: Any = dataclasses.field(default=None, compare=False, metadata={"fitted": True})
+    known: Any = fitted(compare=False)
     """Training pictures, while a verdict is made (`likeness.Known`): never saved."""
 
     def __post_init__(self) -> None:
