@@ -181,8 +181,10 @@ def _words(value: Any) -> str:
     """A value of an answer on one line; of many probabilities the largest."""
     from ._show import number, safe
 
+    if isinstance(value, str) and value.startswith("data:image/"):
+        return f"a picture of {len(value) * 3 // 4:,} bytes (--out FOLDER/ keeps it as a file)"
     if isinstance(value, str) and value.startswith("data:"):
-        return f"({len(value) * 3 / 4000:,.0f} kB; --out FOLDER/ or, of a sound, FILE.wav writes it)"
+        return f"a sound of {len(value) * 3 / 4000:,.0f} kB (--out FILE.wav or FOLDER/ keeps it as a file)"
     if isinstance(value, dict):
         shown = ", ".join(f"{safe(key)} {number(part)}" for key, part in list(value.items())[:LARGEST])
         return shown + (f" and {len(value) - LARGEST} more" if len(value) > LARGEST else "")
