@@ -96,11 +96,11 @@ def test_rows_of_like_shape_are_lists_of_numbers() -> None:
 
 @pytest.mark.parametrize("there", ["other", [1.0, 2.5], [1.0], [[1.0, 2.0]]])
 def test_the_gate_sees_a_difference_in_rows_of_any_shape(there: Any) -> None:
-    from tunesmith.errors import ModelError
-    from tunesmith.finish import _same
+    from tunesmith.finish import TOLERANCE
+    from tunesmith.fresh import difference
 
-    run: Any = SimpleNamespace(model="model")
-    _same(run, "tags", np.array([1.0, 2.0]), np.array([1.0, 2.0]))
-    _same(run, "text", "a", "a")
-    with pytest.raises(ModelError, match="reload gate"):
-        _same(run, "tags", np.array([1.0, 2.0]), there if isinstance(there, str) else np.array(there))
+    task: Any = SimpleNamespace(aligned=lambda name, here, there: there)
+    assert difference(task, {"tags": np.array([[1.0, 2.0]])}, {"tags": [[1.0, 2.0]]}, 1)[0] == 0
+    assert difference(task, {"text": np.array(["a"], object)}, {"text": ["a"]}, 1)[0] == 0
+    share, where = difference(task, {"tags": np.array([[1.0, 2.0]])}, {"tags": [there]}, 1)
+    assert share > TOLERANCE and "tags" in where
