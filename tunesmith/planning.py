@@ -267,7 +267,9 @@ def _no_task(spec: Spec, sources: Sources) -> Exception:
             fix=nearest(unknown[0], known),
             code="unknown-option",
         )
-    named = [v for value in spec.options.values() for v in (value if isinstance(value, list | tuple) else (value,))]
+    roles = {role for n in TASKS.names() for role in (*TASKS.load(n).inputs, *TASKS.load(n).targets)}
+    values = [value for option, value in spec.options.items() if option in roles]
+    named = [v for value in values for v in (value if isinstance(value, list | tuple) else (value,))]
     missing = [v for v in named if isinstance(v, str) and v not in sources.profile.columns]
     if missing:
         return DataError(
