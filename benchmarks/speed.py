@@ -82,7 +82,7 @@ def prepare(folder: Path, rows: int) -> None:
         for part, count in (("train", most), ("validation", max(50, most // 5)), ("test", None if case.most is None else 200)):
             table = getattr(ready.data, part)
             kept = [tuple(row[name] for name in data.header) for row in table.rows()]
-            kept = _spread([tuple(c if isinstance(c, str) else json.dumps(c) for c in cells) for cells in kept], count)
+            kept = _spread([tuple(map(_cell, cells)) for cells in kept], count)
             _write(folder / f"{case.data}-{part}.csv", kept, data.header)
             if case.data == "sgd":
                 _tokens(folder, part, ready, [dict(zip(data.header, cells)) for cells in kept])
@@ -93,6 +93,13 @@ def prepare(folder: Path, rows: int) -> None:
         str(folder / "few.csv"), model=MODEL, text="text", label="label", strategy="head-only", baselines=False, resamples=100,
         runs=str(folder / "predict-runs"),
     )  # fmt: skip
+
+
+def _cell(cell: Any) -> str:
+    """As it stands in a file: of an image that was found its path."""
+    if isinstance(cell, dict) and "path" in cell:
+        return str(cell["path"])
+    return cell if isinstance(cell, str) else json.dumps(cell)
 
 
 def _tokens(folder: Path, part: str, ready: Any, rows: list[dict[str, str]]) -> None:

@@ -241,7 +241,7 @@ def _pictures(folder: Path, case: Case) -> Rival:
     from tunesmith.models.source import find, processor
 
     source = look(case.model).folder
-    reader = processor(find(case.model))
+    reader = processor(find(case.model, "image"))
     parts, ids = _labelled(folder, case)
     settings = AutoConfig.from_pretrained(source, num_labels=len(ids))
     model = AutoModelForImageClassification.from_pretrained(source, config=settings, ignore_mismatched_sizes=True)
