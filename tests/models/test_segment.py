@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tests.tiny_images import SIDE, make
+from tunesmith.models.maps import saved_frame
 from tunesmith.models.save import load_model, save
-from tunesmith.models.segment import Segmenter, saved_frame
+from tunesmith.models.segment import Segmenter
 from tunesmith.models.source import find, load, processor
 
 
@@ -15,7 +16,7 @@ from tunesmith.models.source import find, load, processor
 def test_places_of_every_family_are_where_they_are(tmp_path, family):
     source = find(str(make(tmp_path / "model", family)), "image")
     model = Segmenter(load(source), 3, (SIDE, SIDE), (4, 4), 0.0).eval()
-    assert model.staged == (family in ("convnext", "swin", "resnet", "efficientnet"))
+    assert model.whole_only == (family in ("convnext", "swin", "resnet", "efficientnet"))
     generator = torch.Generator().manual_seed(0)
     plain = torch.randn(2, 3, SIDE, SIDE, generator=generator)
     other = plain.clone()

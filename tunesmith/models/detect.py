@@ -18,8 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from . import vision
-from .heads import bare, evaluating, inputs
-from .segment import _even, _on, _stages
+from .maps import Maps
 from .source import Backbone
 
 Batch = Mapping[str, torch.Tensor]
@@ -76,34 +75,27 @@ class Detector(nn.Module):
         super().__init__()
         self.backbone: Any = backbone.module
         self.source, self.spare = backbone.source, backbone.spare
-        self.pooling, self.cut, self.grid = POOLING, None, grid
-        self.frame, self._sides = [*sides, *grid], sides
+        self.pooling, self.cut = POOLING, None
+        self.maps = Maps(backbone, sides, grid)
+        self.frame = self.maps.frame
         self.dropout = nn.Dropout(dropout)
-        width, self.staged = self._tried()
-        self.tower = Tower(width)
+        self.tower = Tower(self.maps.width)
         self.head = nn.utils.skip_init(nn.Linear, HIDDEN, classes + 4)
         self.reset_head(seed)
 
     @property
     def whole_only(self) -> bool:
         """Whether the encoder's answer below a cut is needed, so that it cannot be cut between its layers."""
-        return self.staged
+        return self.maps.staged
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """(B, T, C + 4)."""
-        maps_BDGG = self.features(batch).transpose(1, 2).unflatten(2, self.grid)
-        found: torch.Tensor = self.head(self.dropout(self.tower(maps_BDGG).flatten(2).transpose(1, 2)))
+        found: torch.Tensor = self.head(self.dropout(self.tower(self.maps.laid(self.features(batch))).flatten(2).transpose(1, 2)))
         return found
 
     def features(self, batch: Batch) -> torch.Tensor:
         """What the tower reads of each place: (B, T, D), float32."""
-        if "features_BTD" in batch:
-            return batch["features_BTD"].float()
-        if "hidden_BTD" in batch:
-            assert self.cut is not None, "a batch of cached hidden states needs model.cut"
-            return self._together(self._patches(self.cut.answer(batch).last_hidden_state))
-        asked = inputs(self.backbone, batch) | ({"output_hidden_states": True} if self.staged else {})
-        return self._together(self._maps(self.backbone(**asked)))
+        return self.maps.features(self.backbone, batch, self.cut)
 
     def train(self, mode: bool = True) -> Self:
         """As of any module, but batch norm keeps the statistics of pretraining."""
@@ -122,32 +114,6 @@ class Detector(nn.Module):
             self.head.weight.copy_(torch.empty(self.head.weight.shape).normal_(0.0, 0.01, generator=generator))
             self.head.bias.zero_()
             self.head.bias[:-4] = -math.log((1 - RARE) / RARE)
-
-    def _tried(self) -> tuple[int, bool]:
-        """D, and whether the encoder has stages: found out with one grey image. Raises ModelError for an encoder without maps."""
-        config: Any = vision.seeing(bare(self.backbone).config)
-        like = next(self.backbone.parameters())
-        grey = torch.zeros(1, getattr(config, "num_channels", 3), *self._sides, device=like.device)
-        with evaluating(self.backbone), torch.no_grad():
-            output = self.backbone(pixel_values=grey, output_hidden_states=True)
-            self.staged = bool(_stages(output, self._sides[1]))
-            return sum(one.shape[1] for one in self._maps(output)), self.staged
-
-    def _maps(self, output: Any) -> list[torch.Tensor]:
-        return _stages(output, self._sides[1]) if self.staged else self._patches(output.last_hidden_state)
-
-    def _patches(self, hidden_BTD: torch.Tensor) -> list[torch.Tensor]:
-        """The tokens of the patches, which stand last, as a map."""
-        if hidden_BTD.dim() == 4:
-            return [hidden_BTD]
-        patch = getattr(vision.seeing(bare(self.backbone).config), "patch_size", None)
-        down, across = (side // patch for side in self._sides) if isinstance(patch, int) else (0, 0)
-        if not 0 < down * across <= hidden_BTD.shape[1]:
-            raise vision.unsuitable(self.source.folder, self.source.model_type)
-        return [hidden_BTD[:, -down * across :].transpose(1, 2).unflatten(2, (down, across))]
-
-    def _together(self, maps: list[torch.Tensor]) -> torch.Tensor:
-        return torch.cat([_on(_even(one.float()), self.grid) for one in maps], 1).flatten(2).transpose(1, 2)
 
 
 # -- boxes on the grid ------------------------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from torch import nn
 from . import diffuser, embedder, fusion, heads, language, pictures, pipelines, seq2seq, setwise, speaker, whisper
 from .detect import POOLING as BOXES
 from .detect import Detector
+from .maps import saved_frame
 from .segment import POOLING as PLACES
-from .segment import Segmenter, saved_frame
+from .segment import Segmenter
 from .segmenters import POOLING as SEGMENTS
 from .segmenters import Native
 from .source import Backbone, Form

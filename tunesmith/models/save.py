@@ -27,9 +27,9 @@ from .canvas import canvas
 from .embedder import sentence_files
 from .heads import bare
 from .loading import Undrawn, load_tokenizer, quiet
+from .maps import saved_frame
 from .outline import ADAPTER
 from .recipe import public
-from .segment import saved_frame
 from .source import Backbone, Source, find, load, modality_of
 
 if TYPE_CHECKING:

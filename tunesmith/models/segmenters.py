@@ -15,10 +15,10 @@ from typing import Any, Self, final
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from . import vision
 from .heads import START, bare
+from .maps import on
 from .source import SEGMENTERS, Backbone
 
 Batch = Mapping[str, torch.Tensor]
@@ -69,7 +69,7 @@ class Native(nn.Module):
         """Logits (B, T, C)."""
         found = self.backbone(pixel_values=batch["pixel_values"])
         logits_BCHW = _together(found) if self.sets else found.logits.float()
-        return _on(logits_BCHW, self.grid).flatten(2).transpose(1, 2)
+        return on(logits_BCHW, self.grid).flatten(2).transpose(1, 2)
 
     def set_loss(self, batch: Batch, classes: int, weight_B: torch.Tensor) -> torch.Tensor:
         """SUM over rows of the loss of sets times `weight_B`; `batch["target"]` (B, H, W), beyond `classes` where nothing is labelled.
@@ -128,12 +128,6 @@ def _together(found: Any) -> torch.Tensor:
     probability_BQC = found.class_queries_logits.float().softmax(-1)[..., :-1]
     presence_BQHW = found.masks_queries_logits.float().sigmoid()
     return torch.einsum("bqc,bqhw->bchw", probability_BQC, presence_BQHW).clamp(min=LEAST).log()
-
-
-def _on(logits_BCHW: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    if logits_BCHW.shape[-1] > grid[1]:
-        return functional.adaptive_avg_pool2d(logits_BCHW, grid)
-    return functional.interpolate(logits_BCHW, grid, mode="bilinear", align_corners=False)
 
 
 def _named(module: Any) -> list[str]:
