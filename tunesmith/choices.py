@@ -10,6 +10,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, final
 
 import numpy as np
@@ -69,8 +70,8 @@ class Facts:
     """Tokens written of each test row."""
     augments: bool = False
     """Whether images change from epoch to epoch."""
-    beside: float = 0.0
-    """Tokens read, or learned for thrice their price, once the weights are final (documents and their reader)."""
+    afterwards: float = 0.0
+    """Tokens that are read once the weights are final: `Task.afterwards`."""
     epochs: float = 0.0
     """Epochs that the task asks for; 0: it leaves that to the rules."""
 
@@ -97,7 +98,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset) -> Facts:
     return Facts(
         len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores or 1, flops, _unknown(encoded, reader),
         int(encoded.lengths_N.max()), encoding, tried, task.effort(), task.augments and task.modality == "image",
-        float(getattr(task, "beside", 0.0)),
+        task.afterwards(),
         wish.value if wish else 0.0,
     )  # fmt: skip
 
@@ -108,6 +109,7 @@ def _unknown(encoded: Encoded, reader: Any) -> float:
     return float(np.mean(ids.values == missing)) if isinstance(ids, Ragged) and missing is not None else 0.0
 
 
+@cache
 def matrix_rate(size: int = 768, seconds: float = 0.15) -> float:
     """Floating-point operations per second of a plain float32 matrix product here, the better of a few."""
     import torch

@@ -75,7 +75,7 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
         "validation": sum(_validating(spec, facts, stage, rows) for stage in stages if not stage.solve),
         "judging passes": _forward(facts) * (rows["validation"] + 2 * rows["calibration"] + 2 * rows["test"]),
         "writing": WRITING * _forward(facts) / (facts.tokens * PADDING) * facts.written * rows["test"],
-        "documents": _forward(facts) / (facts.tokens * PADDING) * facts.beside,
+        "documents": _forward(facts) / (facts.tokens * PADDING) * facts.afterwards,
         "judging": COLD_START + _judging(spec, rows, classes),
     }
     rounded = {name: round(seconds, 2) for name, seconds in parts.items() if seconds or name not in ("writing", "documents")}

@@ -248,6 +248,10 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
         """Tokens that a verdict writes of each test row, over all models and all texts followed at a time."""
         return 0.0
 
+    def afterwards(self) -> float:
+        """Tokens that are read once the weights are final, those that are learned for thrice their number (documents and their reader)."""
+        return 0.0
+
     def how_scored(self, truth: Truth) -> Mapping[str, str]:
         """Score name -> how it is counted for these rows, where there are several ways (tokenisers, references)."""
         return {}

@@ -179,6 +179,10 @@ class KnowledgeQa(Task):
         made = self.retriever.suit(train, processor, limit, balance)
         return self.settle(**{name: getattr(made, name) for name in ("tokens_kept", "tokens_why", "cut_share")})
 
+    def afterwards(self) -> float:
+        """All passages are read, and their reader is tuned."""
+        return self.beside
+
     def suggested(self) -> Mapping[str, Choice[Any]]:
         """What suits a retriever."""
         return self.retriever.suggested()
