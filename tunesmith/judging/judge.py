@@ -232,9 +232,11 @@ def _verdict(ladder: Sequence[Rung], metric: str, higher: bool) -> tuple[Verdict
 
 
 def _power(draws: Draws, strongest: str, metric: str) -> dict[str, Any] | None:
-    if not strongest:
+    """What these rows could show; None where nothing stands beside the model, or what does never differs from it."""
+    spread = draws.spread(TUNED, strongest, metric) if strongest else 0.0
+    if not spread:
         return None
-    found = power(draws.rows, draws.spread(TUNED, strongest, metric), metric, draws.level)
+    found = power(draws.rows, spread, metric, draws.level)
     return found.as_json() | {"sentence": words.power(metric, draws.rows, found.noise, found.seen)}
 
 
