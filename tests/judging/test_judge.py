@@ -64,6 +64,12 @@ def test_without_baselines_nothing_is_claimed(classes, rows, logits):
     assert report["power"] is None
 
 
+def test_of_a_model_that_never_differs_nothing_is_said_of_differences(classes, rows, logits):
+    task, parts, _ = _judged(classes, rows, logits)
+    report = judge(task, parts, {"tfidf": dict(parts["test"].outputs)}, how=How(resamples=100))
+    assert report["verdict"]["word"] == "not distinguishable" and report["power"] is None
+
+
 def test_every_key_of_the_schema_is_there_and_json_has_no_nan(classes, rows, logits):
     task, parts, baselines = _judged(classes, rows, logits)
     report = judge(task, parts, baselines, probe=baselines["tfidf"], how=How(resamples=100))
