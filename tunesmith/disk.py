@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file at once. Raises ResourceError when the disk is full."""
     beside = path.with_name(f".{path.name}.tmp")
     try:
-        write_synced(beside, content)
+        write_synced(beside, [content])
         os.replace(beside, path)
         sync_folder(path.parent)
     except OSError as error:
@@ -50,13 +50,23 @@ def append(path: Path, content: bytes) -> None:
             raise cannot_write(error, path, len(content)) from None
 
 
-def write_synced(path: Path, content: bytes) -> dict[str, Any]:
-    """Write a file down to the disk; its size in bytes and sha256."""
+def write_synced(path: Path, content: Iterable[bytes | memoryview]) -> dict[str, Any]:
+    """Write a file down to the disk, piece after piece; its size in bytes and sha256."""
+    size, found = 0, hashlib.sha256()
     with open(path, "wb") as file:
-        file.write(content)
+        for piece in content:
+            file.write(piece)
+            found.update(piece)
+            size += len(piece)
         file.flush()
         os.fsync(file.fileno())
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return {"bytes": size, "sha256": found.hexdigest()}
+
+
+def measured(path: Path) -> dict[str, Any]:
+    """Size in bytes and sha256 of a file, read piece by piece."""
+    with open(path, "rb") as file:
+        return {"bytes": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,11 +8,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tunesmith.errors import ModelError
 from tunesmith.models import tensors
 
+TYPES = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+TYPES += (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
 
@@ -153,3 +155,18 @@ def test_links_of_the_hubs_cache_are_followed(tmp_path):
     (snapshot / "model.safetensors").symlink_to(tmp_path / "outside")
     with pytest.raises(ModelError):
         tensors.within(snapshot / "model.safetensors", snapshot)
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (5,), (2, 3)], ids=str)
+def test_pieces_are_what_the_library_reads(tmp_path, shape):
+    made = {str(kind): (torch.arange(6)[: torch.Size(shape).numel()].reshape(shape) % 2).to(kind) for kind in TYPES}
+    (tmp_path / "a.safetensors").write_bytes(b"".join(tensors.pieces(made)))
+    found = load_file(tmp_path / "a.safetensors")
+    assert found.keys() == made.keys() == tensors.header(tmp_path / "a.safetensors").keys()
+    assert all(torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype for name, tensor in made.items())
+
+
+def test_pieces_of_a_tensor_that_is_laid_out_otherwise(tmp_path):
+    tensor = torch.arange(12.0).reshape(3, 4).T.requires_grad_()
+    (tmp_path / "a.safetensors").write_bytes(b"".join(tensors.pieces({"a": tensor})))
+    assert torch.equal(load_file(tmp_path / "a.safetensors")["a"], tensor)

@@ -60,7 +60,7 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
     module, source = bare(model.backbone), model.source
     if model.pooling == pipelines.POOLING:
         model.save(folder)
-        _write_tensors(folder / "head.safetensors", {})
+        tensors.write(folder / "head.safetensors", {})
         return _write_json(folder / "head.json", _head(model, None))
     state = {**plain_state(model.backbone), **model.spare}
     if keeps_head(model):
@@ -74,7 +74,7 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
     pictures.save(model, folder)
     voices.save_vocoder(model, folder)
     kind = _save_adapter(model, folder / "adapter")
-    _write_tensors(folder / "head.safetensors", top_state(model))
+    tensors.write(folder / "head.safetensors", top_state(model))
     _write_json(folder / "head.json", _head(model, kind))
     if model.pooling in {"mean", "cls", "last"} and source.modality == "text":
         for name, values in sentence_files(model).items():
@@ -193,7 +193,7 @@ def _save_adapter(model: nn.Module, folder: Path) -> str | None:
     bottlenecks = getattr(bare(model.backbone), "tunesmith_bottlenecks", None)
     if bottlenecks:
         state = bare(model.backbone).state_dict()
-        _write_tensors(folder / "bottlenecks.safetensors", {n: t for n, t in state.items() if ".bottleneck." in n})
+        tensors.write(folder / "bottlenecks.safetensors", {n: t for n, t in state.items() if ".bottleneck." in n})
         _write_json(folder / "bottlenecks.json", bottlenecks)
         return "bottlenecks"
     if not hasattr(model.backbone, "peft_config"):
@@ -209,7 +209,7 @@ def _save_adapter(model: nn.Module, folder: Path) -> str | None:
         state = get_peft_model_state_dict(model.backbone, save_embedding_layers=False)
     if keeps_head(model):
         config, state = adapters.around(config, model), adapters.renamed(state, "", adapters.inside(model))
-    _write_tensors(folder / "adapter_model.safetensors", state)
+    tensors.write(folder / "adapter_model.safetensors", state)
     _write_json(folder / "adapter_config.json", config)
     return "peft"
 
@@ -304,14 +304,6 @@ def _save_tokenizer(processor: Any, folder: Path, source: Source) -> None:
     if path.is_file():  # where the tokenizer was read from is this machine's business
         values = json.loads(path.read_text("utf-8"))
         _write_json(path, {key: value for key, value in values.items() if key not in {"name_or_path", "local_files_only"}})
-
-
-def _write_tensors(path: Path, state: State) -> None:
-    from safetensors.torch import save_file
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Clones: two names of one tensor would be refused, and a view would be written whole.
-    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}, path, {"format": "pt"})
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:

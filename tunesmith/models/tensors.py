@@ -6,9 +6,11 @@ was not written by an honest program.
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,20 @@ BITS = {
     "I64": 64,
     "F64": 64,
 }
+
+CODES = {
+    "torch.bool": "BOOL",
+    "torch.uint8": "U8",
+    "torch.int8": "I8",
+    "torch.int16": "I16",
+    "torch.float16": "F16",
+    "torch.bfloat16": "BF16",
+    "torch.int32": "I32",
+    "torch.float32": "F32",
+    "torch.int64": "I64",
+    "torch.float64": "F64",
+}
+"""What the format calls PyTorch's types."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +96,39 @@ def read(path: Path) -> dict[str, torch.Tensor]:
 
     header(path)
     return {name: tensor.clone() for name, tensor in load_file(path).items()}
+
+
+def write(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """A file of these tensors, one after the other: no second copy of all of them is made. Two names of one tensor are written twice."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.writelines(pieces(tensors))
+
+
+def pieces(tensors: Mapping[str, torch.Tensor]) -> Iterator[bytes | memoryview]:
+    """The bytes of a file of these tensors: its header, then one after the other, each made when it is asked for.
+
+    Larger elements come first and the header is filled up with spaces to eight bytes, so that every tensor lies at a multiple of its
+    element's size, as the library's own writer has it.
+    """
+    names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    ends = list(itertools.accumulate((tensors[name].nbytes for name in names), initial=0))
+    entries: dict[str, Any] = {"__metadata__": {"format": "pt"}} | {
+        name: {"dtype": CODES[str(tensors[name].dtype)], "shape": list(tensors[name].shape), "data_offsets": [start, end]}
+        for name, start, end in zip(names, ends, ends[1:])
+    }
+    text = json.dumps(entries).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for name in names:
+        if tensors[name].numel():
+            yield memoryview(_as_bytes(tensors[name]))
+
+
+def _as_bytes(tensor: torch.Tensor) -> Any:
+    import torch
+
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
 
 
 def shards(folder: Path, weight_map: Mapping[str, Any], place: str) -> list[Path]:

@@ -163,12 +163,9 @@ class Voice(nn.Module):
 
     def save_pretrained(self, folder: Path, state_dict: Mapping[str, torch.Tensor]) -> None:
         """config.json and model.safetensors."""
-        from safetensors.torch import save_file
-
         values = {name: value for name, value in asdict(self.config).items() if name != "_name_or_path"}
         (folder / "config.json").write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", "utf-8")
-        kept = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state_dict.items()}
-        save_file(kept, folder / "model.safetensors", {"format": "pt"})
+        tensors.write(folder / "model.safetensors", state_dict)
 
 
 def laid(lasting_BU: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,19 +9,19 @@ Tensors are safetensors, the rest is JSON: nothing that can run code.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load_file
 
-from ..disk import cannot_write, recover, swap, sync_folder, write_bytes, write_json, write_synced
+from ..disk import cannot_write, measured, recover, swap, sync_folder, write_bytes, write_json, write_synced
 from ..errors import ModelError
+from ..models.tensors import pieces
 
 __all__ = ["is_whole", "newest_whole", "read", "read_values", "recover", "steps_saved", "write", "write_bytes", "write_json"]
 
@@ -35,10 +35,10 @@ def write(folder: Path, tensors: Mapping[str, Tensors], values: Mapping[str, Any
     shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
-        contents = {f"{stem}.safetensors": _serialise(part) for stem, part in tensors.items()}
-        contents["state.json"] = json.dumps(values, indent=1).encode()
+        contents: dict[str, Iterable[bytes | memoryview]] = {f"{stem}.safetensors": pieces(part) for stem, part in tensors.items()}
+        contents["state.json"] = [json.dumps(values, indent=1).encode()]
         entries = {name: write_synced(beside / name, content) for name, content in contents.items()}
-        write_synced(beside / MANIFEST, json.dumps(entries, indent=1).encode())
+        write_synced(beside / MANIFEST, [json.dumps(entries, indent=1).encode()])
         sync_folder(beside)
         swap(beside, folder)
     except OSError as error:
@@ -48,12 +48,15 @@ def write(folder: Path, tensors: Mapping[str, Tensors], values: Mapping[str, Any
 
 
 def read(folder: Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
-    """Read a whole checkpoint, every byte checked. Raises ModelError naming the file that is damaged."""
-    contents = _verified(folder)
+    """Read a whole checkpoint, every byte checked. Raises ModelError naming the file that is damaged.
+
+    The tensors lie in the files, mapped into memory: copy what is to be changed or kept.
+    """
+    names = _verify(folder)
     try:
-        values = json.loads(contents.pop("state.json"))
-        tensors = {name.removesuffix(".safetensors"): load(content) for name, content in contents.items()}
-    except (ValueError, KeyError, SafetensorError) as error:
+        values = json.loads((folder / "state.json").read_bytes())
+        tensors = {name.removesuffix(".safetensors"): load_file(folder / name) for name in names if name != "state.json"}
+    except (ValueError, OSError, SafetensorError) as error:
         raise _damaged(folder, f"a file that cannot be read ({error})") from None
     return tensors, values
 
@@ -70,7 +73,7 @@ def read_values(folder: Path) -> dict[str, Any]:
 def is_whole(folder: Path) -> bool:
     """Whether every file is there, with the size and hash of the manifest."""
     try:
-        _verified(folder)
+        _verify(folder)
     except ModelError:
         return False
     return True
@@ -91,12 +94,11 @@ def steps_saved(parent: Path, prefix: str) -> list[Path]:
     return sorted(p for p in parent.glob(f"{prefix}-*") if p.is_dir() and not p.is_symlink())
 
 
-def _serialise(tensors: Tensors) -> bytes:
-    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-
-
-def _verified(folder: Path) -> dict[str, bytes]:
-    return dict(_check_files(folder, _manifest(folder)))
+def _verify(folder: Path) -> list[str]:
+    entries = _manifest(folder)
+    for name, entry in entries.items():
+        _check_file(folder, name, entry)
+    return list(entries)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -112,18 +114,16 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return entries
 
 
-def _check_files(folder: Path, entries: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
-    for name, entry in entries.items():
-        path = folder / name
-        if "/" in name or path.is_symlink() or not path.is_file() or path.stat().st_size != entry["bytes"]:
-            raise _damaged(folder, f"{name} missing or of another size")
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise _damaged(folder, f"{name} that cannot be read ({error.strerror})") from None
-        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise _damaged(folder, f"{name} with another sha256 than when it was saved")
-        yield name, content
+def _check_file(folder: Path, name: str, entry: Mapping[str, Any]) -> None:
+    path = folder / name
+    if "/" in name or path.is_symlink() or not path.is_file() or path.stat().st_size != entry["bytes"]:
+        raise _damaged(folder, f"{name} missing or of another size")
+    try:
+        found = measured(path)
+    except OSError as error:
+        raise _damaged(folder, f"{name} that cannot be read ({error.strerror})") from None
+    if found["sha256"] != entry["sha256"]:
+        raise _damaged(folder, f"{name} with another sha256 than when it was saved")
 
 
 def _damaged(folder: Path, got: str) -> ModelError:
