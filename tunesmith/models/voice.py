@@ -21,6 +21,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from . import tensors
+
 Batch = Mapping[str, torch.Tensor]
 MODEL_TYPE = "tunesmith-voice"
 CHARACTERS, FRAMES = 5, 3
