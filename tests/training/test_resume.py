@@ -10,6 +10,7 @@ import pytest
 import tunesmith
 from tests.runs import SETTINGS, events_until, fingerprint, make_ready, write_rows
 from tunesmith import api
+from tunesmith.models import vocabulary
 from tunesmith.run import Run
 from tunesmith.training.events import Finished, Step
 from tunesmith.training.loop import train
@@ -52,6 +53,15 @@ def test_stopped_anywhere_resumes_to_the_same_bits(tmp_path, tiny_bert, strategy
         assert other == seen, "the same rows in the same order with the same losses"
     many, other = train_through(ready, tmp_path / "many", range(1, last, max(1, last // 10)))
     assert (many, other) == (whole, seen)
+
+
+def test_with_unused_words_left_alone_too(tmp_path, tiny_bert, monkeypatch):
+    monkeypatch.setattr(vocabulary, "MOST", 0.99)
+    ready = make_ready(tmp_path, tiny_bert, strategy="probe-then-tune")
+    whole, seen = train_through(ready, tmp_path / "whole", [])
+    assert train_through(ready, tmp_path / "again", [3, seen[-1][0] - 1]) == (whole, seen)
+    state, _ = State.resume(ready, tmp_path / "again")
+    assert vocabulary.parted(state.model), "the checkpoint says which words are trained"
 
 
 def test_killed_ten_times_within_one_epoch(tmp_path, tiny_bert):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from . import checkpoint
 from .events import Adjusted, Evaluated, Event, Saved
 from .stages import validate
 from .state import Best
@@ -35,12 +34,8 @@ def blend(state: State, work: Work, folder: Path, metric: str) -> Iterator[Event
     if all(stage.solve for stage in state.stages):  # nothing was tuned: three passes over the validation rows for nothing
         return
     better = 1 if state.ready.task.directions[metric] else -1
-    old = checkpoint.read(folder / state.anchor.folder)[0]["model"]
-    new = (
-        dict(state.weights(averaged=True))
-        if state.best == state.anchor
-        else checkpoint.read(state.best_path(folder))[0]["model"]
-    )
+    old = state.read(folder, state.anchor.folder)
+    new = dict(state.weights(averaged=True)) if state.best == state.anchor else state.read(folder, state.best.folder)
     new = {name: tensor.clone() for name, tensor in new.items()}
     tried = []
     for share in SHARES:

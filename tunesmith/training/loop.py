@@ -15,7 +15,7 @@ import torch
 from ..errors import DivergedError, listing
 from ..inference import Encoded, collate
 from ..task import Solution
-from . import batches, blend, checkpoint, device, optim, range_test, room, solve, soup
+from . import batches, blend, checkpoint, device, optim, range_test, room, solve, soup, words
 from .crew import Crew
 from .events import Adjusted, Evaluated, Event, Finished, Saved, Started, Step
 from .stages import Work, batches_from, frozen_cut, gradient_of, steps_in, this_epoch, validate, with_cache
@@ -131,6 +131,7 @@ def _with_features(state: State, encoded: Encoded, pad: int) -> Encoded:
 def _descend(state: State, work: Work, folder: Path) -> Iterator[Event]:
     """A stage of optimiser steps."""
     total, per_epoch = steps_in(state, work, state.current)
+    yield from words.part(state, work)
     work, notes = with_cache(state, work, total / per_epoch)
     yield from notes
     settings, clock, watch = state.ready.plan.spec.train, Clock(time.monotonic()), Watch()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from . import checkpoint
 from .events import Adjusted, Event, Saved
 from .stages import validate
 from .state import Best
@@ -26,10 +25,10 @@ def average_tops(state: State, work: Work, folder: Path, metric: str) -> Iterato
     if len(state.tops) < 2:
         return
     better = 1 if state.ready.task.directions[metric] else -1
-    kept = [_read(folder, state.tops[0])]
+    kept = [state.read(folder, state.tops[0].folder)]
     value, scores = state.tops[0].value, state.tops[0].scores
     for top in state.tops[1:]:
-        tried = [*kept, _read(folder, top)]
+        tried = [*kept, state.read(folder, top.folder)]
         state.put(_mean(tried))
         found, _, _ = validate(state, work)
         if better * found[metric] >= better * value:
@@ -41,10 +40,6 @@ def average_tops(state: State, work: Work, folder: Path, metric: str) -> Iterato
         state.ema = {}
         state.best = Best(value, state.total, "average", scores, value)
         yield Saved(state.total, str(state.save_weights(folder, state.best)))
-
-
-def _read(folder: Path, top: Best) -> Weights:
-    return checkpoint.read(folder / top.folder)[0]["model"]
 
 
 def _mean(weights: list[Weights]) -> Weights:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, SpecError
+from ..models import dropout, vocabulary
 from ..models.heads import bare, set_dropout
 from ..models.outline import outline
 from ..models.quantised import quantise
@@ -109,6 +110,7 @@ class State:
         if quantise(bare(model.backbone) if settings.quantise != "none" else model, settings.quantise):
             model.to(accelerator.device)  # adapters are shaped on the base as it will compute
         ready.strategy.shape(model, settings.seed)
+        dropout.quicken(model)
         model.to(accelerator.device)
         padded = _pack(model, settings)
         shape = outline(model)
@@ -180,6 +182,7 @@ class State:
             "model": self.weights(),
             "optimizer": optim.state_tensors(self.optimizer) if self.optimizer else {},
             "ema": self.ema,
+            "words": vocabulary.parted(self.model),
         }
         path = checkpoint.write(folder / f"last-{self.total:08d}-{self.stage}", tensors, self._values())
         _prune(folder)
@@ -195,9 +198,18 @@ class State:
         return folder / self.best.folder
 
     def load_best(self, folder: Path) -> None:
-        """Put the best weights into the model."""
-        tensors, _ = checkpoint.read(self.best_path(folder))
-        self.put(tensors["model"])
+        """Put the best weights into the model, with every word it knew."""
+        self.put(self.read(folder, self.best_path(folder).name))
+        vocabulary.join(self.model)
+
+    def read(self, folder: Path, name: str) -> dict[str, torch.Tensor]:
+        """Weights that `save_weights` wrote; of those from before words were left alone, the words in use."""
+        tensors = checkpoint.read(folder / name)[0]["model"]
+        sizes = dict(self.model.named_parameters())
+        for weight, used_U in vocabulary.parted(self.model).items():
+            if len(tensors.get(weight, ())) > len(sizes[weight]):
+                tensors[weight] = tensors[weight][used_U.cpu()]
+        return tensors
 
     def weights(self, averaged: bool = False) -> dict[str, torch.Tensor]:
         """The weights that training changes (with their moving averages where asked and kept), and all buffers."""
@@ -236,6 +248,8 @@ class State:
         }
 
     def _restore(self, tensors: Mapping[str, Mapping[str, torch.Tensor]], values: Mapping[str, Any]) -> None:
+        for name, used_U in tensors.get("words", {}).items():  # a copy: the file may go
+            vocabulary.part(self.model, name.removesuffix(".weight"), used_U.clone())
         self.put(tensors["model"])
         self.stage, self.step, self.total = values["stage"], values["step"], values["total"]
         self.without_gain, self.spent, self.done = values["without_gain"], values["seconds"], values["done"]

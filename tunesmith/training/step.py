@@ -129,8 +129,13 @@ def finish(model: nn.Module, settings: Train) -> float:
     if settings.l1:
         for parameter in parameters:
             parameter.grad.add_(parameter.detach().sign(), alpha=settings.l1)  # type: ignore[union-attr]
-    limit = settings.clip or math.inf
-    return float(nn.utils.clip_grad_norm_(parameters, limit)) if parameters else 0.0
+    if not parameters:
+        return 0.0
+    norm = nn.utils.get_total_norm([p.grad for p in parameters])  # type: ignore[misc]
+    value, limit = float(norm), settings.clip or math.inf
+    if limit < value < math.inf:  # else nothing would change, and every number be read and written for it
+        nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+    return value
 
 
 def average(kept: dict[str, Any], model: nn.Module, decay: float, names: Iterable[str]) -> None:
