@@ -56,7 +56,7 @@ def test_a_model_that_cannot_be_tried_is_forecast_all_the_same(tmp_path: Path) -
     assert choices.seconds_per_row(facts(trial=None)) > 0
 
 
-@pytest.mark.parametrize(("faster", "chosen"), [(0.0, "fp32"), (0.8, "fp32"), (1.4, "fp32"), (1.6, "bf16")])
+@pytest.mark.parametrize(("faster", "chosen"), [(0.0, "fp32"), (0.8, "fp32"), (1.15, "fp32"), (1.3, "bf16")])
 def test_bf16_is_chosen_where_whole_steps_are_clearly_faster(faster: float, chosen: str) -> None:
     tried = dataclasses.replace(TRIED, bf16=faster)
     found = choices.choose_precision(Train(), facts(trial=tried), STRATEGIES.load("full")())

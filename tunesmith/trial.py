@@ -26,6 +26,8 @@ from .models.source import Source
 
 PASS_SECONDS = 0.25
 """Most time of one pass: long enough to be told from noise, short enough that a plan stays a matter of seconds."""
+USUAL_SECONDS = 0.6
+"""Most time of a pass over a batch of usual size, which alone tells what bf16 gains: weights are cast once a pass, however many rows."""
 WORDS = 1024
 """Vocabulary of the trial's model: looking a word up costs nothing beside the layers."""
 CLEARLY = 1.2
@@ -33,7 +35,7 @@ CLEARLY = 1.2
 to make them are worth more."""
 ROWS = 32
 """Rows of a step of usual size."""
-PAIRS = 5
+PAIRS = 3
 SMALL_SECONDS = 0.02
 """CPU seconds of a pass below which precision is not tried: such a model trains in no time, and noise would decide."""
 
@@ -145,18 +147,27 @@ def _measured(model: Any, scale: float, tokens: int, flops: float, bf16: bool) -
     import torch
 
     body = sum(p.numel() for n, p in model.named_parameters() if "embed" not in n and "pooler" not in n)
-    rows = max(1, min(4096 // tokens, 32, int(PASS_SECONDS * 0.5 * flops / (6 * body * tokens))))
-    ids_BT = torch.randint(5, WORDS, (rows, tokens))
-    batch = {"input_ids": ids_BT, "attention_mask": torch.ones_like(ids_BT)}
-    batch["attention_mask"][0, -1] = 0  # padding as in real batches: without it a faster kernel may be chosen
+    rows = lambda seconds: max(1, min(4096 // tokens, ROWS, int(seconds * 0.5 * flops / (6 * body * tokens))))  # noqa: E731
+    usual = _batch(rows(USUAL_SECONDS), tokens)
+    batch = {name: tensor[-rows(PASS_SECONDS) :] for name, tensor in usual.items()}
     kept = _kept(model, batch)
-    count = rows * tokens / scale
+    count = batch["input_ids"].numel() / scale
     both, cpu = _seconds(lambda: _pass(model, batch))
-    faster = _faster(lambda half: _pass(model, batch, half), cpu) if bf16 and cpu > SMALL_SECONDS else 0.0
+    share = len(usual["input_ids"]) / len(batch["input_ids"])
+    faster = _faster(lambda half: _pass(model, usual, half), cpu * share) if bf16 and cpu > SMALL_SECONDS else 0.0
     model.eval()
     with torch.inference_mode():
         forward, _ = _seconds(lambda: model(**batch))
     return Trial(forward / count, both / count, kept / count, _update(), int(body * scale), faster)
+
+
+def _batch(rows: int, tokens: int) -> dict[str, Any]:
+    import torch
+
+    ids_BT = torch.randint(5, WORDS, (rows, tokens))
+    mask_BT = torch.ones_like(ids_BT)
+    mask_BT[-1, -1] = 0  # padding as in real batches: without it a faster kernel may be chosen
+    return {"input_ids": ids_BT, "attention_mask": mask_BT}
 
 
 def _pass(model: Any, batch: Any, half: bool = False) -> None:
@@ -209,7 +220,7 @@ def _seconds(work: Callable[[], Any], laps: int = 3) -> tuple[float, float]:
 
 
 def _faster(work: Callable[[bool], Any], enough: float) -> float:
-    """How many times less CPU time `work(True)` takes: the median of five pairs of laps, of one where it takes three times `enough`.
+    """How many times less CPU time `work(True)` takes: the median of three pairs of laps, of one where it takes three times `enough`.
 
     Pairs, and CPU time: what else the machine does at this moment must not decide in which precision a model is trained.
     """
