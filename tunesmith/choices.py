@@ -39,8 +39,8 @@ VIEWS = 4
 """Views of changed images that are kept where nobody asks otherwise."""
 STEPS = 1_600
 """Optimiser steps after which small encoders stop gaining on the sets in `benchmarks/`."""
-
-
+PASS_TOKENS = 1_280
+"""Tokens of a training pass for each thread of a CPU: twice as many gain nothing (`docs/performance.md`), and half as many lose."""
 GPU = 100.0
 """How many times faster than a CPU a GPU is taken to be where only that matters."""
 
@@ -284,7 +284,12 @@ def choose_threads(train: Train, facts: Facts, strategy: Strategy) -> Choice[int
 
 def choose_micro_tokens(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:
     """What keeps the device busy without holding much memory."""
-    return Choice(65_536, "fills a GPU") if facts.cuda else Choice(4_096, "a CPU gains nothing from larger passes")
+    if facts.cuda:
+        return Choice(65_536, "fills a GPU")
+    if facts.source.modality != "text":
+        return Choice(4_096, "a CPU gains nothing from larger passes")
+    threads = int(choose_threads(train, facts, strategy).value if train.threads == "auto" else train.threads)
+    return Choice(PASS_TOKENS * threads, f"{PASS_TOKENS:,} tokens for each thread: a CPU gains nothing from larger passes, and they take memory")
 
 
 def choose_views(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:

@@ -56,3 +56,16 @@ def test_balanced_epochs_have_equal_classes(class_N, balance):
     assert set(class_N[rows]) == set(class_N)
     if balance == "oversample":
         assert set(rows) == set(range(len(class_N))), "no row is left out"
+
+
+@given(lengths, st.integers(1, 600))
+@settings(deadline=None, max_examples=60)
+def test_parts_of_a_batch_are_as_few_as_fit(lengths_N, budget):
+    rows = np.arange(len(lengths_N))
+    few = list(cut_by_tokens(order_by_length(lengths_N, rows), lengths_N, budget))
+    assert len(batches.micro_batches(rows, lengths_N, budget)) == len(few)
+
+
+def test_parts_of_a_batch_of_like_rows_are_of_like_size():
+    parts = batches.micro_batches(np.arange(33), np.full(33, 10), 300)
+    assert [len(part) for part in parts] == [17, 16]

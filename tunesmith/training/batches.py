@@ -55,8 +55,13 @@ def steps_per_epoch(rows: int, batch: int) -> int:
 
 
 def micro_batches(positions: np.ndarray, lengths_N: np.ndarray, micro_tokens: int) -> list[np.ndarray]:
-    """A nominal batch in parts that fit the token budget."""
-    return list(cut_by_tokens(order_by_length(lengths_N, positions), lengths_N, micro_tokens))
+    """A nominal batch in parts that fit the token budget; as few as that takes, and of like size: what a pass costs whatever its size is
+    wasted on a small rest."""
+    ordered = order_by_length(lengths_N, positions)
+    parts = list(cut_by_tokens(ordered, lengths_N, micro_tokens))
+    share = -(-len(ordered) * int(lengths_N[positions].max(initial=1)) // len(parts)) if parts else micro_tokens
+    even = list(cut_by_tokens(ordered, lengths_N, min(share, micro_tokens)))
+    return even if len(even) == len(parts) else parts
 
 
 def _resize(rows: np.ndarray, goal: int, rng: np.random.Generator) -> np.ndarray:
