@@ -289,7 +289,7 @@ def choose_micro_tokens(train: Train, facts: Facts, strategy: Strategy) -> Choic
     if facts.source.modality != "text":
         return Choice(4_096, "a CPU gains nothing from larger passes")
     threads = int(choose_threads(train, facts, strategy).value if train.threads == "auto" else train.threads)
-    return Choice(PASS_TOKENS * threads, f"{PASS_TOKENS:,} tokens for each thread: a CPU gains nothing from larger passes, and they take memory")
+    return Choice(PASS_TOKENS * threads, f"{PASS_TOKENS:,} tokens for each thread: larger passes gain nothing and take memory")
 
 
 def choose_views(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:
