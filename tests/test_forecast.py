@@ -83,6 +83,20 @@ def test_a_machine_makes_up_its_mind_once(tiny_bert: Path, monkeypatch: pytest.M
         trial._trial.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("strategy", "options", "tried"),
+    [("head-only", {}, False), ("head-only", {"solve": False}, True), ("full", {}, True), ("auto", {}, True)],
+)
+def test_bf16_is_tried_only_where_steps_will_be_taken(
+    strategy: str, options: dict[str, bool], tried: bool, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[bool]()
+    monkeypatch.setattr(choices, "SMALL", 0)
+    monkeypatch.setattr(choices, "trial", lambda *_, bf16: asked.append(bf16))
+    ready = make_ready(tmp_path, tiny_bert, strategy=strategy, strategy_options=options)
+    assert asked == [tried] and ready.plan.spec.train.precision == "fp32"
+
+
 def test_a_tiny_model_is_never_left_to_noise(tiny_bert: Path) -> None:
     found = trial.trial(find(str(tiny_bert)), 9, 1e10, 1, bf16=True)
     assert found is not None and found.bf16 == 0.0

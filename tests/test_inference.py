@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from tunesmith import inference
 from tunesmith.data import arrays
 from tunesmith.data.table import Table
-from tunesmith.inference import CHUNK, Encoded, encode, infer, objects
+from tunesmith.inference import CHUNK, Encoded, Ragged, encode, infer, infer_parts, objects, read_tokens
 
 WINDOW = 4
 
@@ -74,6 +75,22 @@ def test_windows_of_a_row_come_back_together_in_order(rows: list[list[int]], mic
 def test_rows_are_counted_on_from_chunk_to_chunk() -> None:
     rows = [[n % 7] * (n % 9) for n in range(CHUNK + 3)]
     assert [len(value) for value in answered(rows, 512)["numbers"]] == [len(row) for row in rows]
+
+
+def test_a_processor_reads_texts_in_passes_that_its_cache_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "READ_TOKENS", 8)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    lengths_N = np.array([3, 4, 2, 9, 30, 1] * 7)
+    rows = Encoded({"input_ids": Ragged.of([np.zeros(n, np.int32) for n in lengths_N])}, lengths_N, np.arange(42))
+    asked = {most: [len(at) * rows.lengths_N[at].max() for at, _ in _parts(rows, most)] for most in (10, 4096)}
+    assert all(tokens <= 24 or tokens == 30 for tokens in asked[4096]), "24 tokens; a longer row stands alone"
+    assert max(asked[10]) == 30 and sum(tokens > 10 for tokens in asked[10]) == 7, "what was asked is never exceeded"
+    others = Encoded({"pixel_values": np.zeros((2, 1))}, np.array([9, 9]), np.arange(2))
+    assert read_tokens(others, 4096, torch.device("cpu")) == 4096 == read_tokens(rows, 4096, torch.device("cuda"))
+
+
+def _parts(rows: Encoded, most: int) -> list[Any]:
+    return list(infer_parts(Windowed(), nn.Linear(1, 1), rows, pad=-1, micro_tokens=most))  # type: ignore[arg-type]
 
 
 @settings(deadline=None)

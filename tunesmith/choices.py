@@ -79,8 +79,8 @@ class Facts:
 # -- facts ------------------------------------------------------------------------------------------------------------
 
 
-def measure(spec: Spec, task: Task, source: Source, data: Dataset) -> Facts:
-    """Row lengths from a sample, and what this machine is."""
+def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool = True) -> Facts:
+    """Row lengths from a sample, and what this machine is. `steps`: whether weights will learn step by step, so that bf16 may pay."""
     reader, rows = processor(source), min(SAMPLE, len(data.train))
     start = time.perf_counter()
     encoded = encode(task, reader, data.train.take(np.arange(rows)))
@@ -92,7 +92,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset) -> Facts:
         )
     cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
     threads, flops = (cores or 1) if spec.train.threads == "auto" else int(spec.train.threads), matrix_rate()
-    unsure = not cuda and spec.train.precision == "auto" and source.parameters > SMALL
+    unsure = steps and not cuda and spec.train.precision == "auto" and source.parameters > SMALL
     tried = trial(source, float(encoded.lengths_N.mean()), flops, threads, bf16=unsure)
     wish = task.suggested().get("train.epochs")
     return Facts(

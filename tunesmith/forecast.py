@@ -14,8 +14,11 @@ from typing import final
 from .choices import Facts, seconds_per_token
 from .data.dataset import Dataset
 from .errors import TunesmithError
+from .models.source import Source
+from .registry import STRATEGIES
 from .spec import Spec
 from .strategy import Outline, Stage, Strategy
+from .task import Task
 
 PADDING = 1.06
 """Tokens computed over tokens read, in batches of like length (`docs/performance.md`)."""
@@ -89,6 +92,14 @@ def sketch(layers: int, adapter: bool) -> Outline:
     added = {f"backbone.layer.{i}.lora_A.weight": i for i in range(1, layers + 1)} if adapter else {}
     head = {"head.weight": layers + 2, "head.bias": layers + 2}
     return Outline({**depths, **added, **head}, layers, frozenset(added))
+
+
+def descends(spec: Spec, task: Task, source: Source) -> bool:
+    """Whether some stage of what was asked takes optimiser steps: heads alone are solved where their optimum is known."""
+    if spec.strategy == "auto" or not task.solvable or task.wide:
+        return True
+    strategy = STRATEGIES.load(spec.strategy).build(spec.strategy_options, spec.strategy)
+    return any(not stage.solve for stage in _stages(strategy, source.layers))
 
 
 def _stages(strategy: Strategy, layers: int) -> Sequence[Stage]:

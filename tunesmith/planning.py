@@ -19,7 +19,7 @@ from .data.labels import texts, twins
 from .data.profile import Profile
 from .data.split import PARTS
 from .errors import DataError, ModelError, SpecError, listing, nearest
-from .forecast import Forecast, forecast
+from .forecast import Forecast, descends, forecast
 from .models.source import Source, find, processor, seeing
 from .parts.misfit import explain
 from .registry import STRATEGIES, TASKS
@@ -91,7 +91,7 @@ def prepare(spec: Spec) -> Ready:
     task = _fit_task(asked, data, source, spec)
     if spec.strategy != "auto":
         STRATEGIES.load(spec.strategy).build(spec.strategy_options, spec.strategy)  # what is wrong with it is said before seconds pass
-    facts = measure(spec, task, source, data)
+    facts = measure(spec, task, source, data, descends(spec, task, source))
     suggested = _suggested(task, spec)
     chosen |= decide(spec, facts) | {k: c for k, c in suggested.items() if k == "strategy"}
     strategy_name = chosen["strategy"].value

@@ -154,6 +154,11 @@ class Task(Hooks, ABC):
         """The columns that a question must have: those of the inputs, of a task `alone` the first."""
         return self.columns(self.inputs)[: 1 if self.alone else None]
 
+    @property
+    def solvable(self) -> bool:
+        """Whether the task has a linear head with a known optimum, and the model no head of its own."""
+        return type(self).solve is not Task.solve and not self.form
+
     def settle(self, **fitted_fields: Any) -> Self:
         """A copy with fitted fields set."""
         return dataclasses.replace(self, **fitted_fields)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 import pytest
 import scipy.sparse
+import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from tunesmith.parts import linear
+from tunesmith.parts import descent, linear
 from tunesmith.task import Solution
 
 N, D, C = 300, 12, 4
@@ -153,3 +156,21 @@ def test_a_feature_of_nothing_but_rounding_gets_no_weight() -> None:
     class_N = (features_ND[:, 0] > 0).astype(np.int64)
     for found in (linear.multinomial(features_ND, class_N, 2, 1e-3), linear.ridge(features_ND, class_N[:, None] * 1.0, 1e-3)):
         assert np.abs(found.weight_CD[:, 2]).max() < 1e-6 < np.abs(found.weight_CD[:, 0]).max() < 100
+
+
+def test_the_direction_is_that_of_the_inverse_curvature_and_changes_nothing_it_reads() -> None:
+    rng, size = np.random.default_rng(0), 6
+    root = rng.normal(size=(size, size))
+    steps = rng.normal(size=(4, size))
+    pairs: descent.Pairs = deque()
+    for step, bend in zip(steps, steps @ (root @ root.T + np.eye(size)), strict=True):
+        pairs.append((torch.from_numpy(step), torch.from_numpy(bend), float(step @ bend)))
+    inverse = np.eye(size) * pairs[-1][2] / float(pairs[-1][1] @ pairs[-1][1])
+    for step, bend, product in [tuple(np.asarray(part) for part in pair) for pair in pairs]:
+        turn = np.eye(size) - np.outer(step, bend) / product
+        inverse = turn @ inverse @ turn.T + np.outer(step, step) / product
+    gradient, before = torch.from_numpy(rng.normal(size=size)), [[part.clone() for part in pair[:2]] for pair in pairs]
+    kept = gradient.clone()
+    np.testing.assert_allclose(descent._direction(gradient, pairs), -inverse @ kept.numpy(), rtol=1e-9)
+    assert torch.equal(gradient, kept)
+    assert all(torch.equal(a, b) for pair, old in zip(pairs, before, strict=True) for a, b in zip(pair[:2], old, strict=True))

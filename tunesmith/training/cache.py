@@ -21,7 +21,7 @@ from torch import nn
 
 from ..data import caches
 from ..disk import cannot_write
-from ..inference import Encoded, Ragged, cut_by_tokens, on_device, order_by_length
+from ..inference import Encoded, Ragged, cut_by_tokens, on_device, order_by_length, read_tokens
 from ..task import Example, Task
 
 VALUES = "values.npy"
@@ -129,7 +129,8 @@ def _fill(
     values: Any = None
     starts = np.concatenate([[0], np.cumsum(encoded.lengths_N)])
     device = next(model.parameters()).device
-    for positions in cut_by_tokens(order_by_length(encoded.lengths_N), encoded.lengths_N, micro_tokens):
+    budget = read_tokens(encoded, micro_tokens, device)
+    for positions in cut_by_tokens(order_by_length(encoded.lengths_N), encoded.lengths_N, budget):
         examples = encoded.examples(positions)
         with torch.inference_mode():
             found = cut.below(on_device(task.collate(examples, pad), device)).float().cpu().numpy()
