@@ -59,7 +59,7 @@ def micro_batches(positions: np.ndarray, lengths_N: np.ndarray, micro_tokens: in
     wasted on a small rest."""
     ordered = order_by_length(lengths_N, positions)
     parts = list(cut_by_tokens(ordered, lengths_N, micro_tokens))
-    share = -(-len(ordered) * int(lengths_N[positions].max(initial=1)) // len(parts)) if parts else micro_tokens
+    share = -(-len(ordered) // max(1, len(parts))) * int(lengths_N[positions].max(initial=1))
     even = list(cut_by_tokens(ordered, lengths_N, min(share, micro_tokens)))
     return even if len(even) == len(parts) else parts
 
