@@ -136,3 +136,18 @@ def test_a_run_corrects_its_forecast_once_a_stage(tiny_bert: Path, tmp_path: Pat
     told = [event for event in train(State.start(ready), run.checkpoints) if isinstance(event, Forecasted)]
     assert [event.step for event in told] == [4] and told[0].planned == ready.plan.forecast.seconds
     assert told[0].seconds > 0 and "real steps" in told[0].why
+
+
+def test_words_that_no_row_has_and_bf16_are_foretold() -> None:
+    """Fewer words: less memory and shorter steps. bf16: every step shorter by what was tried."""
+    few = dataclasses.replace(facts(), words=0.2)
+    spec = api.make_spec("x.csv", **{"train.epochs": 3.0, "train.batch": 32, "train.evaluations": 1, "train.micro_tokens": 1280})
+    strategy = STRATEGIES.load("full")()
+    (stage,) = forecast._stages(strategy, 6)
+    assert forecast._memory(spec, facts(), (stage,), strategy) - forecast._memory(spec, few, (stage,), strategy) == pytest.approx(
+        3 * 4 * 0.8 * 12_000_000, rel=0.05
+    )
+    half = dataclasses.replace(facts(), trial=dataclasses.replace(TRIED, bf16=1.5))
+    asked = api.make_spec("x.csv", **{"train.precision": "bf16"})
+    usual, quick = forecast.pace(half, spec, strategy, stage), forecast.pace(half, asked, strategy, stage)
+    assert (usual.token / quick.token, usual.step / quick.step) == pytest.approx((1.5, 1.5))

@@ -41,6 +41,10 @@ STEPS = 1_600
 """Optimiser steps after which small encoders stop gaining on the sets in `benchmarks/`."""
 PASS_TOKENS = 1_280
 """Tokens of a training pass for each thread of a CPU: twice as many gain nothing (`docs/performance.md`), and half as many lose."""
+MOST_WORDS = 0.8
+"""Share of the vocabulary in use up to which it pays to leave the other words out of training (`training/words.py`)."""
+HEAPS = 0.6
+"""Power of the number of rows with which the number of different tokens grows."""
 GPU = 100.0
 """How many times faster than a CPU a GPU is taken to be where only that matters."""
 
@@ -74,6 +78,8 @@ class Facts:
     """Tokens that are read once the weights are final: `Task.afterwards`."""
     epochs: float = 0.0
     """Epochs that the task asks for; 0: it leaves that to the rules."""
+    words: float = 1.0
+    """Share of the vocabulary that the training rows are thought to use: the others' vectors are not trained."""
 
 
 # -- facts ------------------------------------------------------------------------------------------------------------
@@ -100,6 +106,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
         int(encoded.lengths_N.max()), encoding, tried, task.effort(), task.augments and task.modality == "image",
         task.afterwards(),
         wish.value if wish else 0.0,
+        _words(encoded, reader, len(data.train) / rows),
     )  # fmt: skip
 
 
@@ -107,6 +114,14 @@ def _unknown(encoded: Encoded, reader: Any) -> float:
     """Share of tokens that stand for `unknown`: of a language that the model was never shown, most do."""
     ids, missing = encoded.arrays.get("input_ids"), getattr(reader, "unk_token_id", None)
     return float(np.mean(ids.values == missing)) if isinstance(ids, Ragged) and missing is not None else 0.0
+
+
+def _words(encoded: Encoded, reader: Any, times: float) -> float:
+    """Share of the vocabulary in `times` as many rows as these: new words come the more slowly the more rows are read (Heaps' law)."""
+    ids = encoded.arrays.get("input_ids")
+    if not isinstance(ids, Ragged) or not hasattr(reader, "__len__"):
+        return 1.0
+    return min(1.0, len(np.unique(ids.values)) * times**HEAPS / max(1, len(reader)))
 
 
 @cache

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from .choices import Facts, seconds_per_token
+from .choices import MOST_WORDS, Facts, seconds_per_token
 from .data.dataset import Dataset
 from .errors import TunesmithError
 from .models.source import Source
@@ -116,7 +116,9 @@ def pace(facts: Facts, spec: Spec, strategy: Strategy, stage: Stage) -> Pace:
     upper = _upper(stage, facts)
     token = seconds_per_token(facts) * upper * (FROZEN_SHARE if strategy.adapter else 1.0)
     below = 0.0 if _cached(spec, stage, facts) else (facts.trial.forward if facts.trial else token / 3) * (1 - upper)
-    return Pace((token + below) * PADDING, _learning(facts, stage, strategy) * (facts.trial.update if facts.trial else 1e-8))
+    update = _learning(facts, stage, strategy) * (facts.trial.update if facts.trial else 1e-8)
+    quicker = facts.trial.bf16 if facts.trial and facts.trial.bf16 and spec.train.precision == "bf16" else 1.0
+    return Pace((token + below) * PADDING / quicker, update / quicker)
 
 
 def corrected(planned: Forecast, elapsed: float, done: float, ratio: float) -> float:
@@ -192,16 +194,17 @@ def _learning(facts: Facts, stage: Stage, strategy: Strategy) -> float:
     if strategy.adapter:
         return 0.01 * facts.source.parameters
     body = facts.trial.body if facts.trial else facts.source.parameters
-    return body * _upper(stage, facts) + (facts.source.parameters - body if _lowest(stage, facts.source.layers) == 0 else 0)
+    words = (facts.source.parameters - body) * (facts.words if facts.words <= MOST_WORDS else 1.0)
+    return body * _upper(stage, facts) + (words if _lowest(stage, facts.source.layers) == 0 else 0)
 
 
 def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strategy) -> int:
-    """Bytes at the peak: weights, gradients, moments and a copy to save; or, after training, the untouched model beside the tuned."""
+    """Bytes at the peak: weights, gradients, moments; or, after training, the untouched model beside the tuned."""
     upper = max((_upper(stage, facts) for stage in stages if not stage.solve), default=0.0)
     learning = max((_learning(facts, stage, strategy) for stage in stages if not stage.solve), default=0.0)
     kept = facts.trial.kept if facts.trial else 34 * 4 * facts.source.hidden * facts.source.layers
     tokens = min(int(spec.train.micro_tokens), int(spec.train.batch) * facts.longest)
-    training = 4 * 4 * learning + kept * tokens * max(upper, 1 / facts.source.layers)
+    training = 3 * 4 * learning + kept * tokens * max(upper, 1 / facts.source.layers)
     judging = 4 * facts.source.parameters
     return int(held() + LATER_BYTES + 4 * facts.source.parameters + max(training, judging))
 

@@ -9,7 +9,7 @@ import pytest
 
 import tunesmith
 from tests.runs import SETTINGS, events_until, fingerprint, make_ready, write_rows
-from tunesmith import api
+from tunesmith import api, choices
 from tunesmith.models import vocabulary
 from tunesmith.run import Run
 from tunesmith.training.events import Finished, Step
@@ -56,7 +56,7 @@ def test_stopped_anywhere_resumes_to_the_same_bits(tmp_path, tiny_bert, strategy
 
 
 def test_with_unused_words_left_alone_too(tmp_path, tiny_bert, monkeypatch):
-    monkeypatch.setattr(vocabulary, "MOST", 0.99)
+    monkeypatch.setattr(choices, "MOST_WORDS", 0.99)
     ready = make_ready(tmp_path, tiny_bert, strategy="probe-then-tune")
     whole, seen = train_through(ready, tmp_path / "whole", [])
     assert train_through(ready, tmp_path / "again", [3, seen[-1][0] - 1]) == (whole, seen)

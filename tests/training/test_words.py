@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.runs import make_ready
+from tunesmith import choices
 from tunesmith.models import vocabulary
 from tunesmith.training import words
 from tunesmith.training.events import Adjusted
@@ -17,7 +18,7 @@ PART = "unused words left alone"
 @pytest.fixture(autouse=True)
 def any_share(monkeypatch):
     """The tiny model knows few words more than its rows have."""
-    monkeypatch.setattr(vocabulary, "MOST", 0.99)
+    monkeypatch.setattr(choices, "MOST_WORDS", 0.99)
 
 
 def trained(ready, folder):

@@ -18,9 +18,6 @@ from torch.nn import functional
 
 from .heads import Pooled, bare
 
-MOST = 0.8
-"""Share of the vocabulary in use up to which it pays to keep the rest apart."""
-
 
 @final
 class Used(nn.Module):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from .. import choices
 from ..inference import Ragged
 from ..models import vocabulary
 from .events import Adjusted
@@ -28,7 +29,7 @@ def part(state: State, work: Work) -> Iterator[Adjusted]:
         return
     size = state.model.get_submodule(name).num_embeddings
     used = None if int(state.ready.plan.spec.train.processes) > 1 else _used(work, size)
-    if used is None or len(used) > vocabulary.MOST * size:
+    if used is None or len(used) > choices.MOST_WORDS * size:
         return
     vocabulary.part(state.model, name, used)
     state.enter_stage()
