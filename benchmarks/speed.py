@@ -32,6 +32,7 @@ LINES = (
     # case, other arm, figure, words, at least
     ("full", "trainer", "whole_cpu", "full fine-tune, SST-2, whole process to saved model", 2.2),
     ("full", "trainer, best flags", "whole_cpu", "the same, `Trainer` with length grouping and fused optimiser", 1.2),
+    ("full", "trainer, best flags, bf16", "whole_cpu", "the same, `Trainer` told to use bf16, too", None),
     ("full", "trainer", "train_cpu", "the same, training alone", None),
     ("full", "trainer, best flags", "train_cpu", "the same, training alone, best flags", None),
     ("head", "trainer", "whole_cpu", "head only, 10 epochs, banking77, whole process", 30),
@@ -177,8 +178,10 @@ def table(found: list[dict[str, Any]]) -> str:
     head = [
         "# Speed",
         "",
-        f"Model {MODEL} (MiniLM-L6, 22.7 M weights), float32, {last['threads']} thread, batch 32, the same rows, epochs and rate in "
-        "both arms, arms interleaved, each in a process of its own. Made by `python benchmarks/speed.py`; every measurement is in "
+        f"Model {MODEL} (MiniLM-L6, 22.7 M weights), {last['threads']} thread, batch 32, the same rows, epochs and rate in "
+        "both arms, arms interleaved, each in a process of its own. The `Trainer` computes in float32 as it comes; our arm in what its "
+        "plan chose after trying the model on the machine (weights and optimiser in float32 always): "
+        f"{_precisions(found)}. Made by `python benchmarks/speed.py`; every measurement is in "
         "`speed.jsonl`.",
         "",
         f"Machine: one core of {last['machine']}, shared with other work (load {min(m['load'] for m in found):g} to "
@@ -193,6 +196,11 @@ def table(found: list[dict[str, Any]]) -> str:
     lines = [_line(found, *line) for line in LINES if of(found, line[0], line[1], line[2])]
     return "\n".join([*head, *lines, "", *_shares(found), "", *_scores(found), "", "Not measured:", ""]
                      + [f"- {words}." for words in _missing(found)]) + "\n"  # fmt: skip
+
+
+def _precisions(found: list[dict[str, Any]]) -> str:
+    said = {m["case"]: m["precision"] for m in found if m.get("precision")}
+    return ", ".join(f"{case} {precision}" for case, precision in said.items()) or "not recorded"
 
 
 def _missing(found: list[dict[str, Any]]) -> list[str]:

@@ -128,7 +128,7 @@ def ours(folder: Path, case: Case, seed: int) -> dict[str, Any]:
             last = now if isinstance(event, Step) else None
         state.load_best(run.checkpoints)
     save(run, ready, ready.task, state)
-    found = _totals(found) | _flops(state.model, steps) | {"rows": len(ready.data.train)}
+    found = _totals(found) | _flops(state.model, steps) | {"rows": len(ready.data.train), "precision": str(ready.plan.spec.train.precision)}
     return found | {"score": likelihood(state.model.whole, told(folder, "test")) if case.data == "sgd" else _score(ready, state)}
 
 
@@ -350,6 +350,7 @@ ARMS: dict[str, dict[str, Callable[[Path, int], dict[str, Any]]]] = {
 }
 BEST = {"train_sampling_strategy": "group_by_length", "optim": "adamw_torch_fused"}
 ARMS["full"]["trainer, best flags"] = lambda folder, seed: trainer(folder, CASES["full"], seed, BEST)
+ARMS["full"]["trainer, best flags, bf16"] = lambda folder, seed: trainer(folder, CASES["full"], seed, BEST | {"bf16": True})
 ARMS["predict"] = {
     "tunesmith": lambda folder, seed: predict_ours(folder),
     "pipeline, batch 32": lambda folder, seed: predict_pipeline(folder),
