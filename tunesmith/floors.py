@@ -23,7 +23,6 @@ FLOORS = {
     "safetensors": "0.6",
     "pillow": "12.3.0",
     "pyarrow": "18",
-    "duckdb": "1.4",
     "pypdf": "7.0.0",
 }
 """Distribution -> lowest version."""

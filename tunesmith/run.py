@@ -37,7 +37,6 @@ LIBRARIES = (
     "peft",
     "accelerate",
     "safetensors",
-    "duckdb",
     "pyarrow",
     "numpy",
     "scipy",

@@ -106,7 +106,7 @@ def test_few_groups_still_fill_test_and_validation() -> None:
 
 
 def test_too_few_groups_are_refused() -> None:
-    with pytest.raises(DataError, match="enough groups"):
+    with pytest.raises(DataError, match="enough different values of 'user'"):
         parted({"text": texts_of(90), "user": ["a", "b"] * 45}, group="user")
 
 
@@ -125,7 +125,7 @@ def test_times_that_are_none_are_refused(bad: str | None) -> None:
 
 
 def test_one_time_only_is_refused() -> None:
-    with pytest.raises(DataError, match="enough times"):
+    with pytest.raises(DataError, match="enough different values of 'day'"):
         parted({"text": texts_of(30), "day": ["2024-01-01"] * 30}, time="day")
 
 

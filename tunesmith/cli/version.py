@@ -17,7 +17,6 @@ PACKAGES = (
     "peft",
     "accelerate",
     "safetensors",
-    "duckdb",
     "pyarrow",
     "numpy",
     "scikit-learn",

@@ -1,3 +1,3 @@
 from ..floors import require
 
-require("pyarrow", "duckdb")
+require("pyarrow")

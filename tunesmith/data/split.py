@@ -112,7 +112,7 @@ def split(
     cut = _cut(rows, mode, pool)
     part_N = np.where(given_N < 0, TRAIN, given_N)
     part_N[pool] = cut.part_N
-    _check_parts(_file(rows.table), part_N, shares, mode)
+    _check_parts(_file(rows.table), part_N, shares, {"group": options.group, "time": options.time}.get(mode))
     aside = _aside(rows, part_N, pool, mode)
     part_N[aside] = -1
     how = Choice(_name(tables, mode, column), f"{why}; {_cut_reason(rows, mode, pool)}" if shares else why)
@@ -312,8 +312,8 @@ def _second(cell: object) -> float:
     return float(cell) if isinstance(cell, int | float) else math.nan
 
 
-def _check_parts(place: str, part_N: np.ndarray, shares: Mapping[str, float], mode: str) -> None:
-    thing = {"group": "groups", "time": "times"}.get(mode, "different texts (and labels that repeat)")
+def _check_parts(place: str, part_N: np.ndarray, shares: Mapping[str, float], column: str | None) -> None:
+    thing = f"different values of {column!r}" if column else "different texts (and labels that repeat)"
     for name in ("train", *(n for n in ("test", "validation") if n in shares)):
         if not (part_N == PARTS.index(name)).any():
             raise DataError(
