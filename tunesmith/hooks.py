@@ -210,7 +210,7 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
         return self
 
     def sheet(self, outputs: Outputs) -> bytes:
-        """What such a look shows, as one PNG file that is kept in the run folder; nothing for most."""
+        """What such a look shows, as one PNG or WAV file that is kept in the run folder; nothing for most."""
         return b""
 
     def stream(self, model: nn.Module, batch: Batch) -> Iterator[Outputs]:

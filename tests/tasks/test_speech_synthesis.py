@@ -142,6 +142,9 @@ def test_a_run_is_judged_heard_and_shown(run):
     assert shown["truth"].startswith("data:image/png") and shown["answer sound"].startswith("data:audio/mpeg")
     page = (run.path / "report.html").read_text("utf-8")
     assert page.count("<audio") >= 2 * len(report["worst"]) and "no checkpoint was given" in page
+    heard = sorted((run.path / "samples").glob("*.wav"))
+    assert heard and page.count("Spoken at step") == len(heard)
+    assert all(0 < soundfile.info(path).duration <= 8 for path in heard)
 
 
 def test_answers_are_sounds_of_the_asked_speaker_and_repeat(run):

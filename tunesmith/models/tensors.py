@@ -51,6 +51,11 @@ CODES = {
     "torch.int32": "I32",
     "torch.float32": "F32",
     "torch.int64": "I64",
+    "torch.uint16": "U16",
+    "torch.uint32": "U32",
+    "torch.uint64": "U64",
+    "torch.float8_e4m3fn": "F8_E4M3",
+    "torch.float8_e5m2": "F8_E5M2",
     "torch.float64": "F64",
 }
 """What the format calls PyTorch's types."""
@@ -91,11 +96,18 @@ def header(path: Path) -> dict[str, Entry]:
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of a checked file, in memory of its own. Raises ModelError."""
-    from safetensors.torch import load_file
+    """Every tensor of a checked file, read into memory of its own one after the other: a mapped file would count as memory beside what
+    lies free. Raises ModelError."""
+    import torch
 
-    header(path)
-    return {name: tensor.clone() for name, tensor in load_file(path).items()}
+    types, found = {code: getattr(torch, name.removeprefix("torch.")) for name, code in CODES.items()}, {}
+    begin = _begin(path)
+    with path.open("rb") as file:
+        for name, entry in sorted(header(path).items(), key=lambda item: item[1].start):
+            found[name] = torch.empty(entry.shape, dtype=types[entry.dtype])
+            file.seek(begin + entry.start)
+            file.readinto(_as_bytes(found[name]))
+    return found
 
 
 def write(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -122,13 +134,19 @@ def pieces(tensors: Mapping[str, torch.Tensor]) -> Iterator[bytes | memoryview]:
     yield len(text).to_bytes(8, "little") + text
     for name in names:
         if tensors[name].numel():
-            yield memoryview(_as_bytes(tensors[name]))
+            yield _as_bytes(tensors[name])
 
 
-def _as_bytes(tensor: torch.Tensor) -> Any:
+def _as_bytes(tensor: torch.Tensor) -> memoryview:
     import torch
 
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+
+
+def _begin(path: Path) -> int:
+    """Where the tensors' bytes begin."""
+    with path.open("rb") as file:
+        return 8 + int.from_bytes(file.read(8), "little")
 
 
 def shards(folder: Path, weight_map: Mapping[str, Any], place: str) -> list[Path]:

@@ -321,6 +321,15 @@ def sound_of(outputs: Outputs, row: int) -> np.ndarray:
     return _griffin_lim(np.ascontiguousarray(outputs["spectrum"][row], np.float32).tobytes())
 
 
+def sample(outputs: Outputs) -> bytes:
+    """The first sound that was spoken, as a WAV file, by Griffin and Lim's method: what a voice makes while it learns."""
+    for row, spectrum_TM in enumerate(outputs["spectrum"]):
+        if len(spectrum_TM):
+            spoken = sound_of({"spectrum": outputs["spectrum"]}, row)[: SHOWN * spectra.RATE]
+            return base64.b64decode(wav(spoken).partition(",")[2])
+    return b""
+
+
 @lru_cache(maxsize=1024)
 def _griffin_lim(packed: bytes) -> np.ndarray:
     return spectra.wave(np.frombuffer(packed, np.float32).reshape(-1, spectra.BANDS))

@@ -16,6 +16,8 @@ from ..spec import fields_of, read_yaml
 PARTS = ("train", "validation", "calibration", "test")
 SHEETS = "samples"
 """Folder of a run with what was made at each validation (`training/loop.py`)."""
+KINDS = {".png": "image/png", ".wav": "audio/wav"}
+"""What a validation may leave to be looked at or heard."""
 SHOWN_SHEETS = 12
 FINDING = {"level": "note", "code": "", "message": "", "rows": [], "fix": ""}
 ENTRY = {"action": "", "why": "", "count": 0, "rows": []}
@@ -100,17 +102,18 @@ def cost(plan: Mapping[str, Any], report: Mapping[str, Any], events: Sequence[Ma
 
 
 def sheets(folder: Path, events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was made at a dozen validations at most, from first to last: `step`, `stage`, `picture` (a `data:` address), `scores`."""
-    found = sorted(folder.glob("*.png")) if folder.is_dir() else []
+    """What was made at a dozen validations at most, from first to last: `step`, `stage`, `made` (a picture or a sound, as a `data:`
+    address), `scores`."""
+    found = sorted(path for path in folder.iterdir() if path.suffix in KINDS) if folder.is_dir() else []
     if len(found) > SHOWN_SHEETS:
         found = [found[round(at * (len(found) - 1) / (SHOWN_SHEETS - 1))] for at in range(SHOWN_SHEETS)]
     scored = {(one.get("step"), str(one.get("stage")).replace(" ", "-")): one.get("scores") or {} for one in events}
     made = []
     for path in found:
         step, _, stage = path.stem.partition("-")
-        picture = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+        shown = f"data:{KINDS[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
         number = int(step) if step.isdigit() else 0
-        made.append({"step": number, "stage": stage, "picture": picture, "scores": scored.get((number, stage), {})})
+        made.append({"step": number, "stage": stage, "made": shown, "scores": scored.get((number, stage), {})})
     return made
 
 

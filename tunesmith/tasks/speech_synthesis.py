@@ -121,8 +121,7 @@ class SpeechSynthesis(Task):
 
     def check(self, table: Table) -> list[Finding]:
         """Columns with two roles, rows with nothing to say."""
-        found = options.twice(self.columns((*self.inputs, *self.targets)))
-        return found or said.silent(table, self._texts(table))
+        return options.twice(self.columns((*self.inputs, *self.targets))) or said.silent(table, self._texts(table))
 
     def meet(self, source: Source) -> Self:
         """Which kind of voice it is. Raises ModelError where a model that judges was named and is none."""
@@ -171,7 +170,7 @@ class SpeechSynthesis(Task):
         """The rules of reading for the plan; for the ledger what it does to texts, and what is out of reach without a checkpoint."""
         found: dict[str, Choice[Any]] = {"options.reading": Choice(self.rules, f"{self.rules_why}; {readings.SAID[self.rules]}")}
         found["texts"] = Choice(self.changed, f"read aloud by the rules of {self.rules!r}: {self.changed:,} of {self.rows:,} changed")
-        many = f"{len(self.speakers):,} speakers, told apart by" if len(self.speakers) > 1 else "one speaker, known by"
+        many = "one speaker, known by" if len(self.speakers) == 1 else f"{len(self.speakers):,} speakers, told apart by"
         found["speakers"] = Choice(len(self.speakers), f"{many} {said.BY_PRINTS if self.prints else said.BY_BANDS}")
         missing = {"vocoder": "" if self.through else said.NO_VOCODER, "voice": said.NO_VOICE if self.kind == "new" else ""}
         return found | {name: Choice(name, why) for name, why in missing.items() if why}
@@ -278,12 +277,15 @@ class SpeechSynthesis(Task):
         `error`. `final` (B,): whether this is what it is judged by."""
         found: dict[str, Any] = {"error": model.error(batch)} if self.kind == "speecht5" and "spectrum" in batch else {}
         final = self.purpose != "training"
-        quiet = self.kind == "speecht5" and not final
-        found["spectrum"] = [self._raw(one) for one in self._spoken(model, batch | ({"speak": 0 * batch["speak"]} if quiet else {}))]
-        found["final"] = batch["speak"] * final
+        asked = batch | ({"speak": 0 * batch["speak"]} if self.kind == "speecht5" and not final else {})
+        found |= {"spectrum": [self._raw(one) for one in self._spoken(model, asked)], "final": batch["speak"] * final}
         if model.vocoder is not None:
             found["sound"] = [said.wav(model.sound(one).cpu().numpy()) if final and len(one) else "" for one in found["spectrum"]]
         return found
+
+    def sheet(self, outputs: Outputs) -> bytes:
+        """The first validation row that is spoken, as a WAV file."""
+        return said.sample(outputs)
 
     def _spoken(self, model: Any, batch: Batch) -> list[torch.Tensor]:
         """The asked rows' spectra; of others an empty one."""
@@ -293,8 +295,8 @@ class SpeechSynthesis(Task):
         return [next(some) if asked else none for asked in (batch["speak"] > 0).tolist()]
 
     def _raw(self, spectrum_TM: torch.Tensor) -> torch.Tensor:
-        scaled_TM = spectrum_TM * spectrum_TM.new_tensor(self.deviation) + spectrum_TM.new_tensor(self.mean)
-        return spectrum_TM if self.kind == "speecht5" else scaled_TM
+        mean_M, deviation_M = (spectrum_TM.new_tensor(one) for one in (self.mean, self.deviation))
+        return spectrum_TM if self.kind == "speecht5" else spectrum_TM * deviation_M + mean_M
 
     def condense(self, outputs: Outputs, truth: Truth) -> Outputs:
         """Distortion, lengths, wrong words and likeness of each row."""
@@ -306,7 +308,6 @@ class SpeechSynthesis(Task):
             found["words"], found["letters"] = said.edits(heard, [one["text"] for one in truth])
         if self.speaker_encoder:
             from ..models.listening import likeness
-
             wanted = [self.prints[self.speakers.index(one["speaker"])] for one in truth]
             found["alike"] = likeness(self.speaker_encoder, outputs, wanted)
         return found
@@ -346,9 +347,7 @@ class SpeechSynthesis(Task):
 
     def grade(self, outputs: Outputs, truth: Truth) -> Graded | None:
         """Rows for the report, the furthest from their truth first."""
-        if not len(truth):
-            return None
-        return said.grade(said.compared(outputs, truth), self._heard(outputs, len(truth)), truth)
+        return said.grade(said.compared(outputs, truth), self._heard(outputs, len(truth)), truth) if len(truth) else None
 
     def pictured(self, outputs: Outputs, truth: Truth, rows: Sequence[Row]) -> list[dict[str, str]]:
         """Spectra and players of truth and answer."""

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from ..disk import cannot_write, measured, recover, swap, sync_folder, write_bytes, write_json, write_synced
 from ..errors import ModelError
 from ..models.tensors import pieces
+from ..models.tensors import read as read_tensors
 
 __all__ = ["is_whole", "newest_whole", "read", "read_values", "recover", "steps_saved", "write", "write_bytes", "write_json"]
 
@@ -48,15 +47,12 @@ def write(folder: Path, tensors: Mapping[str, Tensors], values: Mapping[str, Any
 
 
 def read(folder: Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
-    """Read a whole checkpoint, every byte checked. Raises ModelError naming the file that is damaged.
-
-    The tensors lie in the files, mapped into memory: copy what is to be changed or kept.
-    """
+    """Read a whole checkpoint, every byte checked. Raises ModelError naming the file that is damaged."""
     names = _verify(folder)
     try:
         values = json.loads((folder / "state.json").read_bytes())
-        tensors = {name.removesuffix(".safetensors"): load_file(folder / name) for name in names if name != "state.json"}
-    except (ValueError, OSError, SafetensorError) as error:
+        tensors = {name.removesuffix(".safetensors"): read_tensors(folder / name) for name in names if name != "state.json"}
+    except (ValueError, OSError, ModelError) as error:
         raise _damaged(folder, f"a file that cannot be read ({error})") from None
     return tensors, values
 

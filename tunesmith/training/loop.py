@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 SHEETS = "samples"
 """Folder of a run with what was made at each validation."""
+MOST_SHEETS = 48
 UNTUNED = "untuned"
 """Stage of the weights of a model that could do the task before its first step."""
 SAVE_SECONDS = 60.0
@@ -229,13 +230,17 @@ def _evaluate(state: State, work: Work, folder: Path, epoch: float, stage: str =
         yield Saved(state.total, str(state.save_weights(folder, here)))
         yield _save(state, folder, None)
     if sheet:
-        _keep_sheet(folder.parent / SHEETS, f"{state.total:08d}-{here.stage.replace(' ', '-')}.png", sheet)
+        _keep_sheet(folder.parent / SHEETS, f"{state.total:08d}-{here.stage.replace(' ', '-')}", sheet)
     yield Evaluated(state.total, here.stage, epoch, scores, take, state.seconds)
 
 
 def _keep_sheet(place: Path, name: str, sheet: bytes) -> None:
+    """Every second one goes where there are too many: what is left still tells the whole story."""
     place.mkdir(exist_ok=True)
-    checkpoint.write_bytes(place / name, sheet)
+    checkpoint.write_bytes(place / f"{name}{'.wav' if sheet.startswith(b'RIFF') else '.png'}", sheet)
+    kept = sorted(path for path in place.iterdir() if path.suffix in (".wav", ".png"))
+    for path in kept[1:-1:2] if len(kept) > MOST_SHEETS else ():
+        path.unlink()
 
 
 def taken(best: Best | None, here: Best, better: int, noise: float) -> bool:

@@ -248,8 +248,8 @@ class State:
         }
 
     def _restore(self, tensors: Mapping[str, Mapping[str, torch.Tensor]], values: Mapping[str, Any]) -> None:
-        for name, used_U in tensors.get("words", {}).items():  # a copy: the file may go
-            vocabulary.part(self.model, name.removesuffix(".weight"), used_U.clone())
+        for name, used_U in tensors.get("words", {}).items():
+            vocabulary.part(self.model, name.removesuffix(".weight"), used_U)
         self.put(tensors["model"])
         self.stage, self.step, self.total = values["stage"], values["step"], values["total"]
         self.without_gain, self.spent, self.done = values["without_gain"], values["seconds"], values["done"]
