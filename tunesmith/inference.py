@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from .data.arrays import let_go
 from .task import PART, Batch, Draw, Example, Outputs, Task
 
 if TYPE_CHECKING:
@@ -243,7 +244,10 @@ def read_tokens(encoded: Encoded, most: int, device: Any) -> int:
 
 def collate(task: Task, encoded: Encoded, positions: Iterable[int], pad: int, device: Any = None) -> Batch:
     """One batch of these rows, on the device."""
-    return on_device(task.collate(encoded.examples(positions), pad), device)
+    batch = on_device(task.collate(encoded.examples(positions), pad), device)
+    for array in encoded.arrays.values():
+        let_go(array.values if isinstance(array, Ragged) else array)
+    return batch
 
 
 def on_device(batch: Batch, device: Any = None) -> Batch:

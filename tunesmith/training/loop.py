@@ -68,6 +68,7 @@ def train(state: State, folder: Path) -> Iterator[Event]:
 
 def _train(state: State, folder: Path) -> Iterator[Event]:
     work = Work.of(state)
+    room.give_back()
     total = sum(steps_in(state, work, stage)[0] for stage in state.stages)
     learning = sum(p.numel() for n, p in state.model.named_parameters() if n in state.carried)
     yield Started(str(folder.parent), state.total, total, tuple(s.name for s in state.stages), learning)

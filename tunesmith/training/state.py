@@ -199,6 +199,7 @@ class State:
 
     def load_best(self, folder: Path) -> None:
         """Put the best weights into the model, with every word it knew."""
+        room.give_back()
         self.put(self.read(folder, self.best_path(folder).name))
         vocabulary.join(self.model)
 
