@@ -6,6 +6,8 @@ import torch
 from tests.runs import make_ready
 from tunesmith import choices
 from tunesmith.models import vocabulary
+from tunesmith.models.heads import Pooled
+from tunesmith.models.source import find, load
 from tunesmith.training import words
 from tunesmith.training.events import Adjusted
 from tunesmith.training.loop import train
@@ -76,3 +78,7 @@ def test_other_words_are_answered_and_never_trained(tmp_path, tiny_bert):
         apart.train()(ids)
     vocabulary.join(state.model)
     assert torch.equal(state.model.get_submodule(name).weight, whole.weight)
+
+
+def test_what_reads_no_words_has_none_to_leave_out(tiny_wav2vec2):
+    assert vocabulary.name_of(Pooled(load(find(str(tiny_wav2vec2), "audio")), 2)) is None

@@ -56,9 +56,9 @@ class Used(nn.Module):
 
 def name_of(model: nn.Module) -> str | None:
     """Name of the module that looks words up, where its weights serve nothing else and are alike for every word."""
-    if not isinstance(model, Pooled):
+    if not isinstance(model, Pooled) or model.source.modality != "text":
         return None
-    here = getattr(bare(model.backbone), "get_input_embeddings", lambda: None)()
+    here = bare(model.backbone).get_input_embeddings()
     if type(here) is not nn.Embedding or here.max_norm is not None or here.sparse or here.scale_grad_by_freq:
         return None
     owners = [name for name, weight in model.named_parameters(remove_duplicate=False) if weight is here.weight]
