@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing, shorten
-from . import adapters, fusion, kinds, letters, pictures, pipelines, quantised, sound, tensors, vision, voices
+from . import adapters, fusion, kinds, letters, pictures, pipelines, quantised, sound, tensors, vision, vocabulary, voices
 from .allow import check_adapter, read_json
 from .canvas import canvas
 from .embedder import sentence_files
@@ -53,7 +53,9 @@ class MakesModels(Protocol):
 
 
 def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
-    """Write backbone, adapter, head and tokenizer. What an earlier save left in the folder is replaced."""
+    """Write backbone, adapter, head and tokenizer. What an earlier save left in the folder is replaced; the model's embedding is whole again
+    after it, where training had left words out."""
+    vocabulary.join(model)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder / "adapter", ignore_errors=True)
