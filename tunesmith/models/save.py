@@ -21,7 +21,20 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, listing, shorten
-from . import adapters, fusion, kinds, letters, pictures, pipelines, quantised, sound, tensors, vision, vocabulary, voices
+from . import (
+    adapters,
+    fusion,
+    kinds,
+    letters,
+    pictures,
+    pipelines,
+    quantised,
+    sound,
+    tensors,
+    vision,
+    vocabulary,
+    voices,
+)
 from .allow import check_adapter, read_json
 from .canvas import canvas
 from .embedder import sentence_files
@@ -53,7 +66,7 @@ class MakesModels(Protocol):
 
 
 def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
-    """Write backbone, adapter, head and tokenizer. What an earlier save left in the folder is replaced; the model's embedding is whole again
+    """Write backbone, adapter, head and tokenizer. What an earlier save left in the folder is replaced; the embedding is whole again
     after it, where training had left words out."""
     vocabulary.join(model)
     folder = Path(folder)
