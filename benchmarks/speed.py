@@ -47,6 +47,7 @@ LINES = (
 )
 WHOLE = 5_000
 """Rows from which a case counts as the whole set: below, the start of a process, alike in both arms, hides what is measured."""
+NO_PRECISION = "not recorded (useful operations at a higher rate than a float32 product, as below, are bf16)"
 NEEDS = {"lora": "TUNESMITH_LM: the folder of SmolLM2-135M", "image": "TUNESMITH_IMAGE_MODEL: the folder of an image encoder"}
 """Cases that need a model which no package registry has as such."""
 
@@ -200,7 +201,7 @@ def table(found: list[dict[str, Any]]) -> str:
 
 def _precisions(found: list[dict[str, Any]]) -> str:
     said = {m["case"]: m["precision"] for m in found if m.get("precision")}
-    return ", ".join(f"{case} {precision}" for case, precision in said.items()) or "not recorded"
+    return ", ".join(f"{case} {precision}" for case, precision in said.items()) or NO_PRECISION
 
 
 def _missing(found: list[dict[str, Any]]) -> list[str]:
