@@ -171,3 +171,8 @@ def test_pieces_of_a_tensor_that_is_laid_out_otherwise(tmp_path):
     tensor = torch.arange(12.0).reshape(3, 4).T.requires_grad_()
     (tmp_path / "a.safetensors").write_bytes(b"".join(tensors.pieces({"a": tensor})))
     assert torch.equal(load_file(tmp_path / "a.safetensors")["a"], tensor)
+
+
+def test_a_file_that_is_not_there_is_refused_in_words(tmp_path):
+    with pytest.raises(ModelError, match="nowhere.safetensors"):
+        tensors.read(tmp_path / "nowhere.safetensors")

@@ -101,9 +101,10 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     import torch
 
     types, found = {code: getattr(torch, name.removeprefix("torch.")) for name, code in CODES.items()}, {}
+    entries = header(path)  # before all else: it refuses what is no such file
     begin = _begin(path)
     with path.open("rb") as file:
-        for name, entry in sorted(header(path).items(), key=lambda item: item[1].start):
+        for name, entry in sorted(entries.items(), key=lambda item: item[1].start):
             found[name] = torch.empty(entry.shape, dtype=types[entry.dtype])
             file.seek(begin + entry.start)
             file.readinto(_as_bytes(found[name]))
