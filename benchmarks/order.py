@@ -19,14 +19,13 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+from scipy import stats  # noqa: E402
 from sets import SETS  # noqa: E402
 from speed_arms import MODEL, accuracy, cpu_seconds  # noqa: E402
 
 LOG = HERE / "order.jsonl"
 ARMS = {"rows of like length": 50, "random batches": 1}
 """Batches within which rows are sorted by length; of one batch alone nothing is left to sort but the rows in it."""
-T_95 = {2: 4.30, 3: 3.18, 4: 2.78, 9: 2.26}
-"""Student's t at 95 % by degrees of freedom."""
 
 
 def main() -> None:
@@ -72,7 +71,7 @@ def table(found: list[dict[str, Any]]) -> str:
     """The committed page."""
     values = {arm: [m["score"]["value"] for m in found if m["arm"] == arm] for arm in ARMS}
     apart = [a - b for a, b in zip(*values.values(), strict=True)]
-    middle, half = statistics.mean(apart), T_95[len(apart) - 1] * statistics.stdev(apart) / math.sqrt(len(apart))
+    middle, half = statistics.mean(apart), stats.t.ppf(0.975, len(apart) - 1) * statistics.stdev(apart) / math.sqrt(len(apart))
     lines = [
         "# Order of rows", "",
         f"SST-2, {found[0]['rows']:,} training rows, two epochs, all weights of {MODEL}, accuracy on the whole test set. "

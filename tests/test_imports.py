@@ -12,7 +12,7 @@ import pytest
 from tests.source import ROOT, modules
 
 HEAVY = {
-    "torch", "transformers", "peft", "accelerate", "sklearn", "scipy", "numpy", "pandas", "polars", "duckdb", "pyarrow", "pydantic",
+    "torch", "transformers", "peft", "accelerate", "sklearn", "scipy", "numpy", "pandas", "polars", "pyarrow", "pydantic",
     "yaml", "jinja2", "typer", "rich", "click",
 }  # fmt: skip
 OF_TYPER = {"typer", "rich", "click", "pydantic"}

@@ -23,7 +23,7 @@ from .models.source import Source, processor
 from .spec import Choice, Spec, Train
 from .strategy import Strategy
 from .task import Task
-from .trial import CLEARLY, Trial, trial
+from .trial import CLEARLY, PASS_TOKENS, Trial, trial
 
 LARGE = 1_000_000_000
 """Weights from which training all of them is out of reach of most machines."""
@@ -39,8 +39,6 @@ VIEWS = 4
 """Views of changed images that are kept where nobody asks otherwise."""
 STEPS = 1_600
 """Optimiser steps after which small encoders stop gaining on the sets in `benchmarks/`."""
-PASS_TOKENS = 1_280
-"""Tokens of a training pass for each thread of a CPU: twice as many gain nothing (`docs/performance.md`), and half as many lose."""
 MOST_WORDS = 0.8
 """Share of the vocabulary in use up to which it pays to leave the other words out of training (`training/words.py`)."""
 HEAPS = 0.6

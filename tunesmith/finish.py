@@ -219,7 +219,7 @@ def _rung(ready: Ready, name: str, outputs: Outputs, seconds: float) -> Rung:
 def _probes(ready: Ready, state: State) -> Iterator[tuple[str, Outputs]]:
     """The frozen backbone with a solved linear head, on calibration and test rows: what tuning must beat; and heads on parts of it."""
     task, data = ready.task, ready.data
-    if not solve.solvable(task):
+    if not task.solvable:
         return
     untouched = _untouched(ready)
     body = tuple(n for n in untouched.outline.at_least(0) if n not in untouched.outline.head)

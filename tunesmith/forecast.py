@@ -14,11 +14,8 @@ from typing import final
 from .choices import MOST_WORDS, Facts, seconds_per_token
 from .data.dataset import Dataset
 from .errors import TunesmithError
-from .models.source import Source
-from .registry import STRATEGIES
 from .spec import Spec
 from .strategy import Outline, Stage, Strategy
-from .task import Task
 
 PADDING = 1.06
 """Tokens computed over tokens read, in batches of like length (`docs/performance.md`)."""
@@ -94,12 +91,9 @@ def sketch(layers: int, adapter: bool) -> Outline:
     return Outline({**depths, **added, **head}, layers, frozenset(added))
 
 
-def descends(spec: Spec, task: Task, source: Source) -> bool:
-    """Whether some stage of what was asked takes optimiser steps: heads alone are solved where their optimum is known."""
-    if spec.strategy == "auto" or not task.solvable or task.wide:
-        return True
-    strategy = STRATEGIES.load(spec.strategy).build(spec.strategy_options, spec.strategy)
-    return any(not stage.solve for stage in _stages(strategy, source.layers))
+def descends(strategy: Strategy, layers: int) -> bool:
+    """Whether some stage takes optimiser steps, where heads whose optimum is known are solved."""
+    return any(not stage.solve for stage in _stages(strategy, layers))
 
 
 def _stages(strategy: Strategy, layers: int) -> Sequence[Stage]:

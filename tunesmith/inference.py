@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from .data.arrays import let_go
+from .data.caches import let_go
 from .task import PART, Batch, Draw, Example, Outputs, Task
 
 if TYPE_CHECKING:

@@ -89,9 +89,11 @@ def prepare(spec: Spec) -> Ready:
         asked = task_class.build({**spec.options, **options, "image_model": source.picture.name}, name)
     _refuse_silent(task_class, source, name)
     task = _fit_task(asked, data, source, spec)
+    steps = True
     if spec.strategy != "auto":
-        STRATEGIES.load(spec.strategy).build(spec.strategy_options, spec.strategy)  # what is wrong with it is said before seconds pass
-    facts = measure(spec, task, source, data, descends(spec, task, source))
+        built = STRATEGIES.load(spec.strategy).build(spec.strategy_options, spec.strategy)  # what is wrong with it is said at once
+        steps = not task.solvable or task.wide or descends(built, source.layers)
+    facts = measure(spec, task, source, data, steps)
     suggested = _suggested(task, spec)
     chosen |= decide(spec, facts) | {k: c for k, c in suggested.items() if k == "strategy"}
     strategy_name = chosen["strategy"].value

@@ -6,13 +6,12 @@ imported, so that a cold prediction waits little for it. A seal tells change, no
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from .disk import write_json
+from .disk import measured, write_json
 from .errors import ModelError, RunError
 
 MANIFEST = "manifest.json"
@@ -70,7 +69,7 @@ def checking(run: str | Path) -> Check:
 def close(run: Path, names: Sequence[str]) -> None:
     """Add files and whole folders to the seal of a run."""
     found = _read(run) if (run / MANIFEST).is_file() else {}
-    found |= {name: _entry(run / name) for name in _files(run, names)}
+    found |= {name: measured(run / name) for name in _files(run, names)}
     write_json(run / MANIFEST, found)
 
 
@@ -103,7 +102,7 @@ def _changes(run: Path, names: Sequence[str], most: float = float("inf")) -> Ite
     for name, entry in sealed.items():
         path = run / name
         if path.is_file() and path.stat().st_size == entry["bytes"] and (whole or entry["bytes"] < most / 64):
-            if _entry(path)["sha256"] != entry["sha256"]:
+            if measured(path)["sha256"] != entry["sha256"]:
                 yield f"{name}: other bytes (sha256)"
     new = [name for name in _files(run, names) if name.startswith("model/") and name not in sealed]
     yield from (f"{name}: a file that was not there" for name in new if most == float("inf") or name.lower().endswith(READ))
@@ -113,11 +112,6 @@ def _files(run: Path, names: Sequence[str]) -> list[str]:
     """Files of these names, those in folders among them, relative to the run."""
     found = [path for name in names for path in ((run / name).rglob("*") if (run / name).is_dir() else [run / name])]
     return sorted(path.relative_to(run).as_posix() for path in found if path.is_file())
-
-
-def _entry(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _read(run: Path) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from .models.source import Source
 
 PASS_SECONDS = 0.25
 """Most time of one pass: long enough to be told from noise, short enough that a plan stays a matter of seconds."""
-USUAL_TOKENS = 1_280
-"""Most tokens of a pass, as in training (`choices.PASS_TOKENS`)."""
+PASS_TOKENS = 1_280
+"""Tokens of a training pass for each thread of a CPU: twice as many gain nothing (`docs/performance.md`), and half as many lose."""
 USUAL_SECONDS = 2.0
 """Most time of a pass over a batch of usual size, which alone tells what bf16 gains: weights are cast once a pass, however many rows."""
 WORDS = 1024
@@ -149,7 +149,7 @@ def _measured(model: Any, scale: float, tokens: int, flops: float, bf16: bool) -
     import torch
 
     body = sum(p.numel() for n, p in model.named_parameters() if "embed" not in n and "pooler" not in n)
-    rows = lambda seconds: max(1, min(USUAL_TOKENS // tokens, ROWS, int(seconds * 0.5 * flops / (6 * body * tokens))))  # noqa: E731
+    rows = lambda seconds: max(1, min(PASS_TOKENS // tokens, ROWS, int(seconds * 0.5 * flops / (6 * body * tokens))))  # noqa: E731
     usual = _batch(rows(USUAL_SECONDS), tokens)
     batch = {name: tensor[-rows(PASS_SECONDS) :] for name, tensor in usual.items()}
     kept = _kept(model, batch)

@@ -16,7 +16,7 @@ from tunesmith import api
 
 NOT_NEEDED = {
     "torch._dynamo", "torch._inductor", "torch.distributed.tensor", "torch.distributed.fsdp", "sympy", "scipy", "sklearn", "pandas",
-    "accelerate", "peft", "duckdb", "pyarrow.dataset", "pyarrow.parquet", "matplotlib", "transformers.trainer",
+    "accelerate", "peft", "pyarrow.dataset", "pyarrow.parquet", "matplotlib", "transformers.trainer",
     "transformers.models.gpt2", "tunesmith.training.loop", "tunesmith.judging.judge", "tunesmith.planning",
 }  # fmt: skip
 TEXTS = ["the film was good", "a dull cold book"]

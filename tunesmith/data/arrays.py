@@ -9,7 +9,6 @@ Axes: N rows, T of one row, C width.
 from __future__ import annotations
 
 import json
-import mmap
 from collections.abc import Sequence
 from typing import Any
 
@@ -93,11 +92,3 @@ def _numbers(value: Any) -> bool:
     if isinstance(value, list):
         return all(_numbers(one) for one in value)
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def let_go(array: np.ndarray) -> None:
-    """Give back the memory in which parts of a mapped file lie; they stay in the system's cache of files. Without it, reading row after row
-    would count as memory until all of the file does."""
-    mapped, advice = getattr(array, "_mmap", None), getattr(mmap, "MADV_DONTNEED", None)
-    if mapped is not None and advice is not None:
-        mapped.madvise(advice)

@@ -6,6 +6,7 @@ An entry is a file or a folder whose name is a hash of what it was made from, so
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import shutil
 import time
@@ -13,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 FILES = "files"
 """The room of images out of archives and cells: runs read them as long as they train."""
@@ -149,3 +150,11 @@ def _remove(entry: Entry) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def let_go(array: Any) -> None:
+    """Give back the memory in which parts of a mapped file lie; they stay in the system's cache of files. Without it, reading row after row
+    would count as memory until all of the file does."""
+    mapped, advice = getattr(array, "_mmap", None), getattr(mmap, "MADV_DONTNEED", None)
+    if mapped is not None and advice is not None:
+        mapped.madvise(advice)

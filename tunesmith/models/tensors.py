@@ -101,12 +101,11 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     import torch
 
     types, found = {code: getattr(torch, name.removeprefix("torch.")) for name, code in CODES.items()}, {}
-    entries = header(path)  # before all else: it refuses what is no such file
-    begin = _begin(path)
+    entries = sorted(header(path).items(), key=lambda item: item[1].start)
     with path.open("rb") as file:
-        for name, entry in sorted(entries.items(), key=lambda item: item[1].start):
+        file.seek(8 + int.from_bytes(file.read(8), "little"))
+        for name, entry in entries:  # end to end, as the header was checked to say
             found[name] = torch.empty(entry.shape, dtype=types[entry.dtype])
-            file.seek(begin + entry.start)
             file.readinto(_as_bytes(found[name]))
     return found
 
@@ -142,12 +141,6 @@ def _as_bytes(tensor: torch.Tensor) -> memoryview:
     import torch
 
     return memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-
-
-def _begin(path: Path) -> int:
-    """Where the tensors' bytes begin."""
-    with path.open("rb") as file:
-        return 8 + int.from_bytes(file.read(8), "little")
 
 
 def shards(folder: Path, weight_map: Mapping[str, Any], place: str) -> list[Path]:

@@ -170,7 +170,7 @@ class SpeechSynthesis(Task):
         """The rules of reading for the plan; for the ledger what it does to texts, and what is out of reach without a checkpoint."""
         found: dict[str, Choice[Any]] = {"options.reading": Choice(self.rules, f"{self.rules_why}; {readings.SAID[self.rules]}")}
         found["texts"] = Choice(self.changed, f"read aloud by the rules of {self.rules!r}: {self.changed:,} of {self.rows:,} changed")
-        many = "one speaker, known by" if len(self.speakers) == 1 else f"{len(self.speakers):,} speakers, told apart by"
+        many = f"{len(self.speakers):,} speakers, told apart by" if len(self.speakers) > 1 else "one speaker, known by"
         found["speakers"] = Choice(len(self.speakers), f"{many} {said.BY_PRINTS if self.prints else said.BY_BANDS}")
         missing = {"vocoder": "" if self.through else said.NO_VOCODER, "voice": said.NO_VOICE if self.kind == "new" else ""}
         return found | {name: Choice(name, why) for name, why in missing.items() if why}
@@ -308,6 +308,7 @@ class SpeechSynthesis(Task):
             found["words"], found["letters"] = said.edits(heard, [one["text"] for one in truth])
         if self.speaker_encoder:
             from ..models.listening import likeness
+
             wanted = [self.prints[self.speakers.index(one["speaker"])] for one in truth]
             found["alike"] = likeness(self.speaker_encoder, outputs, wanted)
         return found

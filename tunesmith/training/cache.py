@@ -20,7 +20,6 @@ import torch
 from torch import nn
 
 from ..data import caches
-from ..data.arrays import let_go
 from ..disk import cannot_write
 from ..inference import Encoded, Ragged, cut_by_tokens, on_device, order_by_length, read_tokens
 from ..task import Example, Task
@@ -148,7 +147,7 @@ def _fill(
                 values[starts[position] : starts[position + 1]] = found[row, : starts[position + 1] - starts[position]]
             else:
                 values[position] = found[row]
-        let_go(values)
+        caches.let_go(values)
     return values
 
 

@@ -34,11 +34,6 @@ class Probe:
     value: float
 
 
-def solvable(task: Task) -> bool:
-    """Whether the task has a linear head with a known optimum, and the model no head of its own."""
-    return task.solvable
-
-
 def path(
     task: Task, train: tuple[Encoded, Truth], validation: tuple[Encoded, Truth], weight_N: np.ndarray | None, metric: str
 ) -> Iterator[Probe]:

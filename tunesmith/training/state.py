@@ -25,7 +25,6 @@ from ..spec import Train
 from ..strategy import Outline, Stage
 from ..task import Solution
 from . import checkpoint, device, optim, room
-from .solve import solvable
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -114,7 +113,7 @@ class State:
         model.to(accelerator.device)
         padded = _pack(model, settings)
         shape = outline(model)
-        stages = _possible(ready.strategy.stages(shape), solvable(ready.task))
+        stages = _possible(ready.strategy.stages(shape), ready.task.solvable)
         _refuse_idle(stages, ready)
         _refuse_unlearnt(stages, shape, ready)
         _refuse_apart(ready)
