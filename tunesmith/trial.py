@@ -175,7 +175,12 @@ def _batch(rows: int, tokens: int) -> dict[str, Any]:
 def _pass(model: Any, batch: Any, half: bool = False) -> None:
     import torch
 
-    with torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext():
+    from .models.attention import WideAttention
+
+    with contextlib.ExitStack() as stack:
+        if half:
+            stack.enter_context(torch.autocast("cpu", torch.bfloat16))
+            stack.enter_context(WideAttention())
         loss = model(**batch)[0].float().square().mean()
     loss.backward()
     model.zero_grad()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from ..models.attention import WideAttention
 from ..spec import Train
 
 
@@ -55,3 +57,11 @@ def autocast(settings: Train) -> Any:
     if settings.precision != "bf16":
         return contextlib.nullcontext()
     return torch.autocast("cuda" if settings.device == "cuda" else "cpu", torch.bfloat16)
+
+
+@contextlib.contextmanager
+def computing(accelerator: Accelerator) -> Iterator[None]:
+    """The context of a forward pass that will be gone back through."""
+    narrow = accelerator.mixed_precision == "bf16" and accelerator.device.type == "cpu"
+    with accelerator.autocast(), WideAttention() if narrow else contextlib.nullcontext():
+        yield

@@ -81,7 +81,7 @@ def accumulate(
     weight = float(sum(task.weight(batch) for batch in batches))
     for index, batch in enumerate(batches):
         device.seed(*seeds, first + index)
-        with accelerator.autocast():
+        with device.computing(accelerator):
             loss = _loss(task, model, batch, settings) / whole
         losses.append(loss.detach())
         mask = batch.get("attention_mask")
