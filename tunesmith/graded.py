@@ -56,7 +56,9 @@ class Graded:
     pieces: Pieces | None = None
     """Parts of answers, where confidences are theirs."""
     by_degree: bool = False
-    """Whether rows are more or less right rather than right or wrong: then they are judged by `loss_N`, 0 to 1."""
+    """Whether rows are more or less right rather than right or wrong: then they are judged by `loss_N`."""
+    degree: str = "how far off, 0 (as wanted) to 1"
+    """What `loss_N` says then."""
 
 
 @dataclass(frozen=True)

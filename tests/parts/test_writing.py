@@ -120,3 +120,15 @@ def test_a_row_whose_answer_would_be_cut_away_is_refused(tokenizer):
         writing.refuse_lost(rows, examples, 20, 20)
     assert caught.value.code == "answer-cut"
     writing.refuse_lost(rows, examples, 200, 200)
+
+
+def test_rows_that_were_not_asked_are_judged_by_their_likelihood_not_as_wrong():
+    """Replies are written to a few rows; in the report each row counts by its bits for each byte."""
+    n = 12
+    asked = np.arange(n) % 4 == 0
+    replies = objects(["as wanted" if one else "" for one in asked])
+    found = {"nll": np.linspace(1, 9, n), "bytes": np.full(n, 9), "asked": asked, "reply": replies}
+    graded = writing.grade(found, objects(["as wanted"] * n))
+    assert graded.by_degree and "bits" in graded.degree
+    np.testing.assert_allclose(graded.loss_N * 9 * math.log(2), found["nll"])
+    assert [graded.answer[i] for i in (0, 1)] == ["as wanted", "(not asked)"] and np.array_equal(graded.right_N, asked)

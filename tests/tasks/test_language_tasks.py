@@ -40,6 +40,7 @@ def talker(models, tmp_path_factory):
 def test_a_file_of_messages_is_a_dialogue_and_the_model_learns_to_answer_and_to_stop(talker):
     report = talker.report
     assert report["task"] == "dialogue" and report["metric"] == "bits_per_byte"
+    assert report["by_degree"] and "bits" in report["slice_score"], "rows that were not asked for a reply are not wrong"
     assert [rung["name"] for rung in report["ladder"]][-1] == "tuned" and "untuned" in [rung["name"] for rung in report["ladder"]]
     untuned = next(rung["scores"] for rung in report["ladder"] if rung["name"] == "untuned")
     assert talker.scores["bits_per_byte"] < 0.2 * untuned["bits_per_byte"]["value"]

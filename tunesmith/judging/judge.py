@@ -31,7 +31,6 @@ SINGLY = "each target alone"
 SLICE_SCORES = {
     "classes": "share of rows answered right", "flags": "share of rows with every label right",
     "numbers": "mean error, in units of the target's spread", "texts": "share of rows answered right",
-    "degrees": "how far off, 0 (as wanted) to 1",
 }
 
 
@@ -264,7 +263,7 @@ def _details(task: Task, here: View | None, test: Judged, how: How) -> dict[str,
     overall = here.loss_N if here.measured else here.right_N
     common = {
         "slices": slices(here, test.rows, inputs, targets, level=how.level),
-        "slice_score": SLICE_SCORES["degrees" if here.by_degree else here.kind], "by_degree": here.by_degree,
+        "slice_score": here.degree if here.by_degree else SLICE_SCORES[here.kind], "by_degree": here.by_degree,
         "overall": float(overall.mean()), "worst": _examples(task, here, test, _shown(how, inputs), worst.worst_at(here)),
         "right": _examples(task, here, test, _shown(how, inputs), worst.right_at(here, seed=how.seed)),
     }

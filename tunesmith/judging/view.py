@@ -53,6 +53,8 @@ class View:
     """texts: parts of answers with confidences of their own."""
     by_degree: bool = False
     """texts: rows are more or less right, as with numbers."""
+    degree: str = ""
+    """What the loss says then."""
 
     @property
     def measured(self) -> bool:
@@ -109,7 +111,7 @@ def _graded(task: Task, outputs: Outputs, truth: Truth) -> View | None:
     return View(
         "texts", tuple(found.names), objects(found.truth), objects(found.answer), found.right_N, found.loss_N, found.sure_N,
         found.sure_N[:, None] if known else None, found.plain_N[:, None] if known else None, found.marks,
-        found.counts_NK3, found.pieces, found.by_degree,
+        found.counts_NK3, found.pieces, found.by_degree, found.degree,
     )
 
 

@@ -312,7 +312,8 @@ def grade(found: Outputs, truth: Truth) -> Graded | None:
     said = [shorten(reply, 400) if asked else "(not asked)" for reply, asked in zip(found["reply"], found["asked"])]
     right_N = np.array([bool(a) and r.strip() == str(t).strip() for a, r, t in zip(found["asked"], found["reply"], truth)], bool)
     none_N = np.full(len(bits_N), np.nan)
-    return Graded([shorten(str(text), 400) for text in truth], said, right_N, bits_N, none_N, none_N)
+    wanted = [shorten(str(text), 400) for text in truth]
+    return Graded(wanted, said, right_N, bits_N, none_N, none_N, by_degree=True, degree="bits for each byte, row by row")
 
 
 def unigrams(train: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> Outputs:
