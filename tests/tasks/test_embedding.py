@@ -13,6 +13,7 @@ import torch
 from scipy.stats import spearmanr
 from transformers import AutoTokenizer
 
+from tunesmith import api
 from tunesmith.data.profile import Profile
 from tunesmith.data.table import Table
 from tunesmith.errors import DataError, SpecError
@@ -24,6 +25,7 @@ from tunesmith.predictor import Predictor
 from tunesmith.tasks.embedding import Embedding
 from tunesmith.tasks.text_classification import TextClassification
 from tunesmith.tasks.text_regression import TextRegression
+from tunesmith.training.state import State
 
 WORDS = ["the film", "a book", "the meal", "a room", "the service", "one plot"]
 
@@ -261,3 +263,13 @@ def test_sentence_transformers_loads_the_folder(tiny_bert: Path, tmp_path: Path)
         ours = model({"input_ids": ids["input_ids"], "attention_mask": ids["attention_mask"]})
     theirs = library.SentenceTransformer(str(tmp_path), device="cpu").encode(texts, convert_to_tensor=True)
     torch.testing.assert_close(theirs, ours, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "value"), [("processes", 2), ("r_drop", 1.0)])
+def test_rows_that_are_compared_with_each_other_are_not_parted(name: str, value: float, tiny_bert: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in Embedding.sample(48, 0)))
+    spec = api.make_spec(
+        tmp_path / "pairs.jsonl", task="embedding", model=str(tiny_bert), strategy="full", runs=str(tmp_path), **{f"train.{name}": value}
+    )
+    with pytest.raises(SpecError, match=f"train.{name}: expected"):
+        State.start(api.plan(spec))

@@ -310,15 +310,20 @@ def _refuse_unlearnt(stages: Sequence[Stage], shape: Outline, ready: Ready) -> N
 
 
 def _refuse_apart(ready: Ready) -> None:
-    """Raises SpecError where several processes were asked for a loss that needs the whole batch in one."""
-    if int(ready.plan.spec.train.processes) > 1 and ready.task.joint:
-        raise SpecError(
-            "train.processes",
-            expected="1 for a task whose rows are compared with each other",
-            got=str(ready.plan.spec.train.processes),
-            fix="leave it out; `train.micro_tokens` bounds the memory of a large batch",
-            code="joint-loss",
-        )
+    """Raises SpecError where rows that the loss compares with each other would be parted, among processes or from their second draw."""
+    train = ready.plan.spec.train
+    for name, value, alone, fix in (
+        ("processes", int(train.processes), 1, "leave it out; `train.micro_tokens` bounds the memory of a large batch"),
+        ("r_drop", train.r_drop, 0, "leave it out, or set a larger `train.dropout`"),
+    ):
+        if ready.task.joint and value > alone:
+            raise SpecError(
+                f"train.{name}",
+                expected=f"{alone} for a task whose rows are compared with each other",
+                got=str(value),
+                fix=fix,
+                code="joint-loss",
+            )
 
 
 def _learns(stage: Stage, name: str, shape: Outline) -> bool:
