@@ -131,6 +131,9 @@ def test_bytes_that_are_no_text_are_refused_with_their_line(folder: Path) -> Non
     (folder / "old.txt").write_bytes(b"fine\ncaf\xe9")
     error = _refusal(folder)
     assert error.code == "bad-encoding" and error.place == "old.txt, line 2"
+    assert "--option documents_encoding=latin-1" in error.fix, "the table's own --encoding does not reach the documents"
+    texts = {one.name: one.text for one in read(str(folder), Data(encoding="latin-1")).of}
+    assert texts["old.txt"] == "fine\ncafé"
 
 
 def test_changed_documents_have_another_digest_and_are_read_anew(folder: Path) -> None:

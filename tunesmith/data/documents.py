@@ -84,7 +84,11 @@ def read(path: str, options: Data, *, text: str = "", name: str = "") -> Documen
         fix = "give a folder of texts, Markdown, HTML, PDF or tables, or one table"
         raise DataError(path, expected="a folder with documents, or a table of them", got="nothing there", fix=fix,
             code="no-documents") from None  # fmt: skip
-    return _read(str(found), options.model_dump_json(), text, name, stamp)
+    try:
+        return _read(str(found), options.model_dump_json(), text, name, stamp)
+    except DataError as error:  # documents have an encoding of their own
+        fix = error.fix.replace("--encoding ", "--option documents_encoding=")
+        raise DataError(error.place, expected=error.expected, got=error.got, fix=fix, code=error.code) from None
 
 
 @lru_cache(maxsize=4)

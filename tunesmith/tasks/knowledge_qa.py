@@ -63,17 +63,17 @@ class KnowledgeQa(Task):
     exempt: ClassVar[Mapping[str, str]] = {"sums add up": "a row's loss depends on the rows beside it: see `training/joint.py`"}
 
     documents: str = ""
-    """Folder with the documents (text, Markdown, HTML, PDF, tables; folders in it too), or a table with one in each row; empty: the
-    texts in column `context` are the documents."""
+    """Folder of documents (text, Markdown, HTML, PDF, tables), or a table with one in each row; empty: those in column `context`."""
     documents_text: str = ""
     """Of a table of documents the column with their text; empty: told by its name, or the longest."""
     documents_id: str = ""
     """Of a table of documents the column with their names; empty: told by its name, or the row's number."""
+    documents_encoding: str = "auto"
+    """Encoding of the documents' bytes: `latin-1`, `gb18030`...; `auto`: what their first bytes say, else UTF-8."""
     question: str = "question"
     """Column with the question."""
     answer: str = ""
-    """Column with the answer, or with several that are all right; empty cells where the documents hold none. Without such a column only
-    passages are found."""
+    """Column with the answer, or several that are right, empty where the documents hold none. Without it only passages are found."""
     answer_start: str = ""
     """Column with the answer's first character in its document, counted from 0."""
     document: str = ""
@@ -355,7 +355,7 @@ class KnowledgeQa(Task):
         from ..data.documents import read
 
         if self.documents:
-            return read(self.documents, Data(), text=self.documents_text, name=self.documents_id)
+            return read(self.documents, Data(encoding=self.documents_encoding), text=self.documents_text, name=self.documents_id)
         table.require([self._context or "context"])
         return asking.own_documents(table, self._columns)
 
