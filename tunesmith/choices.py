@@ -38,7 +38,7 @@ FEW = 5_000
 VIEWS = 4
 """Views of changed images that are kept where nobody asks otherwise."""
 STEPS = 1_050
-"""Optimiser steps after which small encoders stop gaining on the sets in `benchmarks/` (`docs/notes.md`): more take time and, on some, points."""
+"""Optimiser steps after which small encoders stop gaining on the sets in `benchmarks/`, and may lose (`docs/notes.md`)."""
 MOST_WORDS = 0.8
 """Share of the vocabulary in use up to which it pays to leave the other words out of training (`training/words.py`)."""
 HEAPS = 0.6

@@ -1,5 +1,5 @@
-"""Attention in float32 where a CPU trains in bf16: PyTorch's fused kernel there goes its way back five to ten times slower than in float32
-(`docs/performance.md`). Sums are the more exact for it, too."""
+"""Attention as a CPU trains it fastest (`docs/performance.md`): PyTorch's fused kernel goes its way back in bf16 five to ten times slower
+than in float32, and with dropout falls back to many passes over the weights, each with random numbers of its own."""
 
 from __future__ import annotations
 
@@ -9,22 +9,52 @@ from typing import Any, final
 import torch
 from torch.overrides import TorchFunctionMode
 
+from .dropout import BITS, mask
+
 FUSED = torch.nn.functional.scaled_dot_product_attention
 
 
 @final
-class WideAttention(TorchFunctionMode):
-    """While it is entered, fused attention on a CPU is computed in float32 and given back in bf16, whatever autocast asks."""
+class QuickAttention(TorchFunctionMode):
+    """While it is entered, `scaled_dot_product_attention` on a CPU is computed so, in the type that autocast asks for."""
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is not FUSED or (args[0] if args else kwargs["query"]).device.type != "cpu":
             return func(*args, **kwargs)
-        with torch.autocast("cpu", enabled=False):
-            wide = func(*map(_wide, args), **{name: _wide(value) for name, value in kwargs.items()})
-        return wide.to(torch.bfloat16)
+        return _attend(*args, **kwargs)
 
 
-def _wide(value: Any) -> Any:
-    """Queries, keys, values and masks that are added; masks of truth values and settings as they are."""
-    return value.float() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+def _attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None, dropout_p: float = 0.0,
+    is_causal: bool = False, scale: float | None = None, **settings: Any,
+) -> torch.Tensor:  # fmt: skip
+    narrow = torch.is_autocast_enabled("cpu")
+    asked = torch.get_autocast_dtype("cpu") if narrow else query.dtype
+    dropped = round(dropout_p * 2**BITS)
+    with torch.autocast("cpu", enabled=False):
+        if 0 < dropped < 2**BITS and not any(settings.values()):
+            allowed = _causal(query, key) if is_causal else attn_mask
+            scaled = query * (query.shape[-1] ** -0.5 if scale is None else scale)
+            return _dropped(*(one.to(asked) for one in (scaled, key, value)), allowed, dropped)
+        wide = [one.float() if narrow else one for one in (query, key, value)]
+        if attn_mask is not None and attn_mask.is_floating_point():
+            attn_mask = attn_mask.to(wide[0].dtype)
+        return FUSED(*wide, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, **settings).to(asked)
+
+
+def _dropped(
+    query_BHTD: torch.Tensor, key_BHSD: torch.Tensor, value_BHSD: torch.Tensor, allowed: torch.Tensor | None, dropped: int
+) -> torch.Tensor:
+    """(B, H, T, D). `allowed`: true where a key may be seen, or numbers that are added; (B or 1, H or 1, T or 1, S)."""
+    score_BHTS = query_BHTD @ key_BHSD.transpose(-1, -2)
+    if allowed is not None and allowed.dtype == torch.bool:
+        score_BHTS = score_BHTS.masked_fill(~allowed, torch.finfo(score_BHTS.dtype).min)
+    elif allowed is not None:
+        score_BHTS = score_BHTS + allowed.to(score_BHTS.dtype)
+    weight_BHTS = torch.softmax(score_BHTS, -1)
+    return (weight_BHTS * mask(weight_BHTS, dropped)) @ value_BHSD
+
+
+def _causal(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    return torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril()

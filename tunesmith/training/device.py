@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from ..models.attention import WideAttention
+from ..models.attention import QuickAttention
 from ..spec import Train
 
 
@@ -62,6 +62,5 @@ def autocast(settings: Train) -> Any:
 @contextlib.contextmanager
 def computing(accelerator: Accelerator) -> Iterator[None]:
     """The context of a forward pass that will be gone back through."""
-    narrow = accelerator.mixed_precision == "bf16" and accelerator.device.type == "cpu"
-    with accelerator.autocast(), WideAttention() if narrow else contextlib.nullcontext():
+    with accelerator.autocast(), QuickAttention() if accelerator.device.type == "cpu" else contextlib.nullcontext():
         yield
