@@ -10,6 +10,7 @@ Names are imported when they are first used, so that `import tunesmith` costs mi
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
     from .spec import Spec as Spec
     from .strategy import Strategy as Strategy
     from .task import Task as Task
+
+for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    # PyTorch's CPU library keeps a compiled product for each shape of batch it has met, 1,024 of them: a gigabyte after a few hundred
+    # batches in bf16, for nothing, since layers of one batch share theirs. Read at the first product, so it is said before all else.
+    os.environ.setdefault(_name, "64")
 
 _HOMES = {
     **dict.fromkeys(("check", "compare", "evaluate", "fit", "load", "plan", "resume", "runs", "verify"), "api"),
