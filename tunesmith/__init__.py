@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
     # PyTorch's CPU library keeps a compiled product for each shape of batch it has met, 1,024 of them: a gigabyte after a few hundred
     # batches in bf16, for nothing, since layers of one batch share theirs. Read at the first product, so it is said before all else.
-    os.environ.setdefault(_name, "64")
+    os.environ.setdefault(_name, "128")
 
 _HOMES = {
     **dict.fromkeys(("check", "compare", "evaluate", "fit", "load", "plan", "resume", "runs", "verify"), "api"),
