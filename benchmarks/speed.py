@@ -188,7 +188,7 @@ def table(found: list[dict[str, Any]]) -> str:
         f"Machine: one core of {last['machine']}, shared with other work (load {min(m['load'] for m in found):g} to "
         f"{max(m['load'] for m in found):g}), so figures are **CPU seconds** and ratios of them. "
         + ", ".join(f"{name} {version}" for name, version in last["versions"].items())
-        + f". Commit {last['commit']}.",
+        + f". Commits: {_commits(found)}.",
         "",
         "| case | rows | against | ours, CPU s | theirs, CPU s | times faster: median (least to most) | at least "
         "| peak memory, theirs over ours |",
@@ -200,8 +200,16 @@ def table(found: list[dict[str, Any]]) -> str:
 
 
 def _precisions(found: list[dict[str, Any]]) -> str:
-    said = {m["case"]: m["precision"] for m in found if m.get("precision")}
-    return ", ".join(f"{case} {precision}" for case, precision in said.items()) or NO_PRECISION
+    said = [f"{case} {one}" for case, one in {m["case"]: m["precision"] for m in found if m.get("precision")}.items()]
+    silent = {m["case"] for m in found if m["arm"] == "tunesmith"} - {m["case"] for m in found if m.get("precision")} - {"predict"}
+    return ", ".join([*said, *([f"of {', '.join(sorted(silent))} {NO_PRECISION}"] if silent else [])])
+
+
+def _commits(found: list[dict[str, Any]]) -> str:
+    cases: dict[str, set[str]] = {}
+    for m in found:
+        cases.setdefault(m["commit"], set()).add(m["case"])
+    return "; ".join(f"{commit} ({', '.join(sorted(names))})" for commit, names in cases.items())
 
 
 def _missing(found: list[dict[str, Any]]) -> list[str]:
@@ -236,13 +244,13 @@ def _shares(found: list[dict[str, Any]]) -> list[str]:
 
 
 def _scores(found: list[dict[str, Any]]) -> list[str]:
-    lines = ["| case | arm | accuracy on the test rows, by seed (95 % interval of the first) |", "|---|---|---|"]
-    for case, arms in ARMS.items():
-        for arm in arms:
-            scores = of(found, case, arm, "score")
-            if scores:
-                values = ", ".join(f"{s['value']:.3f}" for s in scores)  # type: ignore[index]
-                lines.append(f"| {case} | {arm} | {values} ({scores[0]['low']:.3f} to {scores[0]['high']:.3f}) |")  # type: ignore[index]
+    said = "accuracy on the test rows; of lora nats for each token of replies, of which fewer are better; by seed (95 % interval of the first)"
+    lines = [f"| case | arm | {said} |", "|---|---|---|"]
+    for case, arm in sorted({(m["case"], m["arm"]) for m in found}):
+        scores = of(found, case, arm, "score")
+        if scores:
+            values = ", ".join(f"{s['value']:.3f}" for s in scores)  # type: ignore[index]
+            lines.append(f"| {case} | {arm} | {values} ({scores[0]['low']:.3f} to {scores[0]['high']:.3f}) |")  # type: ignore[index]
     return lines
 
 
