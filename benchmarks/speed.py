@@ -244,8 +244,8 @@ def _shares(found: list[dict[str, Any]]) -> list[str]:
 
 
 def _scores(found: list[dict[str, Any]]) -> list[str]:
-    said = "accuracy on the test rows; of lora nats for each token of replies, of which fewer are better; by seed (95 % interval of the first)"
-    lines = [f"| case | arm | {said} |", "|---|---|---|"]
+    said = "accuracy on the test rows; of lora nats for each token of replies, of which fewer are better"
+    lines = [f"| case | arm | {said}; by seed (95 % interval of the first) |", "|---|---|---|"]
     for case, arm in sorted({(m["case"], m["arm"]) for m in found}):
         scores = of(found, case, arm, "score")
         if scores:
