@@ -118,3 +118,13 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("the real data sets (../shared/data) are not beside the project")
     return SHARED / "data"
+
+
+@pytest.fixture(autouse=True)
+def _no_precision_of_another_test():
+    """Accelerate keeps a precision for the whole process: a test in bf16 must not leave it to the next."""
+    yield
+    import sys
+
+    if "accelerate.state" in sys.modules:
+        sys.modules["accelerate.state"].AcceleratorState._reset_state()
