@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,10 +122,8 @@ def shared() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_precision_of_another_test():
+def _own_precision() -> Iterator[None]:
     """Accelerate keeps a precision for the whole process: a test in bf16 must not leave it to the next."""
     yield
-    import sys
-
     if "accelerate.state" in sys.modules:
         sys.modules["accelerate.state"].AcceleratorState._reset_state()

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
 
@@ -89,7 +90,7 @@ def _place(source: Source, tokens: float, threads: int) -> Path:
     """By what the figure depends on; of the rows, by how long they are, roughly."""
     import torch
 
-    machine = [torch.__version__, chip(), torch.backends.cpu.get_cpu_capability(), threads]
+    machine = [version("tunesmith"), torch.__version__, chip(), torch.backends.cpu.get_cpu_capability(), threads]
     about = [(source.folder / "config.json").read_text("utf-8"), round(math.log2(max(8, tokens))), *machine]
     return caches.root() / caches.TRIALS / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]}.json"
 

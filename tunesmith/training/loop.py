@@ -31,7 +31,7 @@ T = TypeVar("T")
 SHEETS = "samples"
 """Folder of a run with what was made at each validation."""
 MOST_SHEETS = 48
-"""Above, every second one goes: four times what the report shows."""
+"""Four times what the report shows; above, one of those that are close together goes."""
 UNTUNED = "untuned"
 """Stage of the weights of a model that could do the task before its first step."""
 SAVE_SECONDS = 60.0
@@ -232,17 +232,18 @@ def _evaluate(state: State, work: Work, folder: Path, epoch: float, stage: str =
         yield Saved(state.total, str(state.save_weights(folder, here)))
         yield _save(state, folder, None)
     if sheet:
-        _keep_sheet(folder.parent / SHEETS, f"{state.total:08d}-{here.stage.replace(' ', '-')}", sheet)
+        keep_sheet(folder.parent / SHEETS, f"{state.total:08d}-{here.stage.replace(' ', '-')}", sheet)
     yield Evaluated(state.total, here.stage, epoch, scores, take, state.seconds)
 
 
-def _keep_sheet(place: Path, name: str, sheet: bytes) -> None:
-    """The first and the last always stay: what is left still tells the whole story."""
+def keep_sheet(place: Path, name: str, sheet: bytes) -> None:
+    """The first and the last always stay, and of the others those that are spread most evenly over the steps."""
     place.mkdir(exist_ok=True)
     checkpoint.write_bytes(place / f"{name}{'.wav' if sheet.startswith(b'RIFF') else '.png'}", sheet)
     kept = sorted(path for path in place.iterdir() if path.suffix in (".wav", ".png"))
-    for path in kept[1:-1:2] if len(kept) > MOST_SHEETS else ():
-        path.unlink()
+    if len(kept) > MOST_SHEETS:
+        steps = [int(path.name.split("-")[0]) for path in kept]
+        kept[min(range(1, len(kept) - 1), key=lambda i: steps[i + 1] - steps[i - 1])].unlink()
 
 
 def taken(best: Best | None, here: Best, better: int, noise: float) -> bool:
