@@ -241,6 +241,8 @@ def predict(path: str | Path, rows: Any) -> list[dict[str, Any]]:
 
 def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
     """Scores with intervals of a run on a labelled file; each look at the run's own test rows is counted."""
+    import numpy as np
+
     from .judging.judge import How, Judged, scores
     from .judging.looks import look
 
@@ -251,7 +253,8 @@ def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
     settings = result.run.spec.evaluate
     of_files = bool(task.models) or bool(set(task.files) & set(task.targets))  # the truth is read from files
     whole = predictor.with_files(table) if of_files else table
-    judged = Judged(whole, predictor.outputs(whole), task.truth(whole))
+    outputs, truth = predictor.judged(whole)
+    judged = Judged(whole, outputs, np.zeros(len(whole), np.int8) if truth is None else truth, condensed=truth is None)
     part = scores(
         task, judged, How(level=settings.confidence, resamples=settings.resamples, seed=result.run.spec.train.seed)
     )

@@ -25,7 +25,7 @@ def write_json(path: Path, values: Any) -> None:
     write_bytes(path, (json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Replace a file at once. Raises ResourceError when the disk is full."""
     beside = path.with_name(f".{path.name}.tmp")
     try:

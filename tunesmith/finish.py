@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import resource
 import time
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 
 from . import fresh, seal, singly, stock
 from .data import arrays
-from .data.table import Table
+from .data.table import TOGETHER, Table
 from .disk import recover, replaced
 from .errors import ModelError, ResourceError
 from .importance import importance
@@ -133,10 +134,20 @@ def _numbers(outputs: Outputs) -> int:
 
 def write_predictions(path: Path, task: Task, tables: Mapping[str, Table], outputs: Mapping[str, Outputs]) -> None:
     """Answers and raw outputs of every judged row: what `compare` joins."""
-    pieces = [_prediction_table(part, task, tables[part], outputs[part]) for part in tables if len(tables[part])]
+    pieces = (piece for part in tables for piece in _prediction_tables(part, task, tables[part], outputs[part]))
+    first = next(pieces)
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.concat_tables(pieces), sink)
-    write_bytes(path, sink.getvalue().to_pybytes())
+    with pq.ParquetWriter(sink, first.schema) as file:
+        for piece in itertools.chain([first], pieces):
+            file.write_table(piece)
+    write_bytes(path, memoryview(sink.getvalue()))
+
+
+def _prediction_tables(part: str, task: Task, table: Table, outputs: Outputs) -> Iterator[pa.Table]:
+    """Some thousand rows at a time: answers and places are Python objects."""
+    for start in range(0, len(table), TOGETHER):
+        at = slice(start, min(start + TOGETHER, len(table)))
+        yield _prediction_table(part, task, table.take(np.arange(at.start, at.stop)), {name: value[at] for name, value in outputs.items()})
 
 
 def _prediction_table(part: str, task: Task, table: Table, outputs: Outputs) -> pa.Table:

@@ -234,6 +234,11 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
         each row that scores are sums of. As they are, where scoring is quick."""
         return outputs
 
+    def by_part(self, rows: Table) -> Self | None:
+        """The task whose `condense` may be asked of these rows part by part: what it says of a part is what it says of it among all, and
+        `score` reads nothing beside. None where rows are judged among each other, or are not condensed."""
+        return None
+
     # -- a verdict, and answers ------------------------------------------------------------------------------------------
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:

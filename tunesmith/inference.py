@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from .data.arrays import filled
 from .data.caches import let_go
 from .task import PART, Batch, Draw, Example, Outputs, Task
 
@@ -261,12 +262,7 @@ def infer(
     task: Task, model: nn.Module, encoded: Encoded, *, pad: int, micro_tokens: int = MICRO_TOKENS, autocast: Any = None
 ) -> Outputs:
     """Raw outputs of all rows, in the rows' order, whatever order they were computed in."""
-    found: dict[str, np.ndarray] = {}
-    for positions, values in infer_parts(task, model, encoded, pad=pad, micro_tokens=micro_tokens, autocast=autocast):
-        for name, value in values.items():
-            if name not in found:
-                found[name] = np.empty((len(encoded), *value.shape[1:]), value.dtype)
-            found[name][positions] = value
+    found = filled(len(encoded), infer_parts(task, model, encoded, pad=pad, micro_tokens=micro_tokens, autocast=autocast))
     return task.gather(found, encoded) if len(encoded) else found
 
 

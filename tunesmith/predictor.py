@@ -13,7 +13,7 @@ from .inference import MICRO_TOKENS, encode, infer, pad_id
 from .registry import TASKS
 from .run import Run
 from .seal import checking
-from .task import Outputs, Purpose, Task
+from .task import Outputs, Purpose, Task, Truth
 
 if TYPE_CHECKING:
     from torch import nn
@@ -100,10 +100,19 @@ class Predictor:
 
     def outputs(self, table: Table, purpose: Purpose = "judging") -> Outputs:
         """Raw outputs of the rows of a table."""
-        found = [part for _, part in self.parts(table, purpose)]
-        import numpy as np
+        from .data.arrays import filled
 
-        return {name: np.concatenate([part[name] for part in found]) for name in found[0]} if found else {}
+        return filled(len(table), ((slice(at.start, at.stop), part) for at, part in self.parts(table, purpose)))
+
+    def judged(self, table: Table) -> tuple[Outputs, Truth | None]:
+        """What the task scores of labelled rows: outputs and truth; outputs condensed part by part, and no truth, where that says all."""
+        task = self.task.by_part(table)
+        if task is None:
+            return self.outputs(table), self.task.truth(table)
+        from .data.arrays import filled
+
+        parts = ((slice(at.start, at.stop), part) for at, part in self.parts(table, "judging"))
+        return filled(len(table), ((at, task.condense(part, task.truth(table.take(range(at.start, at.stop))))) for at, part in parts)), None
 
     def parts(self, table: Table, purpose: Purpose) -> Iterator[tuple[range, Outputs]]:
         """The same, a few thousand rows at a time: memory does not grow with the table."""

@@ -203,13 +203,17 @@ def toy_rows_are_learned(made: Ready, folder: Path) -> None:
 
 
 def scores_are_those_promised(made: Ready, folder: Path) -> None:
-    """Names of the scores are those of `directions`, the one that chooses is finite, and answers are JSON-able."""
+    """Names of the scores are those of `directions`, the one that chooses is finite, answers are JSON-able; rows condensed part by part,
+    where the task says that they may be, have the scores of all of them."""
     state, work = _start(made)
     outputs = _outputs(state, work.validation.encoded, 4096)
     scores = made.task.score(outputs, work.validation.truth)
     assert list(scores) == list(made.task.directions) and np.isfinite(scores[made.task.chooses(next(iter(scores)))])
     answers = made.task.answers(outputs)
     assert len(answers) == len(work.validation.truth) and json.dumps(answers)
+    by_part = made.task.by_part(made.data.validation)
+    if by_part is not None:
+        _condensed_by_part(made.task, by_part, outputs, work.validation.truth)
 
 
 CHECKS: dict[str, Callable[[Ready, Path], None]] = {
@@ -239,6 +243,17 @@ def _same(one: np.ndarray, other: np.ndarray, tolerance: float) -> None:
             np.testing.assert_allclose(a, b, atol=tolerance)
         else:
             assert a == b
+
+
+def _condensed_by_part(task: Any, by_part: Any, outputs: Mapping[str, np.ndarray], truth: np.ndarray) -> None:
+    """The same of two parts as of the whole; scores without a look at the truth."""
+    whole, middle = task.condense(outputs, truth), len(truth) // 3
+    parts = [slice(0, middle), slice(middle, len(truth))]
+    made = [by_part.condense({name: value[at] for name, value in outputs.items()}, truth[at]) for at in parts]
+    joined = {name: np.concatenate([one[name] for one in made]) for name in whole}
+    for name, value in whole.items():
+        _same(value, joined[name], 0)
+    np.testing.assert_equal(task.score(joined, np.zeros(len(truth), np.int8)), task.score(whole, truth))
 
 
 def _aligned(task: Any, name: str, one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunesmith.data import arrays
+from tunesmith.data import arrays, caches
 
 
 def _objects(values):
@@ -35,3 +38,38 @@ def test_rows_of_unlike_length_and_like_width_are_numbers_in_parquet(sizes, widt
 def test_rows_of_unlike_width_stay_json():
     kept = _objects([np.ones((1, 2), np.float32), np.ones((1, 3), np.float32)])
     assert pa.types.is_string(arrays.to_arrow(kept, np.float32).type)
+
+
+# -- large arrays, piece by piece -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Arrays that are large from 256 bytes on."""
+    monkeypatch.setattr(arrays, "LARGE_BYTES", 256)
+    monkeypatch.setattr(caches, "LARGE_BYTES", 256)
+    monkeypatch.setattr(arrays, "PIECE_BYTES", 128)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int64, object])
+def test_rows_picked_from_a_file_are_those_picked_in_memory(small, kind):
+    rng = np.random.default_rng(0)
+    value = rng.normal(size=(90, 3)).astype(kind)
+    index = rng.integers(0, 90, 200)
+    parts = [(slice(60, 90), {"a": value[60:]}), (np.arange(60)[::-1], {"a": value[:60][::-1]})]
+    held = arrays.filled(90, parts)["a"]
+    assert (held.base is not None and hasattr(held, "_mmap")) == (kind is not object)
+    assert held.dtype == value.dtype and np.array_equal(held, value)
+    found = arrays.picked(held, index)
+    assert found.dtype == value.dtype and np.array_equal(found, value[index])
+
+
+def test_pieces_cover_the_rows(small):
+    for rows in (0, 1, 15, 16, 17, 100):
+        assert [row for at in arrays.pieces(rows, 8) for row in range(rows)[at]] == list(range(rows))
+    assert list(arrays.pieces(0, 8)) == [slice(0, 0)], "scores of no rows are asked, too"
+
+
+def test_a_full_disk_leaves_memory(small, monkeypatch):
+    monkeypatch.setattr(caches.shutil, "disk_usage", lambda folder: SimpleNamespace(free=100))
+    assert not hasattr(caches.room((90, 3), np.float32), "_mmap")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,8 +76,8 @@ class ListTable:
     def __len__(self) -> int:
         return len(next(iter(self.cells.values())))
 
-    def column(self, name: str) -> list[Any]:
-        return self.cells[name]
+    def each(self, name: str) -> Iterator[Any]:
+        return iter(self.cells[name])
 
     def rows(self, positions: Any = None) -> list[dict[str, Any]]:
         positions = range(len(self)) if positions is None else positions

@@ -20,7 +20,7 @@ def test_a_planted_weakness_comes_first_and_is_clear(classes, table, logits):
     rng = np.random.default_rng(0)
     rows = _rows(table, rng)
     truth = rng.integers(0, 2, 400)
-    phone = np.array(rows.column("channel")) == "phone"
+    phone = np.array(list(rows.each("channel"))) == "phone"
     raw = np.where(phone[:, None], logits(truth, 0.6, 2, rng), logits(truth, 0.95, 2, rng))
     found = slices(view(classes(), {"logits": raw}, truth), rows, ["text"], ["label"])
     assert (found[0]["by"], found[0]["value"], found[0]["clear"]) == ("channel", "phone", True)
@@ -50,7 +50,7 @@ def test_small_groups_are_not_judged(classes, table):
 def test_numbers_are_sliced_by_error(numbers, table):
     rng = np.random.default_rng(1)
     rows, truth = _rows(table, rng), rng.normal(size=(400, 1))
-    shop = np.array(rows.column("channel")) == "shop"
+    shop = np.array(list(rows.each("channel"))) == "shop"
     given = truth + rng.normal(size=(400, 1)) * np.where(shop[:, None], 1.5, 0.2)
     found = slices(view(numbers(), {"numbers": given}, truth), rows, ["text"], ["price"])
     assert (found[0]["value"], found[0]["clear"]) == ("shop", True)

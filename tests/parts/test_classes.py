@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
+from tunesmith.data import arrays, caches
 from tunesmith.parts import classes, confidence, curves
 
 
@@ -17,6 +18,20 @@ def _drawn(seed: int, rows: int, count: int, ties: bool = False) -> tuple[dict[s
     rng = np.random.default_rng(seed)
     logits_NC = rng.normal(size=(rows, count)) * 2
     return {"logits": np.round(logits_NC) if ties else logits_NC}, np.r_[np.arange(count), rng.integers(0, count, rows - count)]
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_scores_piece_by_piece_are_those_of_the_whole(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs, truth = _drawn(count, 400, count, ties=True)
+    truth[:9] = -1
+    rng = np.random.default_rng(1)
+    own = {"temperature": rng.uniform(0.5, 2, (400, 1)), "threshold": rng.uniform(0.2, 0.8, 400)}
+    asked = [outputs, outputs | own]
+    whole = [classes.score(one, truth, temperature=1.7, threshold=0.3) for one in asked]
+    for module, size in ((arrays, 512), (caches, 512)):
+        monkeypatch.setattr(module, "LARGE_BYTES", size)
+    monkeypatch.setattr(arrays, "PIECE_BYTES", 256)
+    assert [classes.score(one, truth, temperature=1.7, threshold=0.3) for one in asked] == whole, "to the last bit"
 
 
 # -- labels -----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,8 @@ class Rows:
     def __len__(self) -> int:
         return len(next(iter(self.cells.values())))
 
-    def column(self, name: str) -> list[Any]:
-        return self.cells[name]
+    def each(self, name: str) -> Iterator[Any]:
+        return iter(self.cells[name])
 
     def rows(self, positions: Any = None) -> list[dict[str, Any]]:
         return [{name: cells[i] for name, cells in self.cells.items()} for i in positions]

@@ -9,11 +9,16 @@ Axes: N rows, T of one row, C width.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from .caches import LARGE_BYTES, let_go, room
+
+PIECE_BYTES = LARGE_BYTES // 2
+"""Of large arrays so much is looked at together."""
 
 
 def to_arrow(value_N: np.ndarray, kind: Any) -> pa.Array:
@@ -92,3 +97,47 @@ def _numbers(value: Any) -> bool:
     if isinstance(value, list):
         return all(_numbers(one) for one in value)
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+# -- large arrays, piece by piece -------------------------------------------------------------------------------------
+
+
+def pieces(rows: int, row_bytes: int) -> Iterator[slice]:
+    """Stretches of rows of so many bytes that stay small together; at least one, be it empty."""
+    step = max(1, PIECE_BYTES // max(1, row_bytes))
+    for start in range(0, max(rows, 1), step):
+        yield slice(start, min(start + step, rows))
+
+
+def filled(rows: int, parts: Iterable[tuple[Any, Mapping[str, np.ndarray]]]) -> dict[str, np.ndarray]:
+    """Arrays of all rows from those of parts: (which rows, name -> array of those). Parts may come in any order."""
+    found: dict[str, np.ndarray] = {}
+    for which, values in parts:
+        for name, value in values.items():
+            if name not in found:
+                found[name] = room((rows, *value.shape[1:]), value.dtype)
+            found[name][which] = value
+            let_go(found[name])
+    return found
+
+
+def picked(value_N: np.ndarray, index_K: np.ndarray) -> np.ndarray:
+    """`value_N[index_K]`, a large one piece by piece."""
+    row_bytes = value_N[:1].nbytes
+    if value_N.dtype.hasobject or len(index_K) * row_bytes < LARGE_BYTES:
+        few: np.ndarray = value_N[index_K]
+        return few
+    found = room((len(index_K), *value_N.shape[1:]), value_N.dtype)
+    for part in pieces(len(index_K), row_bytes):
+        found[part] = _gathered(value_N, index_K[part])
+        let_go(found)
+    return found
+
+
+def _gathered(value_N: np.ndarray, index_P: np.ndarray) -> np.ndarray:
+    """The rows, read in the order in which they lie in the file, so that no more of it than a piece is in memory."""
+    order_P, made = np.argsort(index_P, kind="stable"), np.empty((len(index_P), *value_N.shape[1:]), value_N.dtype)
+    for some in np.array_split(order_P, -(-value_N.nbytes // PIECE_BYTES)):
+        made[some] = value_N[index_P[some]]
+        let_go(value_N)
+    return made

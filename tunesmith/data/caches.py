@@ -6,15 +6,19 @@ An entry is a file or a folder whose name is a hash of what it was made from, so
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import os
 import shutil
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
+
+import numpy as np
 
 FILES = "files"
 """The room of images out of archives and cells: runs read them as long as they train."""
@@ -26,6 +30,8 @@ ROOMS = ("activations", "outputs", "tables", "tokens", "models", "latents", FILE
 META = "meta.json"
 """In each entry that is a folder: bytes and crc32 of its other files."""
 CHUNK_BYTES = 1 << 24
+LARGE_BYTES = 1 << 25
+"""Arrays of rows from this size on lie in a file while they are needed."""
 LIMIT_BYTES = 20 * 2**30
 """Most bytes kept in all; TUNESMITH_CACHE_BYTES overrides."""
 RECENT_SECONDS = 7 * 24 * 3600.0
@@ -158,3 +164,25 @@ def let_go(array: Any) -> None:
     mapped, advice = getattr(array, "_mmap", None), getattr(mmap, "MADV_DONTNEED", None)
     if mapped is not None and advice is not None:
         mapped.madvise(advice)
+
+
+def room(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array to be filled: in memory; a large one in a file that has no name, so that it ends with the process. Whoever fills or reads it
+    piece by piece calls `let_go` in between. In memory, too, where the disk has too little room, and of objects."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < LARGE_BYTES or np.dtype(dtype).hasobject:
+        return np.empty(shape, dtype)
+    try:
+        return _in_file(shape, dtype, size)
+    except OSError:
+        return np.empty(shape, dtype)
+
+
+def _in_file(shape: tuple[int, ...], dtype: Any, size: int) -> np.ndarray:
+    folder = root() / "scratch"
+    folder.mkdir(parents=True, exist_ok=True)
+    if size > shutil.disk_usage(folder).free // 2:
+        raise OSError(f"{size:,} bytes are over half of what is free")
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, size)  # a full disk would kill whoever writes to the map
+        return np.memmap(file, dtype, "r+", shape=shape)

@@ -200,7 +200,8 @@ def refuse_none(table: Table, findings: Sequence[Finding], name: str) -> None:
 
 
 def _blank(table: Table, name: str) -> np.ndarray:
-    return np.array([cell is None or (isinstance(cell, str) and not cell.strip()) for cell in table.column(name)], bool)
+    blank = (cell is None or (isinstance(cell, str) and not cell.strip()) for cell in table.each(name))
+    return np.fromiter(blank, bool, len(table))
 
 
 def _numeric(table: Table, targets: Sequence[str], ledger: Ledger) -> Table:

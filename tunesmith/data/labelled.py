@@ -57,9 +57,11 @@ def _spelled(table: Table, targets: Sequence[str], kind: Kind, known: Sequence[s
         return table
     spelling = {fold(label): label for label in known}
     for name in targets:
-        rows = labels.of_rows(table, [name], kind)
-        seen = {label for row in rows for label in row} - set(known)
+        seen = {label for row in labels.each_row(table, [name], kind) for label in row} - set(known)
         change = {label: spelling[fold(label)] for label in sorted(seen) if fold(label) in spelling}
+        if not change:
+            continue
+        rows = labels.of_rows(table, [name], kind)
         changed = [i for i, row in enumerate(rows) if any(label in change for label in row)]
         if changed:
             pairs = listing([f"{old!r} to {new!r}" for old, new in change.items()], 20)
@@ -72,11 +74,11 @@ def _unknown(table: Table, targets: Sequence[str], kind: Kind, known: Sequence[s
     """A warning that names labels the run never learned: it cannot give them, so each counts as wrong."""
     if not known or len(targets) > 1:
         return []
-    rows = labels.of_rows(table, targets, kind)
-    counts = Counter(label for row in rows for label in row if label not in set(known))
+    learned = set(known)
+    counts = Counter(label for row in labels.each_row(table, targets, kind) for label in row if label not in learned)
     if not counts:
         return []
-    bad = [i for i, row in enumerate(rows) if any(label in counts for label in row)]
+    bad = [i for i, row in enumerate(labels.each_row(table, targets, kind)) if any(label in counts for label in row)]
     shown = listing([f"{shorten(label)!r} ({times:,})" for label, times in counts.most_common()], 5)
     twins = {fold(label) for label in counts} <= {fold(label) for label in known}
     fix = "they differ from known ones in case or space alone: mend the cells" if twins else "train on rows that have them"

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +19,7 @@ from ..errors import listing, shorten
 from .content import canonical_text
 from .finding import Finding, count, places
 from .shingles import fold
-from .table import Table
+from .table import TOGETHER, Table
 
 Kind = Literal["label", "labels", "number", "other"]
 """One label of many, any number of labels, numbers, or something else (spans, texts), which the task itself looks at."""
@@ -43,6 +43,12 @@ def texts(table: Table, name: str) -> list[str | None]:
     """
     cells = [text for chunk in table.arrow(name).chunks for text in canonical_text(chunk).to_pylist()]
     return [text if text is not None and text.strip() and text.strip().lower() not in MISSING else None for text in cells]
+
+
+def each_text(table: Table, name: str) -> Iterator[str | None]:
+    """The same one after the other, of which few thousand are in memory."""
+    for start in range(0, len(table), TOGETHER):
+        yield from texts(table.take(np.arange(start, min(start + TOGETHER, len(table)))), name)
 
 
 def tags(table: Table, name: str) -> list[list[str]]:
@@ -98,6 +104,13 @@ def of_rows(table: Table, targets: Sequence[str], kind: Kind) -> list[list[str]]
     return [[f"{name}={label}" for name, label in zip(targets, row)] for row in zip(*columns)]
 
 
+def each_row(table: Table, targets: Sequence[str], kind: Kind) -> Iterator[Sequence[str]]:
+    """The same one after the other; of one label a row, few thousand are in memory."""
+    if kind == "label" and len(targets) == 1:
+        return ((label,) if label is not None else () for label in each_text(table, targets[0]))
+    return iter(of_rows(table, targets, kind))
+
+
 def memberships(labels: Sequence[Sequence[str]]) -> tuple[np.ndarray, list[str]]:
     """(M, 2) pairs (row, class), and the classes in order."""
     names = sorted({label for row in labels for label in row})
@@ -110,15 +123,19 @@ def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
     """(N,) float64 of a target column, NaN where empty or unreadable, and (N,) bool: which cells cannot be used as
     numbers.
     """
-    cells = table.column(name)
-    if pa.types.is_large_string(table.arrow(name).type):
-        read = [_number(cell) for cell in cells]
-    else:
-        read = [None if c is None else float(c) if isinstance(c, bool | int | float) else math.inf for c in cells]
-    value_N = np.array([math.nan if v is None else v for v in read], np.float64)
+    read = _number if pa.types.is_large_string(table.arrow(name).type) else _as_number
+    value_N, there_N = np.full(len(table), math.nan), np.zeros(len(table), bool)
+    for row, value in enumerate(map(read, table.each(name))):
+        if value is not None:
+            value_N[row], there_N[row] = value, True
     with np.errstate(invalid="ignore"):
-        bad_N = ~(np.abs(value_N) <= LARGEST) & np.array([v is not None for v in read], bool)
+        bad_N = ~(np.abs(value_N) <= LARGEST) & there_N
     return np.where(bad_N, math.nan, value_N), bad_N
+
+
+def _as_number(cell: Any) -> float | None:
+    """The same of a cell that is no text."""
+    return None if cell is None else float(cell) if isinstance(cell, bool | int | float) else math.inf
 
 
 def _number(cell: str | None) -> float | None:
@@ -140,7 +157,7 @@ def empty(table: Table, targets: Sequence[str], kind: Kind) -> np.ndarray:
         return np.zeros(len(table), bool)
     missing_N = np.zeros(len(table), bool)
     for name in targets:
-        missing_N |= np.array([cell is None for cell in texts(table, name)], bool)
+        missing_N |= np.fromiter((cell is None for cell in each_text(table, name)), bool, len(table))
     return missing_N
 
 

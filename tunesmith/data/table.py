@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -21,6 +21,9 @@ import pyarrow as pa
 from ..errors import DataError, listing, nearest
 from . import content
 from .cells import column_of, normalise, normalise_array
+
+TOGETHER = 8192
+"""Cells that become Python values together."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,13 @@ class Table:
     def column(self, name: str) -> list[Any]:
         """The cells of a column as Python values, None where empty. Raises DataError for an unknown name."""
         return list(self.arrow(name).to_pylist())
+
+    def each(self, name: str) -> Iterator[Any]:
+        """The same one after the other, of which few thousand are in memory. Raises DataError for an unknown name."""
+        self.require([name])
+        for start in range(0, len(self), TOGETHER):
+            part = self if len(self) <= TOGETHER else self.take(np.arange(start, min(start + TOGETHER, len(self))))
+            yield from part.column(name)
 
     def arrow(self, name: str) -> pa.ChunkedArray:
         """The cells of a column, in Arrow. Raises DataError for an unknown name."""

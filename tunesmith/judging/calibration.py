@@ -42,10 +42,8 @@ def confidences(of: View, calibrated: bool = True) -> Confidences:
     probability_NC = of.probability_NC if calibrated else of.plain_NC
     assert probability_NC is not None
     rows = np.arange(of.rows)
-    if of.kind == "texts":
+    if of.kind in ("classes", "texts"):
         return Confidences(probability_NC[:, 0], of.right_N.astype(float), rows)
-    if of.kind == "classes":
-        return Confidences(probability_NC[rows, of.chosen], of.right_N.astype(float), rows)
     return Confidences(probability_NC.ravel(), of.truth.astype(float).ravel(), np.repeat(rows, of.truth.shape[1]))
 
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
 import numpy as np
 from scipy import stats
 
+from ..data import arrays
 from ..task import Outputs, Task, Truth
 
 BLOCKS = 60
@@ -192,6 +193,8 @@ class Members:
 
     def rows_of(self, chosen: np.ndarray) -> np.ndarray:
         """Row positions of the chosen groups, repeats included."""
+        if len(self.size_G) == len(self.order_N):  # every group is one row
+            return self.order_N[chosen]
         size = self.size_G[chosen]
         within = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
         found: np.ndarray = self.order_N[np.repeat(self.start_G[chosen], size) + within]
@@ -201,11 +204,15 @@ class Members:
         """Row positions of as many groups as there are, drawn with replacement."""
         return self.rows_of(rng.integers(len(self.size_G), size=len(self.size_G)))
 
-    def leave_out(self, rng: np.random.Generator) -> list[np.ndarray]:
-        """Row positions with one random block of groups left out, block after block (J at most `BLOCKS`)."""
+    def leave_out(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Row positions with one random block of groups left out, block after block (J at most `BLOCKS`), each made when it is asked for:
+        together they are as many times the rows."""
         shuffled = rng.permutation(len(self.size_G))
         blocks = np.array_split(shuffled, min(BLOCKS, len(shuffled)))
-        return [self.rows_of(np.setdiff1d(shuffled, block)) for block in blocks] if len(blocks) > 1 else []
+        for block in blocks if len(blocks) > 1 else []:
+            kept_G = np.ones(len(shuffled), bool)
+            kept_G[block] = False
+            yield self.rows_of(np.flatnonzero(kept_G))
 
 
 def wilson(right: float, rows: float, level: float = 0.95, design: float = 1.0) -> tuple[float, float]:
@@ -280,7 +287,7 @@ def _still(draws_R: np.ndarray, value: float) -> bool:
 
 def take(outputs: Outputs, index_N: np.ndarray) -> Outputs:
     """The outputs of these rows."""
-    return {name: array[index_N] for name, array in outputs.items()}
+    return {name: arrays.picked(array, index_N) for name, array in outputs.items()}
 
 
 def finite(value: float) -> float | None:

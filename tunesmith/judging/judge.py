@@ -44,6 +44,12 @@ class Judged:
     truth: Truth
     groups_N: np.ndarray | None = None
     """Equal values: duplicates, drawn together in every interval."""
+    condensed: bool = False
+    """Whether the outputs are condensed already, so that `truth` is not looked at: any array of as many rows."""
+
+    def candidate(self, task: Task) -> Candidate:
+        """What is scored."""
+        return Candidate(task, self.outputs) if self.condensed else Candidate.of(task, self.outputs, self.truth)
 
 
 @final
@@ -88,13 +94,13 @@ def judge(
     leaked_L = np.asarray([] if leaked is None else leaked, dtype=np.int64)
     said = _said(test, baselines or {}, probe)
     candidates = {name: Candidate.of(how.tasks.get(name, task), outputs, test.truth) for name, outputs in said.items()}
-    seen = {name: view(candidates[name].task, outputs, test.truth) for name, outputs in said.items()}
+    here = view(task, test.outputs, test.truth)
+    right = {name: _right(here if name == TUNED else view(candidates[name].task, outputs, test.truth)) for name, outputs in said.items()}
     draws = _resample(candidates, test, how)
     metric = how.metric or next(iter(draws.values[TUNED]))
-    ladder = _ladder(draws, candidates, seen, test, metric, task, how)
+    ladder = _ladder(draws, candidates, right, test, metric, task, how)
     scored = _all_parts(task, parts, draws, leaked_L, how)
     verdict, strongest = _verdict(ladder, metric, task.directions.get(metric, True))
-    here = seen[TUNED]
     report: dict[str, Any] = {
         "version": VERSION, "kind": here.kind if here else "other", "task": how.name or type(task).__name__,
         "metric": metric, "directions": {name: task.directions.get(name, True) for name in draws.values[TUNED]},
@@ -105,6 +111,11 @@ def judge(
     said = _known(task, how, metric) | {"how_scored": dict(task.how_scored(test.truth))}
     said["sharing"] = _sharing(draws, candidates, test, task, how)
     return cast(Report, report | _details(task, here, test, how) | said)
+
+
+def _right(here: View | None) -> np.ndarray | None:
+    """Which rows a model answers rightly, where rows are right or wrong: all that is kept of those beside the tuned one."""
+    return here.right_N if here and here.kind in ("classes", "flags", "texts") else None
 
 
 def _sharing(draws: Draws, candidates: Mapping[str, Candidate], test: Judged, task: Task, how: How) -> list[dict[str, Any]]:
@@ -143,7 +154,7 @@ def _untested(task: Task, parts: Mapping[str, Judged], how: How) -> Report:
 def scores(task: Task, judged: Judged, how: How | None = None) -> Part:
     """Scores with intervals of one set of rows: what `tunesmith evaluate` shows."""
     how = how or How()
-    return _part(_resample({TUNED: Candidate.of(task, judged.outputs, judged.truth)}, judged, how), TUNED)
+    return _part(_resample({TUNED: judged.candidate(task)}, judged, how), TUNED)
 
 
 def _said(test: Judged, baselines: Mapping[str, Outputs], probe: Outputs | None) -> dict[str, Outputs]:
@@ -185,7 +196,8 @@ def _all_parts(
 
 
 def _ladder(
-    draws: Draws, candidates: Mapping[str, Candidate], seen: Mapping[str, View | None], test: Judged, metric: str, task: Task, how: How
+    draws: Draws, candidates: Mapping[str, Candidate], right: Mapping[str, np.ndarray | None], test: Judged, metric: str, task: Task,
+    how: How,
 ) -> list[Rung]:
     """Weakest first, the tuned model last."""
     higher = task.directions.get(metric, True)
@@ -193,7 +205,7 @@ def _ladder(
         (name for name in candidates if name != TUNED),
         key=lambda name: compare.rank(draws.values[name].get(metric, np.nan), higher),
     )
-    rungs = [_rung(name, draws, candidates, seen, test, metric, higher, how) for name in ordered]
+    rungs = [_rung(name, draws, candidates, right, test, metric, higher, how) for name in ordered]
     tuned = Rung(
         name=TUNED, title=words.rung(TUNED), tuned=True, scores=_scores(draws, TUNED), seconds=how.costs.get(TUNED),
         comparison=None, oracle=False,
@@ -202,16 +214,16 @@ def _ladder(
 
 
 def _rung(
-    name: str, draws: Draws, candidates: Mapping[str, Candidate], seen: Mapping[str, View | None], test: Judged, metric: str,
+    name: str, draws: Draws, candidates: Mapping[str, Candidate], right: Mapping[str, np.ndarray | None], test: Judged, metric: str,
     higher: bool, how: How,
 ) -> Rung:
     compared = compare.judged(
         draws, (TUNED, candidates[TUNED]), (name, candidates[name]), test.truth, score=metric, higher=higher,
         seed=how.seed, seconds=how.seconds / 6,
     ).as_json()
-    ours, theirs = seen[TUNED], seen[name]
-    if ours and theirs and ours.kind in ("classes", "flags", "texts"):
-        compared["mcnemar"] = compare.mcnemar(ours.right_N, theirs.right_N).as_json()
+    ours, theirs = right[TUNED], right[name]
+    if ours is not None and theirs is not None:
+        compared["mcnemar"] = compare.mcnemar(ours, theirs).as_json()
     return Rung(
         name=name, title=words.rung(name), tuned=False, scores=_scores(draws, name), seconds=how.costs.get(name),
         comparison=compared, oracle=name in candidates[name].task.oracles,

@@ -8,7 +8,7 @@ Axes: N rows, S rows of one slice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,7 +30,7 @@ class Rows(Protocol):
     names: tuple[str, ...]
 
     def __len__(self) -> int: ...
-    def column(self, name: str) -> list[Any]: ...
+    def each(self, name: str) -> Iterator[Any]: ...
     def rows(self, positions: Any = None) -> list[dict[str, Any]]: ...
     def place(self, position: int) -> str: ...
 
@@ -60,17 +60,20 @@ Group = tuple[str, str, np.ndarray]
 def _groups(of: View, table: Rows, inputs: Sequence[str], targets: Sequence[str]) -> Iterator[Group]:
     yield from _by_length(_lengths(table, inputs))
     yield from _by_truth(of)
-    files = [table.place(i).rsplit(", row ", 1)[0] for i in range(len(table))]
-    yield from _by_value("file", files)
+    yield from _by_value("file", (table.place(i).rsplit(", row ", 1)[0] for i in range(len(table))), len(table))
     for name in table.names:
         if name not in inputs and name not in targets:
-            yield from _by_value(name, table.column(name))
+            yield from _by_value(name, table.each(name), len(table))
 
 
 def _lengths(table: Rows, inputs: Sequence[str]) -> np.ndarray:
-    columns = [table.column(name) for name in inputs if name in table.names]
-    columns = [cells for cells in columns if not any(isinstance(cell, dict) for cell in cells[:1])]  # files have no length in characters
-    return np.array([sum(map(_size, cells)) for cells in zip(*columns)], dtype=np.int64)
+    length_N, some = np.zeros(len(table), np.int64), False
+    for name in inputs:
+        first = next(table.each(name), None) if name in table.names else {}
+        if not isinstance(first, dict):  # files have no length in characters
+            length_N += np.fromiter(map(_size, table.each(name)), np.int64, len(table))
+            some = True
+    return length_N if some else length_N[:0]
 
 
 def _size(cell: Any) -> int:
@@ -93,15 +96,15 @@ def _by_truth(of: View) -> Iterator[Group]:
         yield "true label", name, of.truth == i if of.kind == "classes" else of.truth[:, i]
 
 
-def _by_value(name: str, values: Sequence[Any]) -> Iterator[Group]:
+def _by_value(name: str, values: Iterable[Any], rows: int) -> Iterator[Group]:
     """A column of few values. Numbers, lists and near-unique columns are no categories."""
-    words = np.array(["(empty)" if v is None else str(v) for v in values], dtype=object)
-    if any(isinstance(v, (float, list, dict)) for v in values):
-        return
-    distinct = sorted(set(words))
-    if 2 <= len(distinct) <= min(MOST_VALUES, len(words) // 2):
-        for value in distinct:
-            yield name, value, words == value
+    number_N, seen = np.zeros(rows, np.int8), dict[str, int]()
+    for row, value in enumerate(values):
+        number_N[row] = number = seen.setdefault("(empty)" if value is None else str(value), len(seen))
+        if isinstance(value, (float, list, dict)) or number >= min(MOST_VALUES, rows // 2):
+            return
+    for word in sorted(seen) if len(seen) > 1 else []:
+        yield name, word, number_N == seen[word]
 
 
 def _judge(of: View, inside_N: np.ndarray, level: float) -> dict[str, Any]:

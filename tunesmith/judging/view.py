@@ -15,11 +15,14 @@ from typing import Any, Literal, final
 import numpy as np
 from scipy import special
 
+from ..data.arrays import filled
 from ..inference import objects
 from ..task import Mark, Outputs, Pieces, Task, Truth
 
 Kind = Literal["classes", "flags", "numbers", "texts", "other"]
 TINY = 1e-12
+TOGETHER = 8192
+"""Rows whose answers are in memory together."""
 
 
 @final
@@ -42,7 +45,8 @@ class View:
     """classes: probability of the chosen label; flags: of the least sure yes or no; numbers:
     NaN."""
     probability_NC: np.ndarray | None = None
-    """Calibrated; None for numbers; texts: (N, 1) of being right, None where the task has none."""
+    """flags: calibrated; classes: (N, 1) of the chosen label; texts: (N, 1) of being right, None where the task has none; None for
+    numbers."""
     plain_NC: np.ndarray | None = None
     """Before calibration; None for numbers."""
     marks: Sequence[Sequence[Mark]] = ()
@@ -116,17 +120,24 @@ def _graded(task: Task, outputs: Outputs, truth: Truth) -> View | None:
 
 
 def _classes(task: Task, outputs: Outputs, truth: Truth) -> View:
-    logits_NC = outputs["logits"].astype(np.float64)
+    parts = (slice(start, start + TOGETHER) for start in range(0, len(truth), TOGETHER))
+    rows = filled(len(truth), ((at, _each(task, {name: value[at] for name, value in outputs.items()}, truth[at])) for at in parts))
+    chosen_N, sure_N = rows["chosen"], rows["sure"]
+    return View(
+        "classes", _names(task, outputs["logits"].shape[1]), truth, chosen_N, chosen_N == truth,
+        -np.log(np.maximum(rows["likelihood"], TINY)), sure_N, sure_N[:, None], rows["plain"][:, None],
+    )
+
+
+def _each(task: Task, outputs: Outputs, truth: Truth) -> dict[str, np.ndarray]:
+    """Of some rows the `chosen` label, how `sure` the model is of it, also before calibration (`plain`), and the truth's `likelihood`."""
+    logits_NC, rows = outputs["logits"].astype(np.float64), np.arange(len(truth))
     probability_NC = special.softmax(logits_NC / _temperature(task), axis=1)
     chosen_N = _labels_chosen(task, outputs, probability_NC)
-    rows = np.arange(len(truth))
-    known_N = truth >= 0
-    likelihood_N = np.where(known_N, probability_NC[rows, np.maximum(truth, 0)], TINY)
-    return View(
-        "classes", _names(task, logits_NC.shape[1]), truth, chosen_N, chosen_N == truth,
-        -np.log(np.maximum(likelihood_N, TINY)), probability_NC[rows, chosen_N], probability_NC,
-        special.softmax(logits_NC, axis=1),
-    )
+    return {
+        "chosen": chosen_N, "sure": probability_NC[rows, chosen_N], "plain": special.softmax(logits_NC, axis=1)[rows, chosen_N],
+        "likelihood": np.where(truth >= 0, probability_NC[rows, np.maximum(truth, 0)], TINY),
+    }
 
 
 def _flags(task: Task, outputs: Outputs, truth: Truth) -> View:

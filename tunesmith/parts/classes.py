@@ -7,11 +7,13 @@ was unknown to training: such rows count as wrong.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data.arrays import filled, pieces
+from ..data.caches import let_go
 from ..task import Outputs, Truth
 from . import confidence, curves
 
@@ -225,21 +227,53 @@ def score(
 
     Means over classes take those that occur among the truth or the decisions; an unknown label is one more, never found.
     """
-    scaled_NC = _scaled(outputs["logits"], own(outputs, "temperature", temperature))
-    rows, own_N = np.arange(len(truth)), scaled_NC[np.arange(len(truth)), truth]
-    probability_NC = np.exp(scaled_NC, out=scaled_NC)
-    total_N = probability_NC.sum(1)
-    probability_NC /= total_N[:, None]
-    predicted_N = decide(probability_NC, positive_class, own(outputs, "threshold", threshold))
+    logits_NC = outputs["logits"]
+    given = own(outputs, "temperature", temperature), own(outputs, "threshold", threshold)
+    parts = list(pieces(len(truth), 8 * logits_NC.shape[1]))
+    made = (_each(logits_NC[at], truth[at], positive_class, *(_of_rows(value, at) for value in given)) for at in parts)
+    # Of few rows there is one part; of many, probabilities go to a file as soon as they are there.
+    rows = next(made) if len(parts) == 1 else filled(len(truth), zip(parts, _reading(logits_NC, made)))
+    probability_NC, predicted_N = rows["probability"], rows["predicted"]
     table_CC = _counts(predicted_N, truth, probability_NC.shape[1])
+    distance = float(rows["distance"].mean()) + 1
     return {
         **_agreement(table_CC),
         "auroc": _auroc(probability_NC, truth, positive_class),
         "mcc": _mcc(table_CC),
-        "brier": _brier(probability_NC, truth),
-        "ece": confidence.reliability(probability_NC[rows, predicted_N], predicted_N == truth).ece,
-        "log_loss": float(np.where(truth >= 0, np.log(total_N) - own_N, NEVER).mean()),
+        "brier": distance / 2 if probability_NC.shape[1] == 2 else distance,
+        "ece": confidence.reliability(rows["sure"], predicted_N == truth).ece,
+        "log_loss": float(rows["loss"].mean()),
     }
+
+
+def _each(
+    logits_NC: np.ndarray, truth: Truth, positive_class: int, temperature: float | np.ndarray, threshold: float | np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """What scores are made of, row by row: `probability` (N, C); (N,) `predicted`, how `sure`, `distance` (of Brier, less 1), `loss`."""
+    scaled_NC, rows = _scaled(logits_NC, temperature), np.arange(len(truth))
+    own_N = scaled_NC[rows, truth]
+    probability_NC = np.exp(scaled_NC, out=scaled_NC)
+    total_N = probability_NC.sum(1)
+    probability_NC /= total_N[:, None]
+    predicted_N = decide(probability_NC, positive_class, threshold)
+    believed_N = np.where(truth >= 0, probability_NC[rows, truth], 0.0)
+    return {
+        "probability": probability_NC, "predicted": predicted_N, "sure": probability_NC[rows, predicted_N],
+        "distance": np.einsum("nc,nc->n", probability_NC, probability_NC) - 2 * believed_N,
+        "loss": np.where(truth >= 0, np.log(total_N) - own_N, NEVER),
+    }
+
+
+def _of_rows(value: Any, at: slice) -> Any:
+    """These rows' part of a number for each row; of one for all, itself."""
+    return value[at] if np.ndim(value) else value
+
+
+def _reading(logits_NC: np.ndarray, made: Iterable[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+    """The same, with what was read of a file given back after each part."""
+    for one in made:
+        let_go(logits_NC)
+        yield one
 
 
 def confusion(
@@ -313,12 +347,6 @@ def _auroc(probability_NC: np.ndarray, truth: Truth, positive_class: int) -> flo
     if classes == 2:
         return curves.mean(curves.auroc(probability_NC[:, [positive_class]], [rows_of[positive_class]]), 0.5)
     return curves.mean(curves.auroc(probability_NC, rows_of), 0.5)
-
-
-def _brier(probability_NC: np.ndarray, truth: Truth) -> float:
-    own_N = np.where(truth >= 0, probability_NC[np.arange(len(truth)), truth], 0.0)
-    distance = float((np.einsum("nc,nc->n", probability_NC, probability_NC) - 2 * own_N).mean()) + 1
-    return distance / 2 if probability_NC.shape[1] == 2 else distance
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

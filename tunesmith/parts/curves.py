@@ -5,7 +5,12 @@ Axes: N rows, C classes or flags, P positive rows of one column.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+
+from ..data.arrays import pieces
+from ..data.caches import let_go
 
 UNDEFINED = np.nan
 """A column without a positive row, or (AUROC) without a negative one, has no curve; means leave it out."""
@@ -48,8 +53,19 @@ def mean(areas_C: np.ndarray, otherwise: float) -> float:
     return float(defined_C.mean()) if len(defined_C) else otherwise
 
 
-def _columns(score_NC: np.ndarray, positives: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-    score_CN = np.ascontiguousarray(score_NC.T)
-    own = [np.sort(column_N[rows_P]) for column_N, rows_P in zip(score_CN, positives, strict=True)]
-    score_CN.sort(axis=1)
-    return list(zip(score_CN, own))
+def _columns(score_NC: np.ndarray, positives: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each column's scores, sorted, and those of its own rows; of many rows few columns at a time."""
+    for some in pieces(score_NC.shape[1], score_NC[:, :1].nbytes):
+        score_CN = _turned(score_NC, some)
+        own = [np.sort(column_N[rows_P]) for column_N, rows_P in zip(score_CN, positives[some], strict=True)]
+        score_CN.sort(axis=1)
+        yield from zip(score_CN, own)
+
+
+def _turned(score_NC: np.ndarray, some: slice) -> np.ndarray:
+    """These columns as rows."""
+    made = np.empty((some.stop - some.start, len(score_NC)), score_NC.dtype)
+    for at in pieces(len(score_NC), score_NC[:1].nbytes):
+        made[:, at] = score_NC[at, some].T
+        let_go(score_NC)
+    return made

@@ -129,12 +129,12 @@ def spans(label_W: np.ndarray, plain: bool) -> list[Found]:
 # -- scores -----------------------------------------------------------------------------------------------------------
 
 
-def condense(outputs: Outputs, truth: Truth, types: Sequence[str], plain: bool) -> Outputs:
-    """`counts` (N, K, 4): spans of each type that are right, answered, true, and right in part; types that training never saw come last.
-    `words` (N, 2): words with the right label, and all."""
+def condense(outputs: Outputs, truth: Truth, types: Sequence[str], plain: bool, strange: Sequence[str] = ()) -> Outputs:
+    """`counts` (N, K, 4): spans of each type that are right, answered, true, and right in part; types that training never saw come last,
+    those that are named (`strange`) also where these rows have none. `words` (N, 2): words with the right label, and all."""
     if "counts" in outputs:
         return outputs
-    names = all_types(truth, types)
+    names = all_types(truth, [*types, *strange])
     counts_NK4 = np.zeros((len(truth), len(names), 4), np.int32)
     words_N2 = np.zeros((len(truth), 2), np.int32)
     for row, (label_W, true) in enumerate(zip(decode(outputs["logits"], plain), truth)):

@@ -59,8 +59,8 @@ class Standard:
 
     def truth(self, rows: Table) -> Truth:
         """(N, C) float64 in the data's units, NaN where a row lacks a target."""
-        cells = [rows.column(name) for name in self.names]
-        return np.array([[numbers.number(cell) for cell in column] for column in cells], np.float64).T.reshape(len(rows), -1)
+        columns = [np.fromiter(map(numbers.number, rows.each(name)), np.float64, len(rows)) for name in self.names]
+        return np.array(columns, np.float64).T.reshape(len(rows), -1)
 
     def aims(self, truth: Truth) -> dict[str, np.ndarray]:
         """What examples hold of their targets: `target` (N, C), standardised, and `row_weight` of rows that have targets."""

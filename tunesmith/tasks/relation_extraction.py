@@ -212,6 +212,10 @@ class RelationExtraction(Task):
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
+    def by_part(self, rows: Table) -> Self:
+        """Rows are counted one by one."""
+        return self
+
     def condense(self, outputs: Outputs, truth: Truth) -> Outputs:
         """Counts of each row, of which all scores are made."""
         return related.condense(outputs, truth, self.labels, self.none)

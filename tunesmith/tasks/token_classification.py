@@ -17,6 +17,7 @@ import numpy as np
 
 from ..data.arrays import objects
 from ..data.finding import Finding, count, places
+from ..data.table import TOGETHER, Table
 from ..errors import DataError, SpecError, listing
 from ..parts import (
     alignment,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..data.profile import Profile
-    from ..data.table import Table
     from ..inference import Encoded
     from ..models.source import Backbone
 
@@ -84,6 +84,7 @@ class TokenClassification(Task):
     tokens_why: str = fitted("")
     class_weights: tuple[float, ...] = fitted(())
     temperature: float = fitted(1.0)
+    strange: tuple[str, ...] = fitted(())
 
     def __post_init__(self) -> None:
         for role in ("tokens", "tags", "text", "spans"):
@@ -234,7 +235,13 @@ class TokenClassification(Task):
 
     def condense(self, outputs: Outputs, truth: Truth) -> Outputs:
         """Counts of each row, of which all scores are made."""
-        return entities.condense(outputs, truth, self.types, self._plain)
+        return entities.condense(outputs, truth, self.types, self._plain, self.strange)
+
+    def by_part(self, rows: Table) -> Self:
+        """Rows are counted one by one, under the same types in each part: those that training never saw are looked for before."""
+        parts = (rows.take(np.arange(start, min(start + TOGETHER, len(rows)))) for start in range(0, len(rows), TOGETHER))
+        seen = {kind for part in parts for row in self.truth(part) for _, _, kind in row["spans"]}
+        return self.settle(strange=tuple(sorted(seen - set(self.types))))
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
         """The temperature at which the entities' probabilities are most honest."""

@@ -1,0 +1,80 @@
+"""What judging takes of memory hardly grows with the rows: peaks of fresh processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+BEGIN = """
+import sys
+import numpy as np
+
+rows, rng = int(sys.argv[1]), np.random.default_rng(0)
+"""
+END = """
+print([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
+"""
+LABELS = """
+from tunesmith.judging.judge import How, Judged, scores
+from tunesmith.tasks.text_classification import task
+
+truth = rng.integers(0, 2, rows)
+logits = rng.normal(size=(rows, 2)).astype(np.float32)
+scores(task(labels=("a", "b")), Judged(None, {"logits": logits}, truth), How(resamples=100))
+"""
+MANY_LABELS = """
+from tunesmith.data.caches import let_go, room
+from tunesmith.tasks.text_classification import task
+
+logits = room((rows, 300), np.float32)
+for start in range(0, rows, 1000):
+    logits[start : start + 1000] = rng.normal(size=(1000, 300))
+    let_go(logits)
+task(labels=tuple(map(str, range(300)))).score({"logits": logits}, rng.integers(0, 300, rows))
+"""
+PARTS = """
+from tunesmith.data.table import Table
+from tunesmith.predictor import Predictor
+from tunesmith.tasks.extractive_qa import task
+
+class Counted:
+    by_part = lambda self, rows: self
+    truth = lambda self, rows: np.zeros(len(rows))
+    condense = lambda self, outputs, truth: {"sum": outputs["logits"].sum(1)}
+
+def parts(table, purpose):
+    for start in range(0, rows, 1000):
+        yield range(start, start + 1000), {"logits": np.ones((1000, 1000), np.float32)}
+
+asked = Predictor(None, Counted(), None, None, 1)
+asked.parts = parts
+outputs, truth = asked.judged(Table.of({"a": list(range(rows))}))
+assert truth is None and outputs["sum"].tolist() == [1000.0] * rows
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
+@pytest.mark.parametrize(
+    ("work", "rows", "most"), [(LABELS, 25_000, 250), (MANY_LABELS, 10_000, 400), (PARTS, 5_000, 200)], ids=["labels", "many", "parts"]
+)
+def test_four_times_the_rows_take_few_bytes_more_for_each(work, rows, most, tmp_path):
+    """In bytes a row. Held whole, resampled rows take some 580, the logits of 300 labels in double precision 4,800, raw outputs 4,000."""
+    one, four = (_peak(work, count, tmp_path) for count in (rows, 4 * rows))
+    assert (four - one) / (3 * rows) < most
+
+
+def _peak(work: str, rows: int, cache: object) -> float:
+    """Bytes of a fresh process at its largest."""
+    found = subprocess.run(
+        [sys.executable, "-c", BEGIN + work + END, str(rows)], capture_output=True, text=True, check=True,
+        env=_environment(cache),
+    )
+    return float(np.int64(found.stdout.split()[-1])) * 1024
+
+
+def _environment(cache: object) -> dict[str, str]:
+    return os.environ | {"TUNESMITH_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
