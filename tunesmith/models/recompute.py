@@ -1,5 +1,5 @@
-"""Layers that keep their inputs only, and are computed again on the way back: the memory of one layer instead of all, for about a third more
-time (activation checkpointing, arXiv 1604.06174). Dropout draws the same again, so that the gradient is the same."""
+"""Layers that keep their inputs only, and are computed again on the way back: the memory of one layer instead of all, for about a third
+more time (activation checkpointing, arXiv 1604.06174). Dropout draws the same again, so that the gradient is the same."""
 
 from __future__ import annotations
 
