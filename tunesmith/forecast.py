@@ -6,7 +6,6 @@ this process holds already, the weights with their gradients and moments, and wh
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -14,6 +13,7 @@ from typing import final
 from .choices import MOST_WORDS, Facts, seconds_per_token
 from .data.dataset import Dataset
 from .errors import TunesmithError
+from .memory import give_back, held, most_held
 from .spec import Spec
 from .strategy import Outline, Stage, Strategy
 
@@ -21,7 +21,7 @@ PADDING = 1.06
 """Tokens computed over tokens read, in batches of like length (`docs/performance.md`)."""
 COLD_START = 6.0
 """Seconds in which a fresh process loads and answers a few rows (the reload gate), and this one imports what trains."""
-LATER_BYTES = 330_000_000
+LATER_BYTES = 340_000_000
 """What imports after planning (Accelerate, PyTorch's compiler, scikit-learn) and one data set's worth of odds and ends add."""
 FROZEN_SHARE = 0.7
 """Cost of forward and backward where weights get no gradient but layers below have adapters: two of three products."""
@@ -205,9 +205,5 @@ def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strateg
     tokens = min(int(spec.train.micro_tokens), int(spec.train.batch) * facts.longest)
     training = 3 * 4 * learning + kept * tokens * max(upper, 1 / facts.source.layers)
     judging = 4 * facts.source.parameters
-    return int(held() + LATER_BYTES + 4 * facts.source.parameters + max(training, judging))
-
-
-def held() -> int:
-    """Most bytes that this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    give_back()
+    return int(max(most_held(), held() + LATER_BYTES + 4 * facts.source.parameters + max(training, judging)))

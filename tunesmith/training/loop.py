@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, final
 import numpy as np
 import torch
 
+from .. import memory
 from ..errors import DivergedError, listing
 from ..inference import Encoded, collate
 from ..task import Solution
@@ -69,7 +70,7 @@ def train(state: State, folder: Path) -> Iterator[Event]:
 
 def _train(state: State, folder: Path) -> Iterator[Event]:
     work = Work.of(state)
-    room.give_back()
+    memory.give_back()
     total = sum(steps_in(state, work, stage)[0] for stage in state.stages)
     learning = sum(p.numel() for n, p in state.model.named_parameters() if n in state.carried)
     yield Started(str(folder.parent), state.total, total, tuple(s.name for s in state.stages), learning)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,13 +23,6 @@ SPARE = 2.2
 """Checkpoints that must fit: the newest, the one being written beside it, and a little for the rest of the run."""
 SLOTS = {"adamw": 2, "adam": 2, "sgd": 1, "lion": 1, "rmsprop": 1, "adafactor": 1}
 """Tensors of the weights' size that an optimiser keeps."""
-
-
-def give_back() -> None:
-    """Return memory that lies free to the system, where the C library can (glibc): what a plan tried and read is not needed any more."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def checkpoint_bytes(state: State) -> int:

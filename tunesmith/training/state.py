@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, final
 import torch
 from torch import nn
 
+from .. import memory
 from ..errors import ModelError, SpecError
 from ..models import dropout, vocabulary
 from ..models.heads import bare, set_dropout
@@ -207,7 +208,7 @@ class State:
 
     def load_best(self, folder: Path) -> None:
         """Put the best weights into the model, with every word it knew."""
-        room.give_back()
+        memory.give_back()
         self.put(self.read(folder, self.best_path(folder).name))
         vocabulary.join(self.model)
 
