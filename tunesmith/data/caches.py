@@ -184,5 +184,8 @@ def _in_file(shape: tuple[int, ...], dtype: Any, size: int) -> np.ndarray:
     if size > shutil.disk_usage(folder).free // 2:
         raise OSError(f"{size:,} bytes are over half of what is free")
     with tempfile.TemporaryFile(dir=folder) as file:
-        os.posix_fallocate(file.fileno(), 0, size)  # a full disk would kill whoever writes to the map
+        if hasattr(os, "posix_fallocate"):  # a full disk would kill whoever writes to the map
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
         return np.memmap(file, dtype, "r+", shape=shape)
