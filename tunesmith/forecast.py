@@ -69,6 +69,7 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
     rows = {part: len(data.part(part)) for part in ("train", "validation", "calibration", "test")}
     parts = {
         "reading": sum(rows.values()) * facts.encoding,
+        "translating": facts.translating,
         "frozen layers": _frozen(spec, facts, stages, rows),
         "solving": sum(_solving(facts, rows, classes) for stage in stages if stage.solve),
         "training": sum(_training(spec, facts, stage, strategy, rows["train"]) for stage in stages if not stage.solve),
@@ -78,7 +79,7 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
         "documents": _forward(facts) / (facts.tokens * PADDING) * facts.afterwards,
         "judging": COLD_START + _judging(spec, rows, classes),
     }
-    rounded = {name: round(seconds, 2) for name, seconds in parts.items() if seconds or name not in ("writing", "documents")}
+    rounded = {name: round(seconds, 2) for name, seconds in parts.items() if seconds or name not in ("translating", "writing", "documents")}
     return Forecast(round(sum(rounded.values()), 1), _memory(spec, facts, stages, strategy), rounded)
 
 
