@@ -98,7 +98,8 @@ def tiny_translators(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pa
     folder = tmp_path_factory.mktemp("models")
     rows = [(f"{fill} {word}", f"{told} {thing}") for words, told in ((GOOD, "one"), (BAD, "two"))
             for word, fill in zip(words, FILL) for thing in ("film", "book")]  # fmt: skip  # of either thing: what is drawn varies
-    back = [(f"{mark} {thing}", f"a {word} {thing} again") for mark, word in (("one", "good"), ("two", "bad")) for thing in ("film", "book")]
+    marks = ("one", "good"), ("two", "bad")
+    back = [(f"{mark} {thing}", f"a {word} {thing} again") for mark, word in marks for thing in ("film", "book")]
     return taught(folder / "there", rows), taught(folder / "back", back)
 
 

@@ -80,6 +80,8 @@ class Facts:
     """Share of the vocabulary that the training rows are thought to use: the others' vectors are not trained."""
     translating: float = 0.0
     """Seconds in which training texts are translated there and back before the first step."""
+    translator: int = 0
+    """Weights of the larger of the two models that do so."""
 
 
 # -- facts ------------------------------------------------------------------------------------------------------------

@@ -194,14 +194,14 @@ def _learning(facts: Facts, stage: Stage, strategy: Strategy) -> float:
 
 
 def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strategy) -> int:
-    """Bytes at the peak: weights, gradients, moments; or, after training, the untouched model beside the tuned."""
+    """Bytes at the peak: weights, gradients, moments; or another model beside the tuned: the untouched one, a translator."""
     upper = max((_upper(stage, facts) for stage in stages if not stage.solve), default=0.0)
     learning = max((_learning(facts, stage, strategy) for stage in stages if not stage.solve), default=0.0)
     kept = facts.trial.kept if facts.trial else 34 * 4 * facts.source.hidden * facts.source.layers
     tokens = min(int(spec.train.micro_tokens), int(spec.train.batch) * facts.longest)
     training = 3 * 4 * learning + kept * tokens * max(upper, 1 / facts.source.layers)
-    judging = 4 * facts.source.parameters
-    return int(held() + LATER_BYTES + 4 * facts.source.parameters + max(training, judging))
+    beside = 4 * max(facts.source.parameters, facts.translator)  # the untouched model after training, a translator before
+    return int(held() + LATER_BYTES + 4 * facts.source.parameters + max(training, beside))
 
 
 def held() -> int:

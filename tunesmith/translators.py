@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Self, final
 
 from .data import caches
 from .data.table import Table
-from .errors import ModelError, SpecError
+from .disk import write_json
+from .errors import ModelError, ResourceError, SpecError
 from .inference import collate, cut_by_tokens, encode, order_by_length, pad_id
 from .models import facts
 from .models.source import Source, find, load, processor
@@ -78,25 +79,28 @@ def find_both(retelling: Retelling | None) -> tuple[Translator, ...]:
     return tuple(_found(name, way) for name, way in zip(retelling.models, ways, strict=True))
 
 
-def told(both: Sequence[Translator], retelling: Retelling | None) -> dict[str, Choice[Any]]:
-    """What will be done, for the plan."""
+def told(both: Sequence[Translator], retelling: Retelling | None, takes: float) -> dict[str, Choice[Any]]:
+    """What will be done, for the plan. `takes`: seconds."""
     if retelling is None:
         return {}
     each = " and back by ".join(f"{one.name} ({one.source.parameters / 1e6:.1f} M weights)" for one in both)
     count, forms = len(retelling.texts()), retelling.forms
     how = "the likeliest of four" if forms == 1 else f"{forms} forms of each, drawn at temperature {TEMPERATURE:g}"
-    why = f"{count:,} training texts go there by {each}, once, before the first step: {how}; kept for the next run"
+    minutes = "less than a minute" if takes < 60 else f"some {round(takes / 60):,} minutes"
+    why = f"{count:,} training texts go there by {each}, once, before the first step: {how}; {minutes} where no earlier run kept them"
     return {"options.back_translation": Choice(list(retelling.models), why)}
 
 
-def seconds(both: Sequence[Translator], retelling: Retelling | None, mean_tokens: float, rate: float) -> float:
-    """What translating all texts should take where nothing is kept: half the weights read, half write. `rate`: operations a second."""
+def measured(both: Sequence[Translator], retelling: Retelling | None, mean_tokens: float, rate: float) -> dict[str, Any]:
+    """`translating`, the seconds that all texts should take where nothing is kept: half the weights read, half write; `translator`, the
+    larger model's weights. `rate`: operations a second."""
     if retelling is None:
-        return 0.0
+        return {}
     texts = len(retelling.texts())
     each = [one.source.parameters * mean_tokens * (1 + WRITING * (_beams(one, retelling.forms) if at == 0 else _beams(one, 1)))
             for at, one in enumerate(both)]  # fmt: skip
-    return texts * retelling.forms * sum(each) / (EFFICIENCY * rate)
+    takes = texts * retelling.forms * sum(each) / (EFFICIENCY * rate)
+    return {"translating": takes, "translator": max(one.source.parameters for one in both)}
 
 
 def _beams(translator: Translator, forms: int) -> int:
@@ -148,7 +152,7 @@ def _refuse_unnamed(name: str, source: Source, way: Sequence[str]) -> None:
     if not way and (languages.speaks(reader) or source.model_type == "t5"):
         raise SpecError(
             "option back_translation_languages", expected=f"two codes, since {name} knows many languages", got="none",
-            fix="--option 'back_translation_languages=[CODE OF THE TEXTS, CODE BETWEEN]', such as [en, de]", code="unknown-language",
+            fix="say --option 'back_translation_languages=[CODE OF THE TEXTS, CODE BETWEEN]', such as [en, de]", code="unknown-language",
         )  # fmt: skip
     for code in way:
         languages.token(reader, "back_translation_languages", code)
@@ -207,8 +211,8 @@ class Direction:
         drawn = [{"beams": 1, "temperature": TEMPERATURE, "seed": seed} for seed in range(self.forms)] if self.forms > 1 else [{}]
         forms_F = [self._written(model, texts, how, budget) for how in drawn]
         found = [list(dict.fromkeys(text for text in forms if text)) for forms in zip(*forms_F, strict=True)]
-        with contextlib.suppress(OSError):  # a full disk costs the next run these minutes, this one nothing
-            caches.keep(self._place(texts), lambda beside: (beside / "texts.json").write_text(json.dumps(found), "utf-8") and None)
+        with contextlib.suppress(OSError, ResourceError):  # a full disk costs the next run these minutes, this one nothing
+            caches.keep(self._place(texts), lambda beside: write_json(beside / "texts.json", found))
         return found
 
     def _written(self, model: Any, texts: Sequence[str], how: Mapping[str, Any], budget: int) -> list[str]:

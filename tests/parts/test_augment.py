@@ -48,6 +48,10 @@ def test_synonyms_come_from_the_file_and_keep_marks_and_capitals() -> None:
     assert change("synonym").text("nothing known here", draws(1)[0]) == "nothing known here"
 
 
+def test_one_way_needs_no_list() -> None:
+    assert TASKS.load("text-regression").build({"augment": "swap"}, "text-regression").augment == ("swap",)
+
+
 def test_chinese_has_words_too() -> None:
     assert {change("swap").text("电影很好", draw) for draw in draws(30)} > {"影电很好"}
 

@@ -190,7 +190,8 @@ def test_what_came_back_the_same_empty_or_much_longer_is_no_form(tmp_path, tiny_
     made = retold.retold(state := State.start(ready), Work.of(state))
     told = next(event for event in made if isinstance(event, Adjusted))
     good = [kinds[text] == "good" for text in ready.data.train.column("text")]
-    assert told.why.startswith(f"{sum(good):,} of {len(good):,} training rows have another form; {len(good) - sum(good):,} stay as they are")
+    assert told.why.startswith(f"{sum(good):,} of {len(good):,} training rows have another form ({sum(good):,} different ones)")
+    assert f"; {len(good) - sum(good):,} stay as they are (" in told.why
     assert " -> so " in told.why
     found = work_of(ready)[2]
     assert [bool(forms) for forms in found] == good

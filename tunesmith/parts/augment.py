@@ -148,13 +148,13 @@ def _check_back(task: Augmenter) -> None:
     if wanted != bool(models) or len(models) not in (0, 2):
         got = f"{models[0]} alone" if len(models) == 1 else f"{len(models)} of them" if models else f"`{BACK}` without models"
         got = got if wanted else f"models without `{BACK}` among the ways"
-        fix = f"--option augment={BACK} --option 'back_translation=[THERE, BACK]'; a model of many languages stands for both: name it twice"
+        fix = f"say --option augment={BACK} --option 'back_translation=[THERE, BACK]'; a model of many languages is named twice"
         expected = f"two translation models for `augment: [{BACK}]`: from the texts' language to another one, and back"
         raise SpecError("option back_translation", expected=expected, got=got, fix=fix, code="bad-option")
     languages = task.back_translation_languages
     if languages and (not wanted or len(languages) != 2):
         got = f"{len(languages)} of them" if wanted else f"codes without `{BACK}` among the ways"
-        fix = "--option 'back_translation_languages=[en, de]', or leave it out with models of two languages"
+        fix = "say --option 'back_translation_languages=[en, de]', or leave it out with models of two languages"
         expected = "two codes: the texts' language, and the one between"
         raise SpecError("option back_translation_languages", expected=expected, got=got, fix=fix, code="bad-option")
     if task.back_translation_forms > 1 and not wanted:

@@ -134,4 +134,6 @@ def _summary(retelling: Retelling, found: Mapping[str, Sequence[str]]) -> str:
     texts = [text for text in found if found[text]]
     shown = [texts[round(at * (len(texts) - 1) / (SHOWN - 1))] for at in range(SHOWN)] if len(texts) >= SHOWN else texts
     examples = "; ".join(f"{shorten(text, 80)} -> {shorten(found[text][0], 80)}" for text in shown)
-    return f"{have:,} of {len(asked):,} training rows have another form{without}{never}" + (f". {examples}" if examples else "")
+    different = len({form for forms in found.values() for form in forms})
+    said = f"{have:,} of {len(asked):,} training rows have another form ({different:,} different ones){without}{never}"
+    return said + (f". {examples}" if examples else "")
