@@ -10,9 +10,10 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import shorten
+from ..memory import give_back
 from ..parts import augment
 from ..translators import PART, TOKENS, Direction, Translator
-from . import device, room
+from . import device
 from .events import Adjusted, Event, Preparing
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _asked(direction: Direction, model: Any, texts: Sequence[str]) -> list[list[
 def _release() -> None:
     import torch
 
-    room.give_back()
+    give_back()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
