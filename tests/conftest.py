@@ -90,6 +90,20 @@ def tiny_t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_translators(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two encoder-decoders for the rows of `tests.runs`: what they are about, in two words, and a sentence that says so."""
+    from tests.runs import BAD, FILL, GOOD
+    from tests.tiny_pairs import taught
+
+    folder = tmp_path_factory.mktemp("models")
+    rows = [(f"{fill} {word}", f"{told} {thing}") for words, told in ((GOOD, "one"), (BAD, "two"))
+            for word, fill in zip(words, FILL) for thing in ("film", "book")]  # fmt: skip  # of either thing: what is drawn varies
+    marks = ("one", "good"), ("two", "bad")
+    back = [(f"{mark} {thing}", f"a {word} {thing} again") for mark, word in marks for thing in ("film", "book")]
+    return taught(folder / "there", rows), taught(folder / "back", back)
+
+
+@pytest.fixture(scope="session")
 def tiny_warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with a BERT of one layer, width 32: what an encoder-decoder is made of."""
     from tests.tiny_models import bert

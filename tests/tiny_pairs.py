@@ -70,3 +70,25 @@ def _model(family: str, words: int, layers: int) -> Any:
     config, made_by, start = kinds[family]
     depth = {"encoder_layers": layers, "decoder_layers": layers}
     return made_by(config(vocab_size=words, decoder_start_token_id=start, forced_eos_token_id=None, **depth, **SIZE, **ids))
+
+
+def taught(folder: Path, rows: list[tuple[str, str]], family: str = "marian", steps: int = 60, seed: int = 0) -> Path:
+    """A tiny encoder-decoder that has learned these few pairs of short texts, and when to stop."""
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    pair(folder, family, seed)
+    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    read = tokenizer([text for text, _ in rows], padding=True, return_tensors="pt")
+    labels_BU = tokenizer([target for _, target in rows], padding=True, return_tensors="pt").input_ids
+    labels_BU[labels_BU == tokenizer.pad_token_id] = -100
+    step = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model.eval()  # few pairs, learned by heart: dropout would only take longer
+        for _ in range(steps):
+            loss = model(input_ids=read.input_ids, attention_mask=read.attention_mask, labels=labels_BU).loss
+            step.zero_grad()
+            loss.backward()
+            step.step()
+    model.save_pretrained(folder)
+    return folder

@@ -228,6 +228,9 @@ def refuse_drift(run: Run, ready: Ready) -> None:
     model = run.read("env.json")["model"]
     if model["digest"] != ready.source.digest:
         raise _drift(run, f"the model {model['name']}", model["digest"], ready.source.digest)
+    for one, known in zip(ready.translators, run.read("env.json").get("translators", ())):
+        if known["digest"] != one.digest:
+            raise _drift(run, f"the model {one.name}", known["digest"], one.digest)
     was, here = run.spec.dump(), ready.plan.spec.dump()
     if was != here:
         changed = [f"{a.strip()} -> {b.strip()}" for a, b in zip(was.splitlines(), here.splitlines()) if a != b]

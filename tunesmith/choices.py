@@ -78,6 +78,10 @@ class Facts:
     """Epochs that the task asks for; 0: it leaves that to the rules."""
     words: float = 1.0
     """Share of the vocabulary that the training rows are thought to use: the others' vectors are not trained."""
+    translating: float = 0.0
+    """Seconds in which training texts are translated there and back before the first step."""
+    translator: int = 0
+    """Weights of the larger of the two models that do so."""
 
 
 # -- facts ------------------------------------------------------------------------------------------------------------

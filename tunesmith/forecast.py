@@ -71,6 +71,7 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
     rows = {part: len(data.part(part)) for part in ("train", "validation", "calibration", "test")}
     parts = {
         "reading": sum(rows.values()) * facts.encoding,
+        "translating": facts.translating,
         "frozen layers": _frozen(spec, facts, stages, rows),
         "solving": sum(_solving(facts, rows, classes) for stage in stages if stage.solve),
         "training": sum(_training(spec, facts, stage, strategy, rows["train"]) for stage in stages if not stage.solve),
@@ -80,7 +81,7 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
         "documents": _forward(facts) / (facts.tokens * PADDING) * facts.afterwards,
         "judging": COLD_START + _judging(spec, rows, classes),
     }
-    rounded = {name: round(seconds, 2) for name, seconds in parts.items() if seconds or name not in ("writing", "documents")}
+    rounded = {name: round(seconds, 2) for name, seconds in parts.items() if seconds or name not in ("translating", "writing", "documents")}
     return Forecast(round(sum(rounded.values()), 1), _memory(spec, facts, stages, strategy), rounded)
 
 
@@ -196,7 +197,7 @@ def _learning(facts: Facts, stage: Stage, strategy: Strategy) -> float:
 
 
 def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strategy) -> int:
-    """Bytes at the peak: weights, gradients, moments; or, after training, the untouched model beside the tuned."""
+    """Bytes at the peak: weights, gradients, moments; or another model beside the tuned: the untouched one, a translator."""
     upper = max((_upper(stage, facts) for stage in stages if not stage.solve), default=0.0)
     learning = max((_learning(facts, stage, strategy) for stage in stages if not stage.solve), default=0.0)
     kept = facts.trial.kept if facts.trial else 34 * 4 * facts.source.hidden * facts.source.layers
@@ -204,6 +205,6 @@ def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strateg
         kept = kept / facts.source.layers + 4 * facts.source.hidden * facts.source.layers
     tokens = min(int(spec.train.micro_tokens), int(spec.train.batch) * facts.longest)
     training = 3 * 4 * learning + kept * tokens * max(upper, 1 / facts.source.layers)
-    judging = 4 * facts.source.parameters
+    beside = 4 * max(facts.source.parameters, facts.translator)  # the untouched model after training, a translator before
     give_back()
-    return int(max(most_held(), held() + LATER_BYTES + 4 * facts.source.parameters + max(training, judging)))
+    return int(max(most_held(), held() + LATER_BYTES + 4 * facts.source.parameters + max(training, beside)))

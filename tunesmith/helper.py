@@ -16,7 +16,7 @@ def main() -> None:
 
     from .planning import prepare
     from .run import Run
-    from .training import crew
+    from .training import crew, retold
     from .training.stages import Work
     from .training.state import State
 
@@ -24,7 +24,7 @@ def main() -> None:
         torch.cuda.set_device(rank % torch.cuda.device_count())
     ready = prepare(Run(path).spec)
     state = State.start(ready)
-    work = Work.of(state)
+    work = retold.ended(retold.retold(state, Work.of(state)))
     crew.join(rank, world, store, state.accelerator.device.type)
     try:
         crew.serve(state, work, rank, world)

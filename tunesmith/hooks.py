@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .graded import Graded, Light, Solution
     from .inference import Encoded
     from .models.source import Form, Source
+    from .parts.augment import Retelling
     from .task import Batch, Draw, Example, Outputs, Purpose, Row, Task, Truth
 
 
@@ -106,6 +107,11 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
     def augments(self) -> bool:
         """Whether `encode` does something with `draws`: then each epoch sees the rows otherwise."""
         return False
+
+    def retelling(self, train: Table) -> Retelling | None:
+        """Training texts that other models say anew once, before the first step (`training/retold.py`): `encode` finds the forms beside
+        each row, in the columns `augment.beside`. None: that is not asked for."""
+        return None
 
     def mix(self, one: Example, other: Example, draw: Draw) -> Example:
         """An example blended with one of another row, drawn from all training rows; most tasks leave it as it is."""

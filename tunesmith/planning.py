@@ -26,6 +26,7 @@ from .registry import STRATEGIES, TASKS
 from .spec import Choice, Data, Spec
 from .strategy import Strategy
 from .task import Claim, Task
+from .translators import Translator, find_both, measured, told
 
 CUT_SHARE = 0.02
 """Share of rows that lose their end from which it is told as a warning; `max_tokens: auto` cuts up to one in a hundred."""
@@ -69,6 +70,8 @@ class Ready:
     source: Source
     data: Dataset
     class_weights: np.ndarray | None = None
+    translators: tuple[Translator, ...] = ()
+    """Models that say training texts anew: there, and back."""
 
 
 def prepare(spec: Spec) -> Ready:
@@ -89,11 +92,15 @@ def prepare(spec: Spec) -> Ready:
         asked = task_class.build({**spec.options, **options, "image_model": source.picture.name}, name)
     _refuse_silent(task_class, source, name)
     task = _fit_task(asked, data, source, spec)
+    retelling = task.retelling(data.train)
+    both = find_both(retelling)
     steps = True
     if spec.strategy != "auto":
         built = STRATEGIES.load(spec.strategy).build(spec.strategy_options, spec.strategy)  # what is wrong with it is said at once
         steps = not task.solvable or task.wide or descends(built, source.layers)
     facts = measure(spec, task, source, data, steps)
+    facts = replace(facts, **measured(both, retelling, facts.tokens, device_rate(spec))) if steps else facts
+    chosen |= told(both, retelling, facts.translating)
     suggested = _suggested(task, spec)
     chosen |= decide(spec, facts) | {k: c for k, c in suggested.items() if k == "strategy"}
     strategy_name = chosen["strategy"].value
@@ -119,7 +126,7 @@ def prepare(spec: Spec) -> Ready:
         whole, {p: c.why for p, c in chosen.items()}, forecast(whole, facts, strategy, data, _outputs(task)),
         seconds_of(spec.train.budget),
     )
-    return Ready(plan, task, strategy, source, data, _weights(task))
+    return Ready(plan, task, strategy, source, data, translators=both)
 
 
 def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
@@ -372,10 +379,6 @@ def _told(task: Task, data: Dataset) -> dict[str, Choice[Any]]:
         if not what.startswith("options."):
             data.ledger.note(f"{what}: {choice.why}")
     return {path: choice for path, choice in found.items() if path.startswith("options.")}
-
-
-def _weights(task: Task) -> np.ndarray | None:
-    return None
 
 
 def _metric(spec: Spec, task: Task) -> Choice[str]:

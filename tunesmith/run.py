@@ -193,6 +193,7 @@ def environment(ready: Ready) -> dict[str, Any]:
             "parameters": ready.source.parameters,
             "folder": str(ready.source.folder),
         },
+        "translators": [{"name": one.name, "digest": one.digest, "licence": one.source.licence} for one in ready.translators],
     }
 
 

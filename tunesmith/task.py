@@ -12,7 +12,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_origin, get_type_hints
 
 import numpy as np
 
@@ -175,14 +175,15 @@ class Task(Hooks, ABC):
 
     @classmethod
     def checked(cls, options: Mapping[str, Any], name: str) -> dict[str, Any]:
-        """The options, each of its type: lists as tuples, a number as text where text is wanted (a column or a label called 3). Raises
-        SpecError as `build` does."""
+        """The options, each of its type: lists as tuples, one text as a list of it, a number as text where text is wanted (a column or a
+        label called 3). Raises SpecError as `build` does."""
         for key in options:
             if key not in cls.options():
                 fix = nearest(key, cls.options())
                 raise SpecError(f"options of {name}", expected="an option of the task", got=repr(key), fix=fix, code="unknown-option")
         kinds = get_type_hints(cls, include_extras=True)
         values = {k: str(v) if kinds[k] is str and type(v) in (int, float) else v for k, v in options.items()}
+        values = {k: (v,) if get_origin(kinds[k]) is tuple and isinstance(v, str) else v for k, v in values.items()}
         return {k: checked(kinds[k], v, f"option {k!r} of {name}") for k, v in values.items()}
 
     def columns(self, roles: Sequence[str]) -> list[str]:

@@ -50,6 +50,24 @@ def test_likelihoods_are_those_of_the_architecture(family, made):
     assert not found[~asked].any()
 
 
+@pytest.mark.parametrize("family", ["marian", "mbart"])
+def test_drawn_tokens_are_as_frequent_as_the_model_says_and_each_rows_own(family, made):
+    model, batch = made(family)
+    ids, mask = batch["input_ids"][1:], batch["attention_mask"][1:]
+    draw = lambda rows, seed, **how: model.write(  # noqa: E731
+        batch["input_ids"][rows], batch["attention_mask"][rows], {"most": 3, "temperature": 1.0, "seed": seed} | how
+    )
+    assert draw(slice(0, 2), 3) == [draw(slice(0, 1), 3)[0], draw(slice(1, 2), 3)[0]] == draw(slice(0, 2), 3)
+    assert draw(slice(0, 2), 4, temperature=1e-4) == model.write(batch["input_ids"], batch["attention_mask"], {"most": 3})
+    with torch.no_grad():
+        start = torch.full((1, 1), model.whole.config.decoder_start_token_id)
+        p_V = model.whole(input_ids=ids, attention_mask=mask, decoder_input_ids=start).logits[0, -1].softmax(-1)
+    likely, count = p_V.argsort(descending=True)[: len(p_V) // 2], 200
+    first = [one.ids[0] if one.ids else -1 for seed in range(count) for one in draw(slice(1, 2), seed, most=1)]
+    expected, found = float(p_V[likely].sum()), sum(token in set(likely.tolist()) for token in first) / count
+    assert len(set(first)) > 20 and abs(found - expected) < 4 * (expected * (1 - expected) / count) ** 0.5
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_row_is_told_and_written_alike_alone_and_in_a_batch(family, made):
     model, batch = made(family)

@@ -48,6 +48,10 @@ def test_synonyms_come_from_the_file_and_keep_marks_and_capitals() -> None:
     assert change("synonym").text("nothing known here", draws(1)[0]) == "nothing known here"
 
 
+def test_one_way_needs_no_list() -> None:
+    assert TASKS.load("text-regression").build({"augment": "swap"}, "text-regression").augment == ("swap",)
+
+
 def test_chinese_has_words_too() -> None:
     assert {change("swap").text("电影很好", draw) for draw in draws(30)} > {"影电很好"}
 
@@ -63,7 +67,42 @@ def test_the_share_of_changed_rows_is_the_one_asked_for_and_order_does_not_matte
     assert 0.25 < sum(text != TEXT for text in found) / 2000 < 0.35
     assert augment.texts(change("swap"), cells, share, draws(2000)[::-1]) == found[::-1]
     assert augment.texts(change("swap"), cells, share, draws(2000, seed=1)) != found
-    assert augment.texts(change("swap"), cells, share, None) == cells
+
+
+def test_a_text_said_anew_takes_one_of_its_forms_and_without_any_another_way() -> None:
+    forms = ["Seen again: quiet and exact.", "A calm film."]
+    both = change("swap", augment.BACK)
+    found = [both.text(TEXT, draw, forms) for draw in draws(400)]
+    shares = {text: found.count(text) / 400 for text in forms}
+    assert all(0.18 < share < 0.32 for share in shares.values())
+    assert all(sorted(text.split()) == sorted(TEXT.split()) for text in found if text not in forms)
+    assert [both.text(TEXT, draw) for draw in draws(20)] == [change("swap").text(TEXT, draw) for draw in draws(20)]
+    assert change(augment.BACK).text(TEXT, draws(1)[0]) == TEXT
+    assert change(augment.BACK).text("word", draws(1)[0], ["another"]) == "another"
+
+
+@pytest.mark.parametrize("name", ["text-classification", "text-multilabel", "text-regression"])
+def test_what_is_said_anew_is_what_may_be_changed_each_text_once_shortest_first(name: str) -> None:
+    from tunesmith.data.table import Table
+
+    options = {"augment": [augment.BACK], "back_translation": ["a", "b"], "text_pair": "other"}
+    rows = Table.of({"text": ["two words", "one", "", None, "one"], "other": ["three more words", "one", " ", "two words", "x"]})
+    rows = rows.with_column({"text-classification": "label", "text-multilabel": "labels"}.get(name, "target"), ["a", "b", "a", "b", "a"])
+    found = TASKS.load(name).build(options, name).retelling(rows)
+    assert found is not None and found.texts() == ["x", "one", "two words", "three more words"]
+    assert found.cells["text"] == ["two words", "one", None, None, "one"]
+    assert not TASKS.load(name).build(options | {"augment_rows": 0.0}, name).retelling(rows).texts()
+    assert TASKS.load(name).build({"augment": ["swap"]}, name).retelling(rows) is None
+
+
+def test_of_the_commonest_class_nothing_is_said_anew_where_the_rare_are_changed() -> None:
+    from tunesmith.data.table import Table
+
+    task = TASKS.load("text-classification").build(
+        {"augment": [augment.BACK], "back_translation": ["a", "b"], "augment_rows": "rare"}, "text-classification"
+    )
+    rows = Table.of({"text": ["first", "second", "third", "fourth"], "label": ["a", "a", "b", "a"]})
+    assert task.fit(rows).retelling(rows).texts() == ["third"]
 
 
 def test_rare_classes_are_changed_more() -> None:
@@ -81,7 +120,13 @@ def test_files_of_synonyms_are_read_or_refused_with_their_line(tmp_path: Path) -
         augment.read_sets(str(tmp_path / "none.txt"))
 
 
-BAD = [{"augment": ["synonym"]}, {"synonyms": "a.txt"}, {"augment": ["shout"]}, {"augment_rows": 2.0}, {"augment_words": 1.0}]
+BACK = {"augment": [augment.BACK], "back_translation": ["a", "b"]}
+BAD = [
+    {"augment": ["synonym"]}, {"synonyms": "a.txt"}, {"augment": ["shout"]}, {"augment_rows": 2.0}, {"augment_words": 1.0},
+    {"augment": [augment.BACK]}, {"back_translation": ["a", "b"]}, BACK | {"back_translation": ["a"]}, BACK | {"back_translation": "a"},
+    BACK | {"back_translation": ["a", "b", "c"]}, BACK | {"back_translation_languages": ["en"]},
+    {"back_translation_languages": ["en", "de"]}, BACK | {"back_translation_forms": 0}, {"back_translation_forms": 2},
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("options", BAD)
@@ -118,6 +163,7 @@ def test_training_rows_change_with_the_epoch_and_judged_rows_never(tmp_path: Pat
         table = plan.data.part(part)
         assert not encode(plan.task, state.processor, table).augmented
     assert not work.validation.encoded.augmented
+    assert augment.changed(plan.task, [{"text": TEXT}], "text", [1.0], None) == [TEXT]
     assert [e["target"] for e in work.train.encoded.examples(rows)] == [e["target"] for e in plain.examples(rows)]
 
 

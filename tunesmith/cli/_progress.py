@@ -32,7 +32,7 @@ class Story:
     best: str = ""
     reason: str = ""
     doing: str = ""
-    """What is being done after the last step."""
+    """What is being done before the first step, or after the last."""
     recent: list[tuple[float, int, int]] = field(default_factory=list)
     """(training seconds, step, rows so far) of the latest steps: the rate is that of now, not of the whole run."""
 
@@ -44,6 +44,7 @@ class Story:
             "evaluated": self._evaluated,
             "finished": self._finished,
             "judging": self._judging,
+            "preparing": self._judging,
         }
         if event.kind in found:
             found[event.kind](event)
@@ -52,6 +53,7 @@ class Story:
         self.run, self.total, self.step = event.run, event.total_steps, event.step
 
     def _step(self, event: Any) -> None:
+        self.doing = ""
         self.step, self.stage, self.epoch, self.loss, self.seconds = (
             event.step,
             event.stage,
@@ -134,7 +136,7 @@ def said(event: Any) -> str:
         return f"step {event.step:,}, validation: {shown}{' (best so far)' if event.best else ''}"
     if event.kind == "adjusted":
         return f"step {event.step:,}: {safe(event.what)}: {safe(event.why)}"
-    if event.kind == "judging":
+    if event.kind in ("judging", "preparing"):
         return safe(event.what)
     if event.kind == "finished":
         return f"trained for {duration(event.seconds)} ({safe(event.reason)}); the best weights are those of step {event.best_step:,}"

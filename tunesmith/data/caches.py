@@ -26,7 +26,7 @@ TRIALS = "trials"
 """The room of what was measured of models on this machine."""
 NAMES = "names"
 """The room of libraries' lists of names, which take long to make."""
-ROOMS = ("activations", "outputs", "tables", "tokens", "models", "latents", FILES, TRIALS, NAMES)
+ROOMS = ("activations", "outputs", "tables", "tokens", "models", "latents", "translations", FILES, TRIALS, NAMES)
 META = "meta.json"
 """In each entry that is a folder: bytes and crc32 of its other files."""
 CHUNK_BYTES = 1 << 24

@@ -85,7 +85,7 @@ def _write(model: Language, prompts: Sequence[Sequence[int]], how: How, ended: E
     length_B = mask_BT.sum(1)
     hidden_BD = found.last_hidden_state[:, -ids_BT.shape[1] :][rows, length_B - 1]
     mask_BT = torch.cat([mask_BT.new_ones(len(prompts), extra), mask_BT], 1)
-    draws, texts = _Draws(prompts, how), [_Text(how, ended) for _ in prompts]
+    draws, texts = Draws(prompts, how), [_Text(how, ended) for _ in prompts]
     for step in range(_room(model, int(length_B.max()) + extra, how.most)):
         token_B = draws.choose(model.logits(hidden_BD))
         for text, token in zip(texts, token_B.tolist(), strict=True):
@@ -145,7 +145,7 @@ class _Text:
 
 
 @final
-class _Draws:
+class Draws:
     """Chooses the next tokens; every row has random numbers of its own."""
 
     def __init__(self, prompts: Sequence[Sequence[int]], how: How) -> None:

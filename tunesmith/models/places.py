@@ -23,6 +23,7 @@ PATTERNS = [
     "tokenizer*",
     "*.txt",
     "*.model",
+    "*.spm",
     "*_config.json",
     "special_tokens_map.json",
     "added_tokens.json",

@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import ModelError
-from .generation import Written
+from .generation import Draws, How, Written
 from .heads import START, bare, evaluating
 from .language import CHUNK
 from .source import Backbone, processor
@@ -61,6 +61,10 @@ class Search:
     """No so many tokens in a row occur twice in a text; 0: they may."""
     first: int | None = None
     """Token that a text begins with (a language)."""
+    temperature: float = 0.0
+    """0: the likeliest; above, with one text followed: each token is drawn from probabilities at this temperature."""
+    seed: int = 0
+    """Of the draws; a source's draws depend on it and on the source alone."""
 
 
 @final
@@ -155,9 +159,9 @@ class Seq2Seq(nn.Module):
     def _write(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor, search: Search) -> list[Written]:
         from .loading import quiet
 
-        settings = _generation(self.whole.generation_config, search)
+        settings, drawn = _generation(self.whole.generation_config, search), _drawn(ids_BT, mask_BT, search)
         with quiet(), evaluating(self), torch.no_grad():
-            made_BU = self.backbone.generate(input_ids=ids_BT, attention_mask=mask_BT, generation_config=settings)
+            made_BU = self.backbone.generate(input_ids=ids_BT, attention_mask=mask_BT, generation_config=settings, logits_processor=drawn)
         return [_written(ids_U, settings) for ids_U in made_BU.tolist()]
 
     def _nll(self, hidden_MD: torch.Tensor, target_M: torch.Tensor) -> torch.Tensor:
@@ -222,6 +226,29 @@ def _generation(known: Any, search: Search) -> Any:
     made.min_new_tokens, made.no_repeat_ngram_size = search.least or None, search.no_repeat or None
     made.forced_bos_token_id = search.first if search.first is not None else made.forced_bos_token_id
     return made
+
+
+@final
+class _Drawn:
+    """Leaves of all tokens the one that is drawn, so that the likeliest is it: every row has random numbers of its own, where those of
+    transformers are a batch's."""
+
+    def __init__(self, sources: Sequence[Sequence[int]], search: Search) -> None:
+        self._draws = Draws(sources, How(temperature=search.temperature, seed=search.seed))
+
+    def __call__(self, ids_BU: torch.Tensor, scores_BV: torch.Tensor) -> torch.Tensor:
+        """Scores that are -inf but for one token of each row."""
+        token_B1 = self._draws.choose(scores_BV.float())[:, None]
+        return torch.full_like(scores_BV, -torch.inf).scatter(1, token_B1, 0.0)
+
+
+def _drawn(ids_BT: torch.Tensor, mask_BT: torch.Tensor, search: Search) -> Any:
+    from transformers import LogitsProcessorList
+
+    if not search.temperature:
+        return None
+    assert search.beams == 1, "beams follow the likeliest texts"
+    return LogitsProcessorList([_Drawn([ids_T[mask_T > 0].tolist() for ids_T, mask_T in zip(ids_BT, mask_BT)], search)])
 
 
 def _written(ids_U: Sequence[int], settings: Any) -> Written:

@@ -1,7 +1,10 @@
-"""Texts with a few words swapped, dropped or replaced, so that no epoch shows a training row twice the same (arXiv 1901.11196).
+"""Texts with a few words swapped, dropped or replaced (arXiv 1901.11196), or as translation models say them anew (arXiv 1904.12848), so
+that no epoch shows a training row twice the same.
 
 Every choice is drawn from the row's own random numbers: the same seed, epoch and row give the same text, in whatever order rows come.
+What was translated there and back (`Retelling`) stands beside each training row, in a column of its own.
 """
+# Axes: N rows.
 
 from __future__ import annotations
 
@@ -9,13 +12,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, Protocol, final
 
 from ..errors import SpecError, shorten
-from ..task import Draw
+from ..task import Draw, Row
+from . import options
 
-Way = Literal["swap", "drop", "synonym"]
-WAYS: tuple[Way, ...] = ("swap", "drop", "synonym")
+if TYPE_CHECKING:
+    from ..data.table import Table
+
+Way = Literal["swap", "drop", "synonym", "back-translation"]
+BACK: Way = "back-translation"
+WAYS: tuple[Way, ...] = ("swap", "drop", "synonym", BACK)
+MOST_FORMS = 16
+"""Forms of a text that may be asked for."""
 MAX_BYTES = 8 << 20
 """Largest file of synonyms."""
 _PIECES = re.compile(r"[぀-ヿ㐀-鿿]|[^\s぀-ヿ㐀-鿿]+")
@@ -31,21 +41,89 @@ class Change:
     words: float
     sets: Mapping[str, tuple[str, ...]]
 
-    def text(self, text: Any, draw: Draw) -> Any:
-        """A text changed in one of the ways; as it is where it has fewer than two words, or is no text."""
-        if not isinstance(text, str) or len(pieces := _PIECES.findall(text)) < 2:
+    def text(self, text: Any, draw: Draw, forms: Sequence[str] = ()) -> Any:
+        """A text changed in one of the ways that it allows: words are moved where there are two or more, and it is said anew where there
+        are `forms`. As it is where there is no way, or no text."""
+        pieces = _PIECES.findall(text) if isinstance(text, str) else []
+        ways = [way for way in self.ways if (forms if way == BACK else len(pieces) > 1)]
+        if not ways:
             return text
-        way = self.ways[int(draw.integers(len(self.ways)))]
+        way = ways[int(draw.integers(len(ways)))]
+        if way == BACK:
+            return forms[int(draw.integers(len(forms)))]
         if way == "swap":
             return _swapped(text, pieces, self.words, draw)
         return _dropped(text, self.words, draw) if way == "drop" else _replaced(text, self.words, self.sets, draw)
 
 
-def texts(change: Change | None, cells: Sequence[Any], shares_N: Sequence[float], draws: Sequence[Draw] | None) -> list[Any]:
-    """Texts of rows, of which each is changed with its own probability (0 to 1); as they are outside training."""
-    if change is None or draws is None:
-        return list(cells)
-    return [change.text(cell, draw) if draw.random() < share else cell for cell, share, draw in zip(cells, shares_N, draws, strict=True)]
+@final
+@dataclass(frozen=True)
+class Retelling:
+    """Training texts that two translation models say anew, once, before the first step."""
+
+    models: tuple[str, ...]
+    """There, and back."""
+    languages: tuple[str, ...]
+    """Codes of the texts' language and of the one between, where they were named."""
+    forms: int
+    """Forms of each text; more than one are drawn at random."""
+    cells: Mapping[str, Sequence[str | None]]
+    """Column -> text of each training row; None where it is never changed."""
+
+    def texts(self) -> list[str]:
+        """The different ones, in an order that does not follow from the rows': shortest first."""
+        return sorted({cell for cells in self.cells.values() for cell in cells if cell is not None}, key=by_length)
+
+
+class Augmenter(Protocol):
+    """The settings of a task that changes texts."""
+
+    augment: tuple[Way, ...]
+    augment_rows: Any
+    augment_words: float
+    synonyms: str
+    back_translation: tuple[str, ...]
+    back_translation_languages: tuple[str, ...]
+    back_translation_forms: int
+    synonym_sets: tuple[tuple[str, ...], ...]
+
+
+def by_length(text: str) -> tuple[int, str]:
+    """What texts are sorted by, so that those of like length are translated together."""
+    return len(text), text
+
+
+def beside(column: str) -> str:
+    """Column in which the forms of another column's texts stand, lists of texts."""
+    return f"#forms of {column}"
+
+
+def retelling(task: Augmenter, columns: Sequence[str], train: Table, shares_N: Sequence[float]) -> Retelling | None:
+    """What is to be said anew of these columns; `shares_N`: with which probability each row is changed. None: that is not asked for."""
+    if BACK not in task.augment:
+        return None
+    cells = {
+        column: [cell if share and isinstance(cell, str) and cell.strip() else None for cell, share in zip(train.column(column), shares_N)]
+        for column in columns
+    }
+    return Retelling(task.back_translation, task.back_translation_languages, task.back_translation_forms, cells)
+
+
+def changed(task: Augmenter, rows: Sequence[Row], column: str, shares_N: Sequence[float], draws: Sequence[Draw] | None) -> list[Any]:
+    """A column's texts as an epoch sees them; as they are outside training."""
+    cells = [row[column] for row in rows]
+    if draws is None:
+        return cells
+    change = Change(task.augment, task.augment_words, by_word(task.synonym_sets))
+    return texts(change, cells, shares_N, draws, [row.get(beside(column)) or () for row in rows])
+
+
+def texts(
+    change: Change, cells: Sequence[Any], shares_N: Sequence[float], draws: Sequence[Draw], forms_N: Sequence[Sequence[str]] | None = None
+) -> list[Any]:
+    """Texts of rows, of which each is changed with its own probability (0 to 1). `forms_N`: each text said anew, where that was done."""
+    rows = zip(cells, shares_N, draws, forms_N or [()] * len(cells), strict=True)
+    return [change.text(cell, draw, forms) if draw.random() < share else cell for cell, share, draw, forms in rows]
 
 
 def rare_shares(counts: Sequence[int]) -> tuple[float, ...]:
@@ -53,12 +131,36 @@ def rare_shares(counts: Sequence[int]) -> tuple[float, ...]:
     return tuple(1 - count / max(counts) for count in counts)
 
 
-def check(ways: Sequence[str], synonyms: str) -> None:
-    """Raises SpecError where `synonym` and its file do not come together."""
-    if ("synonym" in ways) != bool(synonyms):
-        got = "`synonym` without a file" if "synonym" in ways else "a file without `synonym` among the ways"
+def check(task: Augmenter) -> None:
+    """Raises SpecError for settings that make no sense, or a way and what it needs that do not come together."""
+    options.number("augment_rows", 0 if task.augment_rows == "rare" else task.augment_rows, low=0, high=1)
+    options.number("augment_words", task.augment_words, low=0, high=0.9)
+    options.number("back_translation_forms", task.back_translation_forms, low=1, high=MOST_FORMS, unit="a whole number")
+    if ("synonym" in task.augment) != bool(task.synonyms):
+        got = "`synonym` without a file" if "synonym" in task.augment else "a file without `synonym` among the ways"
         fix = "--set options.synonyms=FILE: words that may stand for each other on a line, with commas between"
         raise SpecError("option synonyms", expected="a file for `augment: [synonym]`", got=got, fix=fix, code="bad-option")
+    _check_back(task)
+
+
+def _check_back(task: Augmenter) -> None:
+    wanted, models = BACK in task.augment, task.back_translation
+    if wanted != bool(models) or len(models) not in (0, 2):
+        got = f"{models[0]} alone" if len(models) == 1 else f"{len(models)} of them" if models else f"`{BACK}` without models"
+        got = got if wanted else f"models without `{BACK}` among the ways"
+        fix = f"say --option augment={BACK} --option 'back_translation=[THERE, BACK]'; a model of many languages is named twice"
+        expected = f"two translation models for `augment: [{BACK}]`: from the texts' language to another one, and back"
+        raise SpecError("option back_translation", expected=expected, got=got, fix=fix, code="bad-option")
+    languages = task.back_translation_languages
+    if languages and (not wanted or len(languages) != 2):
+        got = f"{len(languages)} of them" if wanted else f"codes without `{BACK}` among the ways"
+        fix = "say --option 'back_translation_languages=[en, de]', or leave it out with models of two languages"
+        expected = "two codes: the texts' language, and the one between"
+        raise SpecError("option back_translation_languages", expected=expected, got=got, fix=fix, code="bad-option")
+    if task.back_translation_forms > 1 and not wanted:
+        got = f"{task.back_translation_forms} without `{BACK}` among the ways"
+        fix = "leave it out"
+        raise SpecError("option back_translation_forms", expected=f"1, or `augment: [{BACK}]`", got=got, fix=fix, code="bad-option")
 
 
 def read_sets(path: str) -> tuple[tuple[str, ...], ...]:

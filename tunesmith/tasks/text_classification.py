@@ -59,13 +59,20 @@ class TextClassification(Task):
     cost_miss: float = 0.0
     """For two labels: what a miss costs, in false alarms; above 0 the threshold is fitted to it. 0: the likelier label."""
     augment: tuple[augmenting.Way, ...] = ()
-    """Ways in which training texts are changed anew in each epoch: swap, drop, synonym. Rows that are judged stay as they are."""
+    """Ways in which training texts are changed anew in each epoch: swap, drop, synonym, back-translation. Rows that are judged
+    stay as they are."""
     augment_rows: float | Literal["rare"] = 0.5
     """Share of the training rows that are changed in an epoch; `rare`: the more of a class, the rarer it is."""
     augment_words: float = 0.1
     """Share of a text's words that are changed."""
     synonyms: str = ""
     """File for `synonym`: on each line words that may stand for each other, with commas between."""
+    back_translation: tuple[str, ...] = ()
+    """For `back-translation`: two encoder-decoders, or runs of `translation`: from the texts' language to another, and back."""
+    back_translation_languages: tuple[str, ...] = ()
+    """Codes of the texts' language and of the one between, for models of many languages (`[eng_Latn, deu_Latn]`) and T5."""
+    back_translation_forms: int = 1
+    """Forms of each text, of which an epoch takes one. 1: the likeliest; more are drawn at random (arXiv 1904.12848)."""
     labels: tuple[str, ...] = fitted(())
     sought: str = fitted("")
     tokens_kept: int = fitted(0)
@@ -83,9 +90,7 @@ class TextClassification(Task):
         options.column("label", self.label)
         one_label.check(self)
         options.max_tokens(self.max_tokens)
-        options.number("augment_rows", 0 if self.augment_rows == "rare" else self.augment_rows, low=0, high=1)
-        options.number("augment_words", self.augment_words, low=0, high=0.9)
-        augmenting.check(self.augment, self.synonyms)
+        augmenting.check(self)
 
     # -- data ---------------------------------------------------------------------------------------------------------
 
@@ -145,8 +150,12 @@ class TextClassification(Task):
         return bool(self.augment)
 
     def _texts(self, rows: Sequence[Row], column: str, draws: Sequence[Draw] | None) -> list[Any]:
-        change = augmenting.Change(self.augment, self.augment_words, augmenting.by_word(self.synonym_sets)) if draws else None
-        return augmenting.texts(change, [row[column] for row in rows], self._shares(rows), draws)
+        return augmenting.changed(self, rows, column, self._shares(rows), draws)
+
+    def retelling(self, train: Table) -> augmenting.Retelling | None:
+        """Texts of rows that are changed at all, for `back-translation`."""
+        labels = [{self.label: label} for label in train.column(self.label)]
+        return augmenting.retelling(self, self.columns(self.inputs), train, self._shares(labels))
 
     def _shares(self, rows: Sequence[Row]) -> list[float]:
         if self.augment_rows != "rare":

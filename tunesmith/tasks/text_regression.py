@@ -54,13 +54,20 @@ class TextRegression(Task):
     interval: float = 0.9
     """Share of new rows whose number the answers' interval holds (split conformal prediction); 0: no interval."""
     augment: tuple[augmenting.Way, ...] = ()
-    """Ways in which training texts are changed anew in each epoch: swap, drop, synonym. Rows that are judged stay as they are."""
+    """Ways in which training texts are changed anew in each epoch: swap, drop, synonym, back-translation. Rows that are judged
+    stay as they are."""
     augment_rows: float = 0.5
     """Share of the training rows that are changed in an epoch."""
     augment_words: float = 0.1
     """Share of a text's words that are changed."""
     synonyms: str = ""
     """File for `synonym`: on each line words that may stand for each other, with commas between."""
+    back_translation: tuple[str, ...] = ()
+    """For `back-translation`: two encoder-decoders, or runs of `translation`: from the texts' language to another, and back."""
+    back_translation_languages: tuple[str, ...] = ()
+    """Codes of the texts' language and of the one between, for models of many languages (`[eng_Latn, deu_Latn]`) and T5."""
+    back_translation_forms: int = 1
+    """Forms of each text, of which an epoch takes one. 1: the likeliest; more are drawn at random (arXiv 1904.12848)."""
     means: tuple[float, ...] = fitted(())
     deviations: tuple[float, ...] = fitted(())
     tokens_kept: int = fitted(0)
@@ -74,9 +81,7 @@ class TextRegression(Task):
         options.column("text_pair", self.text_pair, optional=True)
         standard.check(self)
         options.max_tokens(self.max_tokens)
-        options.number("augment_rows", self.augment_rows, low=0, high=1)
-        options.number("augment_words", self.augment_words, low=0, high=0.9)
-        augmenting.check(self.augment, self.synonyms)
+        augmenting.check(self)
 
     @property
     def _numbers(self) -> Standard:
@@ -142,8 +147,11 @@ class TextRegression(Task):
         return bool(self.augment)
 
     def _texts(self, rows: Sequence[Row], column: str, draws: Sequence[Draw] | None) -> list[Any]:
-        change = augmenting.Change(self.augment, self.augment_words, augmenting.by_word(self.synonym_sets)) if draws else None
-        return augmenting.texts(change, [row[column] for row in rows], [float(self.augment_rows)] * len(rows), draws)
+        return augmenting.changed(self, rows, column, [self.augment_rows] * len(rows), draws)
+
+    def retelling(self, train: Table) -> augmenting.Retelling | None:
+        """The texts, for `back-translation`."""
+        return augmenting.retelling(self, self.columns(self.inputs), train, [self.augment_rows] * len(train))
 
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
         """Padded to the longest."""

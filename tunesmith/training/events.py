@@ -22,6 +22,16 @@ class Event:
 
 @final
 @dataclass(frozen=True)
+class Preparing(Event):
+    """What is done before the first step (translating texts), how far it has come. `step` is where training stands."""
+
+    kind: ClassVar[str] = "preparing"
+    step: int
+    what: str
+
+
+@final
+@dataclass(frozen=True)
 class Started(Event):
     """Training begins or goes on. `step` is where it goes on from (0: from the start)."""
 

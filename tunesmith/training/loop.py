@@ -19,6 +19,7 @@ from ..task import Solution
 from . import batches, blend, checkpoint, device, optim, range_test, room, solve, soup, words
 from .crew import Crew
 from .events import Adjusted, Evaluated, Event, Finished, Saved, Started, Step
+from .retold import retold
 from .stages import Work, batches_from, frozen_cut, gradient_of, steps_in, this_epoch, validate, with_cache
 from .state import Best, State
 from .step import Gradient, average, bad_rows
@@ -78,6 +79,10 @@ def _train(state: State, folder: Path) -> Iterator[Event]:
         yield Adjusted(state.total, "rows are padded", f"`train.packing` does not suit this model: {state.padded}")
     if state.smaller:
         yield room.after_kill(state, work, folder)
+    work = yield from retold(state, work)
+    if state.ready.translators and state.stop_asked:
+        yield _finished(state, "stopped")  # no step was taken: there is nothing to save
+        return
     while state.stage < len(state.stages) and not state.done:
         if state.optimizer is None:
             state.enter_stage()

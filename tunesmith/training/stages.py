@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -21,6 +21,7 @@ from .kept import outputs as kept_outputs
 from .step import Gradient, gradient
 
 if TYPE_CHECKING:
+    from ..data.table import Table
     from .state import State
 
 
@@ -53,6 +54,12 @@ class Work:
         learned = _mined(state, task.learned(train.encoded))
         changing = Rows(learned.changing(task, state.processor, data.train), train.truth)
         return cls(changing, make(data.validation), pad_id(state.processor))
+
+    def beside(self, rows: Table) -> Work:
+        """The same work, whose training rows are encoded anew from these: the same ones, with more columns."""
+        later = self.train.encoded.later
+        assert later is not None, "rows that change are encoded late"
+        return replace(self, train=Rows(replace(self.train.encoded, later=replace(later, rows=rows)), self.train.truth))
 
     def map(self, function: Any) -> Work:
         """The same rows as cached activations."""
