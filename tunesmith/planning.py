@@ -33,6 +33,8 @@ LONE = 0.3
 """How sure a task that writes is of a file that holds nothing but texts."""
 UNSURE = 0.1
 """How sure a task must be of a table to read it unasked."""
+SEEN = 20
+"""Training rows among which a task finds the one that `check` shows."""
 OF_TEXTS = frozenset(("half-empty-text",))
 """Findings that say nothing of rows of many cells."""
 UNKNOWN_SHARE = 0.02
@@ -161,7 +163,7 @@ def seen(spec: Spec, chosen: Mapping[str, Choice[Any]], data: Dataset) -> tuple[
     source = find(spec.model)
     _refuse_silent(TASKS.load(name), source, name)
     task = _fit_task(TASKS.load(name).build({**spec.options, **options}, name), data, source, spec)
-    return task.marked(data.train.rows([0]), processor(source)), lost(task, data, source)
+    return task.marked(data.train.rows(range(min(SEEN, len(data.train)))), processor(source)), lost(task, data, source)
 
 
 def lost(task: Task, data: Dataset, source: Source) -> list[Finding]:
