@@ -142,6 +142,7 @@ def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
         targets=task.columns(task.targets),
         kind=task.target_kind,
         seed=spec.train.seed,
+        spread=task.columns([task.spread])[0] if task.spread else "",
     )
     if task.wide:
         data = replace(data, findings=tuple(finding for finding in data.findings if finding.code not in OF_TEXTS))

@@ -88,11 +88,20 @@ def test_the_drift_is_that_of_the_whole_batch_however_it_is_cut(model, tmp_path)
 
 
 def test_apo_needs_no_other_replies_and_all_weights_can_learn(model, tmp_path):
-    data = _lines(tmp_path / "rows.jsonl", TASKS.load("unpaired-preference").sample(60, 1))
+    data = _lines(tmp_path / "rows.jsonl", TASKS.load("unpaired-preference").sample(60, 0))
     settings = {"strategy": "full", "lr": 1e-3, "epochs": 1, "loss_kind": "apo", "baselines": False, **QUICK}
     made = api.fit(data, model=model, runs=str(tmp_path / "runs"), max_new_tokens=4, **settings)
     assert not made.predictor.task.joint and np.isfinite(made.scores["reward_auroc"])
     assert made.predictor.outputs(made.predictor.read(data).take(range(3)), "judging")["logp"].shape == (3, 1)
+
+
+def test_all_parts_have_their_share_of_both_kinds(tmp_path):
+    rows = [row | {"label": at % 10 == 0} for at, row in enumerate(TASKS.load("unpaired-preference").sample(200, 0))]
+    rows = [row | {"prompt": f"{row['prompt']} {at}", "completion": f"{row['completion']} {at}"} for at, row in enumerate(rows)]
+    data = api.check(api.make_spec(str(_lines(tmp_path / "r.jsonl", rows)), near_duplicates=0.0)).data
+    assert data.splits.how.value == "stratified"
+    shares = [np.mean(data.part(name).column("label")) for name in ("train", "validation", "test")]
+    assert all(0.05 < share < 0.15 for share in shares)
 
 
 def test_whole_conversations_are_parted_before_their_last_reply(tmp_path):
