@@ -19,6 +19,14 @@ from tunesmith.spec import Train
 from tunesmith.training.events import Forecasted
 from tunesmith.training.state import State
 
+
+@pytest.fixture(autouse=True)
+def _same_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests have left in this process is no part of a forecast."""
+    monkeypatch.setattr(forecast, "held", lambda: 500_000_000)
+    monkeypatch.setattr(forecast, "most_held", lambda: 700_000_000)
+
+
 TRIED = trial.Trial(forward=1e-5, both=3e-5, kept=1e5, update=1e-9, body=10_000_000, bf16=0.9)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import resource
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from .importance import importance
 from .inference import Encoded, encode, infer, pad_id
 from .judging.judge import SINGLY, How, Judged, judge
 from .judging.looks import look
+from .memory import most_held
 from .planning import Ready
 from .report.card import write as write_card
 from .report.html import write as write_html
@@ -324,10 +324,9 @@ def _report(
 
 def measured(state: State) -> dict[str, Any]:
     """What the run took, beside the forecast."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
         "training_seconds": round(state.seconds, 1),
-        "peak_memory_bytes": peak,
+        "peak_memory_bytes": most_held(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S"),
     }
 

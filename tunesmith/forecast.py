@@ -6,7 +6,6 @@ this process holds already, the weights with their gradients and moments, and wh
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -14,6 +13,7 @@ from typing import final
 from .choices import MOST_WORDS, Facts, seconds_per_token
 from .data.dataset import Dataset
 from .errors import TunesmithError
+from .memory import give_back, held, most_held
 from .spec import Spec
 from .strategy import Outline, Stage, Strategy
 
@@ -21,10 +21,12 @@ PADDING = 1.06
 """Tokens computed over tokens read, in batches of like length (`docs/performance.md`)."""
 COLD_START = 6.0
 """Seconds in which a fresh process loads and answers a few rows (the reload gate), and this one imports what trains."""
-LATER_BYTES = 330_000_000
+LATER_BYTES = 340_000_000
 """What imports after planning (Accelerate, PyTorch's compiler, scikit-learn) and one data set's worth of odds and ends add."""
 FROZEN_SHARE = 0.7
 """Cost of forward and backward where weights get no gradient but layers below have adapters: two of three products."""
+TWICE = 4 / 3
+"""Cost of forward and backward where layers are computed again on the way back: four products of three."""
 SOLVER_STEPS = 300
 """Passes over the features that all L2 strengths of a solved head take together."""
 SCORE_SECONDS = 2e-7
@@ -109,6 +111,7 @@ def pace(facts: Facts, spec: Spec, strategy: Strategy, stage: Stage) -> Pace:
     """What a step of a stage should cost, a token and at all."""
     upper = _upper(stage, facts)
     token = seconds_per_token(facts) * upper * (FROZEN_SHARE if strategy.adapter else 1.0)
+    token *= TWICE if spec.train.gradient_checkpointing == "on" else 1.0
     below = 0.0 if _cached(spec, stage, facts) else (facts.trial.forward if facts.trial else token / 3) * (1 - upper)
     update = _learning(facts, stage, strategy) * (facts.trial.update if facts.trial else 1e-8)
     quicker = facts.trial.bf16 if facts.trial and facts.trial.bf16 and spec.train.precision == "bf16" else 1.0
@@ -197,12 +200,10 @@ def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strateg
     upper = max((_upper(stage, facts) for stage in stages if not stage.solve), default=0.0)
     learning = max((_learning(facts, stage, strategy) for stage in stages if not stage.solve), default=0.0)
     kept = facts.trial.kept if facts.trial else 34 * 4 * facts.source.hidden * facts.source.layers
+    if spec.train.gradient_checkpointing == "on":  # each layer's input, and all of one layer
+        kept = kept / facts.source.layers + 4 * facts.source.hidden * facts.source.layers
     tokens = min(int(spec.train.micro_tokens), int(spec.train.batch) * facts.longest)
     training = 3 * 4 * learning + kept * tokens * max(upper, 1 / facts.source.layers)
     judging = 4 * facts.source.parameters
-    return int(held() + LATER_BYTES + 4 * facts.source.parameters + max(training, judging))
-
-
-def held() -> int:
-    """Most bytes that this process has held so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    give_back()
+    return int(max(most_held(), held() + LATER_BYTES + 4 * facts.source.parameters + max(training, judging)))

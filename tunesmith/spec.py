@@ -141,6 +141,8 @@ class Train(Section):
     """CPU threads; part of what makes a run repeatable to the bit."""
     micro_tokens: Count | Auto = "auto"
     """Most tokens, padding included, of one forward pass; halved when memory runs out."""
+    gradient_checkpointing: Literal["off", "needed", "on"] = "needed"
+    """Compute layers again on the way back instead of keeping activations (arXiv 1604.06174); `needed`: once one row alone is too much."""
     cache: Literal["auto", "on", "off"] = "auto"
     """Keep the activations below the lowest learning layer instead of computing them every epoch."""
     views: Count | Auto = "auto"

@@ -88,15 +88,15 @@ def attend(
 
 
 @contextmanager
-def attending(module: nn.Module) -> Iterator[None]:
-    """Within, the module's layers use `attend`."""
+def attending(module: nn.Module, name: str = NAME) -> Iterator[None]:
+    """Within, the module's layers use `attend`, or the attention of this name."""
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     if NAME not in ALL_ATTENTION_FUNCTIONS:
         ALL_ATTENTION_FUNCTIONS.register(NAME, attend)
     config: Any = bare(module).config
     before = config._attn_implementation
-    config._attn_implementation = NAME
+    config._attn_implementation = name
     try:
         yield
     finally:

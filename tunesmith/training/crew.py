@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .state import State
 
 STEP, LEAVE = 1, 2
+HEAD = 7
+"""Numbers that say what is to be done next."""
 OUT_OF_MEMORY = 1.0
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others: a validation of the first may take long."""
@@ -69,7 +71,7 @@ class Crew:
     def gradient(self, state: State, work: Work, positions: np.ndarray) -> Gradient:
         """The gradient of one nominal batch. Raises MemoryError where a process ran out of memory, ResourceError where one is gone."""
         place = state.accelerator.device
-        head = [STEP, state.stage, state.step, state.micro_tokens, int(work.cached), len(positions)]
+        head = [STEP, state.stage, state.step, state.micro_tokens, int(state.recompute), int(work.cached), len(positions)]
         try:
             dist.broadcast(torch.tensor(head, device=place), 0)
             if self.shown != (stage := (state.stage, work.cached)):
@@ -96,7 +98,7 @@ class Crew:
         """Send the helpers home."""
         if dist.is_initialized():
             try:
-                dist.broadcast(torch.tensor([LEAVE, 0, 0, 0, 0, 0]), 0)
+                dist.broadcast(torch.tensor([LEAVE, *[0] * (HEAD - 1)]), 0)
             except RuntimeError:
                 pass  # they are gone already
             dist.destroy_process_group()
@@ -122,12 +124,12 @@ def serve(state: State, work: Work, rank: int, world: int) -> None:
     here = work
     dist.barrier()
     while True:
-        head = torch.zeros(6, dtype=torch.int64, device=place)
+        head = torch.zeros(HEAD, dtype=torch.int64, device=place)
         dist.broadcast(head, 0)
-        order, stage, step, micro_tokens, cached, count = head.tolist()
+        order, stage, step, micro_tokens, recompute, cached, count = head.tolist()
         if order == LEAVE:
             return
-        state.micro_tokens, state.step = micro_tokens, step
+        state.micro_tokens, state.recompute, state.step = micro_tokens, bool(recompute), step
         if shown != (stage, bool(cached)):
             state.stage, shown = stage, (stage, bool(cached))
             state.enter_stage()
@@ -165,7 +167,7 @@ def share(state: State, work: Work, positions: np.ndarray, rank: int, world: int
 def _own(state: State, work: Work, positions: np.ndarray, rank: int, world: int) -> Sums:
     from .stages import this_epoch
 
-    encoded, task, settings = this_epoch(state, work), state.ready.task, state.ready.plan.spec.train
+    encoded, task, settings = this_epoch(state, work), state.ready.task, state.settings
     mine = np.sort(positions)[np.argsort(encoded.lengths_N[np.sort(positions)], kind="stable")][rank::world]
     parts = batches.micro_batches(mine, encoded.lengths_N, state.micro_tokens)
     made = [collate(task, encoded, part, work.pad, state.accelerator.device) for part in parts]

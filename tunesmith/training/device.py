@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from ..models.attention import QuickAttention
+from ..models.recompute import recomputing
 from ..spec import Train
 
 
@@ -60,7 +61,8 @@ def autocast(settings: Train) -> Any:
 
 
 @contextlib.contextmanager
-def computing(accelerator: Accelerator) -> Iterator[None]:
-    """The context of a forward pass that will be gone back through."""
-    with accelerator.autocast(), QuickAttention() if accelerator.device.type == "cpu" else contextlib.nullcontext():
+def computing(accelerator: Accelerator, twice: Any = None) -> Iterator[None]:
+    """The context of a forward pass that will be gone back through. `twice`: the model, where its layers are computed again then."""
+    attention = QuickAttention if accelerator.device.type == "cpu" else contextlib.nullcontext
+    with accelerator.autocast(), attention(), recomputing(twice, attention) if twice else contextlib.nullcontext():
         yield

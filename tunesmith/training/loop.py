@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, final
 import numpy as np
 import torch
 
+from .. import memory
 from ..errors import DivergedError, listing
 from ..inference import Encoded, collate
 from ..task import Solution
@@ -69,14 +70,14 @@ def train(state: State, folder: Path) -> Iterator[Event]:
 
 def _train(state: State, folder: Path) -> Iterator[Event]:
     work = Work.of(state)
-    room.give_back()
+    memory.give_back()
     total = sum(steps_in(state, work, stage)[0] for stage in state.stages)
     learning = sum(p.numel() for n, p in state.model.named_parameters() if n in state.carried)
     yield Started(str(folder.parent), state.total, total, tuple(s.name for s in state.stages), learning)
     if state.padded:
         yield Adjusted(state.total, "rows are padded", f"`train.packing` does not suit this model: {state.padded}")
     if state.smaller:
-        yield room.halve(state, work, folder)
+        yield room.after_kill(state, work, folder)
     while state.stage < len(state.stages) and not state.done:
         if state.optimizer is None:
             state.enter_stage()
@@ -169,7 +170,7 @@ def _step(state: State, work: Work, positions: np.ndarray, total: int, per_epoch
     assert state.optimizer is not None
     optim.set_rate(state.optimizer, state.peak_rate, factor)
     state.model.train()
-    found = yield from _halving(state, lambda: gradient_of(state, work, positions))
+    found = yield from _fitting(state, work, lambda: gradient_of(state, work, positions))
     if not found.finite:
         raise _diverged(state, work, positions, found)
     state.optimizer.step()
@@ -192,20 +193,17 @@ def _step(state: State, work: Work, positions: np.ndarray, total: int, per_epoch
     )
 
 
-def _halving(state: State, passes: Callable[[], T]) -> Generator[Event, None, T]:
-    """What these passes give, tried again in smaller micro-batches while memory runs out."""
+def _fitting(state: State, work: Work, passes: Callable[[], T]) -> Generator[Event, None, T]:
+    """What these passes give, tried again with less at a time while memory runs out."""
     while True:
         try:
             return passes()
         except (RuntimeError, MemoryError) as error:
-            if not device.out_of_memory(error) or state.micro_tokens <= room.SMALLEST_MICRO:
+            if not device.out_of_memory(error) or not room.can_shrink(state):
                 raise
         if state.optimizer is not None:
             state.optimizer.zero_grad()
-        state.micro_tokens //= 2
-        yield Adjusted(
-            state.total, "micro-batch halved", f"memory ran out; at most {state.micro_tokens} tokens a pass, same batch"
-        )
+        yield room.smaller(state, work)
 
 
 def _validated(state: State, work: Work) -> tuple[dict[str, float], float, bytes]:
@@ -215,7 +213,7 @@ def _validated(state: State, work: Work) -> tuple[dict[str, float], float, bytes
 
 def _evaluate(state: State, work: Work, folder: Path, epoch: float, stage: str = "") -> Iterator[Event]:
     """Score the validation rows; keep the weights if they are to be taken. `stage`: what they are of, if not of the current one."""
-    scores, noise, sheet = yield from _halving(state, lambda: _validated(state, work))
+    scores, noise, sheet = yield from _fitting(state, work, lambda: _validated(state, work))
     value = scores[metric(state)]
     better = 1 if state.ready.task.directions[metric(state)] else -1
     gain = math.isfinite(value) and (state.best is None or better * value > better * state.best.peak)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,13 +25,6 @@ SLOTS = {"adamw": 2, "adam": 2, "sgd": 1, "lion": 1, "rmsprop": 1, "adafactor": 
 """Tensors of the weights' size that an optimiser keeps."""
 
 
-def give_back() -> None:
-    """Return memory that lies free to the system, where the C library can (glibc): what a plan tried and read is not needed any more."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 def checkpoint_bytes(state: State) -> int:
     """Bytes of one checkpoint: the weights that learn, the optimiser's state, the moving averages."""
     settings = state.ready.plan.spec.train
@@ -48,19 +38,34 @@ def require(state: State, folder: Path) -> None:
     require_room(folder, need, f"checkpoints ({SPARE:g} times one of them)")
 
 
-def most_tokens(folder: Path) -> float:
-    """Most tokens a pass after kills for memory; no bound where there were none."""
+def learnt(folder: Path) -> tuple[float, bool]:
+    """What kills for memory have taught: most tokens a pass (no bound where there were none), and whether layers are computed twice."""
     try:
-        found = read_json(folder / MEMORY).get("micro_tokens")
+        told = read_json(folder / MEMORY)
     except (OSError, ModelError):
-        found = None
-    return found if type(found) is int and found >= SMALLEST_MICRO else float("inf")
+        told = {}
+    found = told.get("micro_tokens")
+    return found if type(found) is int and found >= SMALLEST_MICRO else float("inf"), told.get("recompute") is True
 
 
-def halve(state: State, work: Work, folder: Path) -> Adjusted:
-    """Halve the micro-batch, from the largest pass that there really is, and remember it for sittings to come."""
-    largest = int(state.ready.plan.spec.train.batch) * int(work.train.encoded.lengths_N.max(initial=1))
-    state.micro_tokens = max(SMALLEST_MICRO, int(min(state.micro_tokens, largest)) // 2)
-    write_json(folder / MEMORY, {"micro_tokens": state.micro_tokens})
-    why = f"the system killed the process for memory; at most {state.micro_tokens} tokens a pass, same batch"
-    return Adjusted(state.total, "micro-batch halved", why)
+def can_shrink(state: State) -> bool:
+    """Whether there is a way left for passes to take less memory."""
+    return state.micro_tokens > SMALLEST_MICRO or state.settings.gradient_checkpointing == "needed"
+
+
+def smaller(state: State, work: Work, cause: str = "memory ran out") -> Adjusted:
+    """Have passes take less memory: half the micro-batch, from the largest pass that there really is; of single rows, first the layers
+    one by one. The gradient stays that of the batch."""
+    longest = int(work.train.encoded.lengths_N.max(initial=1))
+    if state.micro_tokens <= max(longest, SMALLEST_MICRO) and state.settings.gradient_checkpointing == "needed":
+        state.recompute = True
+        return Adjusted(state.total, "layers computed twice", f"{cause} with one row a pass; it takes longer, and gives the same")
+    state.micro_tokens = max(SMALLEST_MICRO, int(min(state.micro_tokens, int(state.settings.batch) * longest)) // 2)
+    return Adjusted(state.total, "micro-batch halved", f"{cause}; at most {state.micro_tokens} tokens a pass, same batch")
+
+
+def after_kill(state: State, work: Work, folder: Path) -> Adjusted:
+    """The same after a kill for memory, remembered for sittings to come."""
+    said = smaller(state, work, "the system killed the process for memory")
+    write_json(folder / MEMORY, {"micro_tokens": state.micro_tokens, "recompute": state.recompute})
+    return said

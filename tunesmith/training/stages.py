@@ -215,7 +215,7 @@ def gradient_of(state: State, work: Work, positions: np.ndarray) -> Gradient:
     encoded, task = this_epoch(state, work), state.ready.task
     parts = batches.micro_batches(positions, encoded.lengths_N, state.micro_tokens)
     made = [collate(task, encoded, part, work.pad, state.accelerator.device) for part in parts]
-    settings = state.ready.plan.spec.train
+    settings = state.settings
     return gradient(task, state.model, made, settings, state.accelerator, (settings.seed, state.stage, state.step))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, final
 import torch
 from torch import nn
 
+from .. import memory
 from ..errors import DataError, ModelError, SpecError
 from ..models import dropout, vocabulary
 from ..models.heads import bare, set_dropout
@@ -87,8 +88,10 @@ class State:
     """Why training ended; empty while it goes on."""
     stop_asked: bool = False
     """Set by a signal handler: save and stop after this step."""
+    recompute: bool = False
+    """Memory ran out with one row a pass: layers are computed again on the way back."""
     smaller: bool = False
-    """The sitting before was killed for memory: this one halves the micro-batch (`room.halve`)."""
+    """The sitting before was killed for memory: this one takes less at a time (`room.after_kill`)."""
     padded: str = ""
     """Why rows are padded although they were to be packed; empty where they are not."""
     since: float = field(default_factory=time.monotonic)
@@ -151,8 +154,15 @@ class State:
             )
         if found is not None:
             state._restore(*checkpoint.read(found))
-        state.micro_tokens = min(state.micro_tokens, room.most_tokens(folder))
+        most, twice = room.learnt(folder)
+        state.micro_tokens, state.recompute = min(state.micro_tokens, most), state.recompute or twice
         return state, passed
+
+    @property
+    def settings(self) -> Train:
+        """How it learns now: as planned, but for what memory running out has changed."""
+        train = self.ready.plan.spec.train
+        return train.model_copy(update={"gradient_checkpointing": "on"}) if self.recompute else train
 
     @property
     def seconds(self) -> float:
@@ -202,7 +212,7 @@ class State:
 
     def load_best(self, folder: Path) -> None:
         """Put the best weights into the model, with every word it knew."""
-        room.give_back()
+        memory.give_back()
         self.put(self.read(folder, self.best_path(folder).name))
         vocabulary.join(self.model)
 
@@ -244,6 +254,7 @@ class State:
             "without_gain": self.without_gain,
             "seconds": self.seconds,
             "micro_tokens": self.micro_tokens,
+            "recompute": self.recompute,
             "done": self.done,
             "best": dataclasses.asdict(self.best) if self.best else None,
             "tops": [dataclasses.asdict(top) for top in self.tops],
@@ -257,7 +268,7 @@ class State:
         self.put(tensors["model"])
         self.stage, self.step, self.total = values["stage"], values["step"], values["total"]
         self.without_gain, self.spent, self.done = values["without_gain"], values["seconds"], values["done"]
-        self.micro_tokens = values["micro_tokens"]
+        self.micro_tokens, self.recompute = values["micro_tokens"], values.get("recompute", False)
         self.best = Best(**values["best"]) if values["best"] else None
         self.anchor = Best(**values["anchor"]) if values["anchor"] else None
         self.tops, self.peak_rate = tuple(Best(**top) for top in values["tops"]), values["peak_rate"]

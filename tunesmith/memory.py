@@ -1,0 +1,29 @@
+"""Memory that this process holds, and giving back what lies free."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import resource
+from pathlib import Path
+
+
+def give_back() -> None:
+    """Return memory that lies free to the system, where the C library can (glibc): what a plan tried and read is not needed any more."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def held() -> int:
+    """Bytes that this process holds now; where the system does not say (no `/proc`), the most that it has held."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return most_held()
+
+
+def most_held() -> int:
+    """The most bytes that it has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
