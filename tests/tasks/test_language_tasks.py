@@ -254,3 +254,14 @@ def test_options_of_writing_are_checked(name):
 def test_reading_back_predictions_gives_the_same_scores(talker):
     compared = api.compare(talker.path, talker.path)
     assert np.isfinite(compared["scores"]["bits_per_byte"]["a"]["value"] if "scores" in compared else 0.0)
+
+
+def test_contents_of_parts_beside_contents_of_text_are_read(models, tmp_path):
+    told = [{"type": "text", "text": "say "}, {"type": "text", "text": "it"}]
+    rows = [_talk(f"say {n}", f"yes {n}") for n in range(40)]
+    for row in rows[1::2]:
+        row["messages"][0]["content"] = told
+    path = _lines(tmp_path / "rows.jsonl", rows)
+    assert _check(path) == []
+    whole, learned = _shown(path, models["chat"])
+    assert "say" in whole and learned[0].startswith("yes ")
