@@ -47,6 +47,8 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
     """Whether answers need more than the tuned weights: a `shelf` with documents and a reader, filled once these are final (`stock.py`)."""
     grouped: ClassVar[str] = ""
     """Column whose equal cells stay on one side of the split."""
+    spread: ClassVar[str] = ""
+    """Option that names a column whose values all parts of a split are to have alike, where the targets are no labels."""
     lists: ClassVar[bool] = False
     """Whether a cell of an input column may be a list (tokens)."""
     writes: ClassVar[bool] = False

@@ -34,6 +34,8 @@ LONE = 0.3
 """How sure a task that writes is of a file that holds nothing but texts."""
 UNSURE = 0.1
 """How sure a task must be of a table to read it unasked."""
+SEEN = 20
+"""Training rows among which a task finds the one that `check` shows."""
 OF_TEXTS = frozenset(("half-empty-text",))
 """Findings that say nothing of rows of many cells."""
 UNKNOWN_SHARE = 0.02
@@ -147,6 +149,7 @@ def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
         targets=task.columns(task.targets),
         kind=task.target_kind,
         seed=spec.train.seed,
+        spread=task.columns([task.spread])[0] if task.spread else "",
     )
     if task.wide:
         data = replace(data, findings=tuple(finding for finding in data.findings if finding.code not in OF_TEXTS))
@@ -168,7 +171,7 @@ def seen(spec: Spec, chosen: Mapping[str, Choice[Any]], data: Dataset) -> tuple[
     source = find(spec.model)
     _refuse_silent(TASKS.load(name), source, name)
     task = _fit_task(TASKS.load(name).build({**spec.options, **options}, name), data, source, spec)
-    return task.marked(data.train.rows([0]), processor(source)), lost(task, data, source)
+    return task.marked(data.train.rows(range(min(SEEN, len(data.train)))), processor(source)), lost(task, data, source)
 
 
 def lost(task: Task, data: Dataset, source: Source) -> list[Finding]:

@@ -14,7 +14,8 @@ MAIN = ("full", "probe-then-tune", "lora", "last-k", "prompt")
 PAIRED = {
     "translation": ("full",), "summarisation": ("lora",), "audio-classification": ("probe-then-tune", "lora"),
     "speech-recognition": ("full",), "image-segmentation": ("probe-then-tune",), "multi-task": ("probe-then-tune",),
-    "knowledge-qa": ("lora",), "preference": ("lora",), "image-multilabel": ("probe-then-tune",), "image-regression": ("probe-then-tune",),
+    "knowledge-qa": ("lora",), "preference": ("lora",), "unpaired-preference": ("lora",),
+    "image-multilabel": ("probe-then-tune",), "image-regression": ("probe-then-tune",),
     "speech-synthesis": ("full",), "image-generation": ("lora",), "object-detection": ("full",),
 }
 """Strategies that these tasks meet: they take long, and their code is the same as others' (image-classification meets all)."""

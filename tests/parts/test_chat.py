@@ -84,6 +84,25 @@ def test_a_model_without_template_gets_the_plain_one(plain):
     assert _example(plain, MESSAGES)["input_ids"].tolist() == example["input_ids"].tolist()
 
 
+def test_replies_of_no_weight_and_all_but_the_last_are_read_not_learned(tokenizer):
+    unweighted = chat.read([m | ({"weight": int(m["content"] != "yes it was")} if m["role"] == "assistant" else {}) for m in MESSAGES])[0]
+    for messages in (unweighted, chat.last_only(MESSAGES)):
+        example = _example(tokenizer, messages)
+        assert example["input_ids"].tolist() == _example(tokenizer, MESSAGES)["input_ids"].tolist()
+        assert _learned(tokenizer, example) == ["never again<|im_end|>"] and example["bytes"] == len("never again")
+        assert chat.replies(messages) == ["never again"]
+    assert chat.replies(chat.last_only([*MESSAGES, {"role": "user", "content": "why"}])) == ["never again"]
+
+
+def test_thoughts_reach_a_template_that_writes_them(tokenizer, monkeypatch):
+    monkeypatch.setattr(tokenizer, "chat_template", (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>"
+        "{% endif %}{{ m.content + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    ))  # fmt: skip
+    messages = chat.read([MESSAGES[1], MESSAGES[2] | {"reasoning_content": "hm"}])[0]
+    assert _learned(tokenizer, _example(tokenizer, messages)) == ["<think>hm</think>yes it was<|im_end|>"]
+
+
 def test_a_template_that_rewrites_history_gives_a_text_for_each_reply(tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "chat_template", THOUGHTS)
     messages = [dict(m, content=f"hm</think>{m['content']}" if m["role"] == "assistant" else m["content"]) for m in MESSAGES]

@@ -11,7 +11,7 @@ from tests.tiny_models import writer
 from tunesmith.inference import objects
 from tunesmith.models import source
 from tunesmith.models.language import Language
-from tunesmith.parts import chat, preferring
+from tunesmith.parts import chat, preferring, replying
 from tunesmith.registry import STRATEGIES
 
 LOGP = torch.tensor([[-4.0, -7.5], [-12.25, -9.0], [-3.5, -3.75]])
@@ -56,6 +56,10 @@ def test_scores():
     assert longer["reward_accuracy"] == 0.5 and math.isnan(longer["perplexity"])
 
 
+def _said(text):
+    return [{"role": "assistant", "content": text}]
+
+
 HUMAN = "\n\nHuman: hi\n\nAssistant: hello\n\nHuman: a film?\n\nAssistant:"
 
 
@@ -71,13 +75,13 @@ HUMAN = "\n\nHuman: hi\n\nAssistant: hello\n\nHuman: a film?\n\nAssistant:"
     ],
 )
 def test_conversations_are_parted_where_they_part(chosen, rejected):
-    prompt, one, other = preferring.parted(chosen, rejected)
+    prompt, one, other = replying.parted(chosen, rejected)
     assert [m["content"] for m in json.loads(prompt)] == ["hi", "hello", "a film?"] and (one, other) == ("yes", "no")
 
 
 @pytest.mark.parametrize(("chosen", "rejected"), [("yes", "no"), (f"{HUMAN} yes", "\n\nHuman: other\n\nAssistant: no")])
 def test_texts_that_have_nothing_alike_have_no_prompt(chosen, rejected):
-    assert preferring.parted(chosen, rejected)[0] is None
+    assert replying.parted(chosen, rejected)[0] is None
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +99,7 @@ def test_likelihoods_are_of_the_reply_and_its_end_now_and_before_the_adapter(str
             parameter += 0.1 * torch.randn(parameter.shape) if any(mark in name for mark in ("lora_", "ia3_", "prompt")) else 0.0
     processor = source.processor(found)
     asked = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "told"}, {"role": "user", "content": "was it"}]
-    sides = [preferring.side(processor, asked, said, 99) for said in ("yes", "never it was")]
+    sides = [replying.side(processor, asked, _said(text), 99) for text in ("yes", "never it was")]
     decoded = [processor.decode(one["input_ids"][one["learn"] == 1]) for one in sides]
     assert [text.strip() for text in decoded] == ["yes<|im_end|>", "never it was<|im_end|>"], "earlier replies are not learned"
     batch = preferring.collate([preferring.pair(*sides), preferring.pair(*sides[::-1])], 0)
@@ -111,6 +115,6 @@ def test_likelihoods_are_of_the_reply_and_its_end_now_and_before_the_adapter(str
 
 def test_control_strings_in_replies_are_text(folder):
     processor = source.processor(source.find(str(folder)))
-    one = preferring.side(processor, [{"role": "user", "content": "a"}], "no<|im_end|>yes", 99)
+    one = replying.side(processor, [{"role": "user", "content": "a"}], _said("no<|im_end|>yes"), 99)
     ends = one["input_ids"][one["learn"] == 1] == chat.end_of_turn(processor)
     assert ends.sum() == 1 and ends[-1]

@@ -1,6 +1,7 @@
 """Tools, calls and results: read from the forms about, written by the model's template, the assistant's calls learned."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -129,3 +130,48 @@ def test_bad_tools_are_refused_by_row(tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = [(f.code, f.rows) for f in api.check(api.make_spec(str(path))).data.findings if f.level == "error"]
     assert ("bad-tools", ("rows.jsonl, row 5",)) in found
+
+
+def _judged(task, n, tool):
+    """A row of a prompt and replies: a call is better than a guess."""
+    asked, bad = {"prompt": f"how warm is it {n}", "tools": [tool]}, [{"role": "assistant", "content": f"it is {n}"}]
+    if task == "preference":
+        return asked | {"chosen": TALK[1:] if n % 2 else [TALK[1]], "rejected": bad}
+    return asked | {"completion": bad if n % 3 else [TALK[1]], "label": not n % 3}
+
+
+def _file(folder, task, tool):
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(_judged(task, n, tool)) + "\n" for n in range(60)))
+    return str(path)
+
+
+@pytest.mark.parametrize("task", ["preference", "unpaired-preference"])
+def test_judged_replies_may_call_tools(task, models, tmp_path):
+    made = api.plan(api.make_spec(_file(tmp_path, task, {"name": "weather"}), model=str(models["tools"]), near_duplicates=0.0))
+    assert made.plan.spec.task == task and made.task.tools == "tools"
+    processor = source.processor(made.source)
+    call = '<tool_call>{"name": "weather", "arguments": {"city": "Rome"}}</tool_call>'
+    learned = set()
+    for row in made.data.train.rows(range(12)):
+        stretches = made.task.settle(tokens_kept=10**6).marked([row], processor)
+        assert '"function": {"name": "weather"}' in "".join(text for text, _ in stretches)
+        learned.add(re.sub(r"is \d+", "is N", "".join(text for text, yes in stretches if yes)))
+        (one,) = made.task.encode([row], processor)
+        assert "weather" in processor.decode(one["input_ids"])
+    other = f"{call}<|im_end|>it is warm<|im_end|>" if task == "preference" else "it is N<|im_end|>"
+    expected = {f"{call}<|im_end|>", other}
+    assert learned == expected, "of a reply its calls and its words are learned, results are not"
+    assert json.dumps(CALL["function"]) in {text for both in made.task.truth(made.data.train) for text in both}
+    asked = made.task.set_for("answering").encode([{"prompt": TALK[:3], "tools": [{"name": "weather"}]}, {"prompt": "how warm"}], processor)
+    assert processor.decode(asked[0]["input_ids"]).endswith("<|im_start|>tool\nwarm<|im_end|>\n<|im_start|>assistant\n")
+    assert "weather" not in processor.decode(asked[1]["input_ids"])
+
+
+@pytest.mark.parametrize("task", ["preference", "unpaired-preference"])
+def test_tools_that_the_template_leaves_out_or_nobody_can_read_are_refused(task, models, tmp_path):
+    with pytest.raises(DataError) as caught:
+        api.plan(api.make_spec(_file(tmp_path, task, {"name": "weather"}), model=str(models["chat"]), near_duplicates=0.0))
+    assert caught.value.code == "template-ignores-tools" and "the tools and calls" in str(caught.value)
+    found = api.check(api.make_spec(_file(tmp_path, task, {"description": "x"}), task=task, options={"tools": "tools"})).data.findings
+    assert any(f.code == "bad-tools" and f.level == "error" for f in found)

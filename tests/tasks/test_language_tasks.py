@@ -156,6 +156,46 @@ def test_tables_go_to_the_task_that_they_are_for(rows, task, tmp_path):
     assert choose_task(spec, read_sources(spec.data))["task"].value == task
 
 
+def _shown(path, model, **settings):
+    """What is read of the first row, and what of it is learned."""
+    marked = api.check(api.make_spec(str(path), model=str(model), near_duplicates=0.0, **settings)).marked
+    return "".join(text for text, _ in marked), [text for text, learned in marked if learned]
+
+
+def test_the_last_reply_alone_is_learned_where_that_is_asked(models, tmp_path):
+    path = _lines(tmp_path / "rows.jsonl", [_talk(f"say {n}", "yes", "really", "never") for n in range(40)])
+    assert _shown(path, models["chat"])[1] == ["yes<|im_end|>", "never<|im_end|>"]
+    assert _shown(path, models["chat"], learn="last")[1] == ["never<|im_end|>"]
+    with pytest.raises(SpecError):
+        TASKS.load("dialogue").build({"learn": "first"}, "dialogue")
+
+
+def test_a_system_column_beside_messages_is_read(models, tmp_path):
+    path = _lines(tmp_path / "rows.jsonl", [_talk(f"say {n}", "yes") | {"system": f"be nice {n}" if n % 2 else ""} for n in range(40)])
+    made = api.plan(api.make_spec(str(path), model=str(models["chat"]), near_duplicates=0.0)).task
+    texts = [made._read(row)[0] for row in ({**_talk("a", "b"), "system": one} for one in ("be nice", "", None))]
+    assert made.system == "system" and texts[0][0] == {"role": "system", "content": "be nice"} and len(texts[1]) == len(texts[2]) == 2
+    twice = {"messages": [{"role": "system", "content": "x"}, *_talk("a", "b")["messages"]], "system": "be nice"}
+    assert made._read(twice)[1] == "role-order"
+
+
+def test_prompts_and_completions_of_messages_are_a_dialogue_whose_prompt_is_not_learned(models, tmp_path):
+    rows = [
+        {"prompt": _talk(f"say {n}", "yes", "really")["messages"], "completion": [{"role": "assistant", "content": f"never {n}"}]}
+        for n in range(40)
+    ]
+    whole, learned = _shown(_lines(tmp_path / "rows.jsonl", rows), models["chat"])
+    assert "yes<|im_end|>" in whole and len(learned) == 1 and learned[0].startswith("never ")
+
+
+def test_what_an_instruction_is_about_stands_behind_it(models, tmp_path):
+    rows = [{"instruction": f"say this {n}", "input": f"the word {n}" if n % 2 else "", "output": f"yes {n}"} for n in range(40)]
+    made = api.plan(api.make_spec(str(_lines(tmp_path / "rows.jsonl", rows)), model=str(models["chat"]), near_duplicates=0.0)).task
+    assert (made.prompt, made.context, made.completion) == ("instruction", "input", "output")
+    assert made._pair(rows[1]) == ("say this 1\nthe word 1\n", "yes 1") and made._pair(rows[2]) == ("say this 2\n", "yes 2")
+    assert made.asks() == ["instruction"]
+
+
 def test_texts_alone_are_learned_only_where_a_model_that_writes_is_named(models, tmp_path):
     from tunesmith.errors import DataError
     from tunesmith.planning import choose_task, read_sources
@@ -214,3 +254,14 @@ def test_options_of_writing_are_checked(name):
 def test_reading_back_predictions_gives_the_same_scores(talker):
     compared = api.compare(talker.path, talker.path)
     assert np.isfinite(compared["scores"]["bits_per_byte"]["a"]["value"] if "scores" in compared else 0.0)
+
+
+def test_contents_of_parts_beside_contents_of_text_are_read(models, tmp_path):
+    told = [{"type": "text", "text": "say "}, {"type": "text", "text": "it"}]
+    rows = [_talk(f"say {n}", f"yes {n}") for n in range(40)]
+    for row in rows[1::2]:
+        row["messages"][0]["content"] = told
+    path = _lines(tmp_path / "rows.jsonl", rows)
+    assert _check(path) == []
+    whole, learned = _shown(path, models["chat"])
+    assert "say" in whole and learned[0].startswith("yes ")

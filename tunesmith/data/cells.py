@@ -6,6 +6,7 @@ Types of a column: large_string, int64, float64, bool, dates and times, lists, s
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -111,7 +112,19 @@ def _build(values: Sequence[Any], kinds: set[str]) -> pa.Array:
             raise OverflowError
         return pa.array(values, pa.float64())
     wanted = {"a text": pa.large_string(), "a number": pa.int64()}.get(next(iter(kinds), "a text"))
-    return pa.array(values, wanted)
+    try:
+        return pa.array(values, wanted)
+    except REFUSALS:
+        if not _talks(values):
+            raise
+        return pa.array([None if value is None else json.dumps(value, ensure_ascii=False) for value in values], pa.large_string())
+
+
+def _talks(values: Sequence[Any]) -> bool:
+    """Whether cells are lists of messages: their contents may be of any kind (texts here, lists of parts there), and are kept as JSON."""
+    held = [value for value in values if value is not None]
+    said = [one for value in held if isinstance(value, list) for one in value]
+    return all(isinstance(value, list) for value in held) and all(isinstance(one, dict) and one.keys() & {"role", "from"} for one in said)
 
 
 def _culprit(

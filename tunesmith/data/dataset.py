@@ -124,9 +124,10 @@ def load(data: spec.Data, inputs: Sequence[str], targets: Sequence[str], kind: K
 
 
 def arrange(
-    sources: Sources, data: spec.Data, *, inputs: Sequence[str], targets: Sequence[str], kind: Kind, seed: int
+    sources: Sources, data: spec.Data, *, inputs: Sequence[str], targets: Sequence[str], kind: Kind, seed: int, spread: str = ""
 ) -> Dataset:
-    """The parts of the sources, given the columns' roles. Findings of level `error` are kept, not raised.
+    """The parts of the sources, given the columns' roles. Findings of level `error` are kept, not raised. `spread`: a column whose
+    values all parts are to have alike, as labels are, where the targets are none.
 
     Raises DataError where no split can be made at all (an unknown column, too few rows, the same file twice).
     """
@@ -136,9 +137,10 @@ def arrange(
     tables, findings = _clean(sources, data, inputs, targets, kind)
     tables["train"] = _limited(tables["train"], data.limit, sources.ledger)
     texts = [text for table in tables.values() for text in texts_of(table, inputs)]
-    class_M2, _ = labels.memberships([row for table in tables.values() for row in labels.of_rows(table, targets, kind)])
+    told = ([spread], "label") if spread else (targets, kind)
+    class_M2, _ = labels.memberships([row for table in tables.values() for row in labels.of_rows(table, *told)])
     try:
-        splits = split(tables, texts, class_M2, data, seed, stratify=kind not in ("number", "other"))
+        splits = split(tables, texts, class_M2, data, seed, stratify=bool(spread) or kind not in ("number", "other"))
     except DataError as error:
         if error.code == "too-few-rows":
             raise

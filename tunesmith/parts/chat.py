@@ -17,7 +17,7 @@ from typing import Any, final
 
 import numpy as np
 
-from ..errors import ModelError, listing, shorten
+from ..errors import DataError, ModelError, listing, shorten
 from ..task import Example
 from . import template, tokens, tools
 
@@ -42,8 +42,23 @@ CALLING = frozenset(("function_call", "tool_calls", "tool_call"))
 """Names of roles whose content is the assistant's call."""
 KEYS = (("role", "content"), ("from", "value"), ("speaker", "utterance"), ("speaker", "text"), ("role", "text"), ("role", "value"))
 """Names of a message's two entries: OpenAI's, ShareGPT's, and others."""
+THOUGHTS = ("reasoning_content", "thinking")
+"""Entries of a message with what was thought before it was said; templates of models that think know one of them."""
 PRIVATE = 0xF0000
 """Characters of private use, from here on, stand for control strings in a message while the template runs."""
+
+EXPECTED = {
+    "bad-messages": ("messages with a role and a content", "write each as {\"role\": \"user\", \"content\": \"...\"}"),
+    "unknown-role": ("the roles system, user, assistant and tool", "rename the role"),
+    "role-order": ("user and assistant in turns, system only first, a tool's results after its call", "join or reorder the messages"),
+    "empty-reply": ("a text in each of the assistant's messages", "take the row out, or end it before that message"),
+    "bad-tools": (
+        "tools with a name, and calls with a name and arguments that are an object",
+        "write each as {\"type\": \"function\", \"function\": {\"name\": \"...\", \"arguments\": {}}}",
+    ),
+    "no-reply": ("a message of the assistant, which is what is learned", "take the row out"),
+}  # fmt: skip
+"""What is wrong with messages: what was expected, what to do."""
 
 
 @final
@@ -107,7 +122,9 @@ def _message(one: Any) -> tuple[dict[str, Any], str, str]:
     content = _content(value)
     if content is None:
         return {}, "bad-messages", f"a content that is no text: {shorten(repr(value))}"
-    return {"role": ROLES[role], "content": content, **({"tool_calls": made} if made else {})}, "", ""
+    more = {"tool_calls": made} if made else {}
+    more |= {key: tokens.mended(one[key]) for key in THOUGHTS if isinstance(one.get(key), str) and one[key]}
+    return {"role": ROLES[role], "content": content, **more, **({"weight": 0} if one.get("weight") == 0 else {})}, "", ""
 
 
 def _result(one: Mapping[str, Any], value: Any) -> tuple[dict[str, Any], str, str]:
@@ -150,8 +167,25 @@ def said_in(message: Mapping[str, Any]) -> str:
 
 
 def replies(messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the assistant says, calls included."""
-    return [said_in(message) for message in messages if message["role"] == "assistant"]
+    """What the assistant says and is learned, calls included."""
+    return [said_in(message) for message in messages if _learned(message)]
+
+
+def _learned(message: Mapping[str, Any]) -> bool:
+    """Whether a message is a reply that is learned: OpenAI's `weight` of 0 says that it is not."""
+    return message["role"] == "assistant" and message.get("weight") != 0
+
+
+def read_only(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with replies that are read, not learned."""
+    return [{**message, "weight": 0} if message["role"] == "assistant" else dict(message) for message in messages]
+
+
+def last_only(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages, of which only what the assistant says after the user's last words is learned."""
+    last = max((i for i, message in enumerate(messages) if message["role"] == "assistant"), default=0)
+    start = max((i for i, message in enumerate(messages[:last]) if message["role"] == "user"), default=0)
+    return [*read_only(messages[:start]), *map(dict, messages[start:])]
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
@@ -181,7 +215,7 @@ def turns(tokenizer: Any, messages: Sequence[Mapping[str, Any]], given: Sequence
     (told, given), hidden = _hidden(tokenizer, (messages, given))
     whole, found = _render(tokenizer, told, False, given), []
     for number, message in enumerate(told):
-        if message["role"] != "assistant":
+        if not _learned(message):
             continue
         asked, said = (_render(tokenizer, told[: number + more], not more, given) for more in (0, 1))
         found.append((said, _span(tokenizer, asked, said)))
@@ -206,6 +240,22 @@ def ignored(tokenizer: Any, messages: Sequence[Mapping[str, Any]], given: Sequen
     if named["calls"] and not lost and given and _render(tokenizer, bare, False, given) == whole:
         lost.append("calls")
     return " and ".join([*lost, *(["results"] if any(m["role"] == "tool" and m["content"].strip() not in whole for m in messages) else [])])
+
+
+def unwritten(place: str, lost: str) -> DataError:
+    """The error where a template leaves out what `ignored` says."""
+    return DataError(
+        place, expected="a chat template that writes tools, calls and their results", got=f"the model's, which leaves out {lost}",
+        fix="use a model made for tools (a Qwen or Llama 3 Instruct, SmolLM3), or take them out of the rows", code="template-ignores-tools",
+    )  # fmt: skip
+
+
+def untaken(place: str, refused: template.Refused) -> DataError:
+    """The error where a template refuses messages."""
+    return DataError(
+        place, expected="messages that the model's chat template takes", got=f"its refusal: {refused}",
+        fix="mend the roles, or use a model with another template", code="template-refused",
+    )  # fmt: skip
 
 
 def end_of_turn(tokenizer: Any) -> int:

@@ -63,6 +63,12 @@ def text_columns(profile: Profile, named: Mapping[str, Any]) -> dict[str, Choice
     return found
 
 
+def called(profile: Profile, named: Mapping[str, Any], role: str) -> dict[str, Choice[Any]]:
+    """A column named like a role that the user gave no column, where there is one."""
+    found = [] if named.get(role) else [name for name in profile.columns if same_name(name, role)]
+    return {role: Choice(found[0], "its name")} if found else {}
+
+
 def target_column(
     profile: Profile, taken: Iterable[Any], natures: Sequence[Nature], names: Sequence[str]
 ) -> tuple[ColumnProfile, bool] | None:

@@ -7,17 +7,14 @@ Axes: N rows of a set, B rows of a batch, 2 replies of a pair, T tokens.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import shorten
 from ..task import Batch, Example, Graded, Outputs, Truth
-from . import chat, tokens
 
 if TYPE_CHECKING:
     import torch
@@ -28,59 +25,9 @@ LOSSES = (*REFERRED, "orpo", "simpo")
 BETA = {"dpo": 0.1, "ipo": 0.1, "hinge": 0.1, "orpo": 0.1, "simpo": 2.0}
 """What the papers use, or most of their runs."""
 DIRECTIONS = {"reward_accuracy": True, "reward_margin": True, "win_rate": True, "perplexity": False}
-TURNS = (("\n\nHuman:", "user"), ("\n\nAssistant:", "assistant"))
-"""How a conversation in one text begins its turns (Anthropic's helpful and harmless replies)."""
 
 
-# -- rows --------------------------------------------------------------------------------------------------------------
-
-
-def reply(cell: Any) -> str:
-    """The text of a reply: as it stands, or the last message of the assistant in a list of messages."""
-    if isinstance(cell, str):
-        messages = conversation(cell) if cell.lstrip().startswith("[{") else []
-        return messages[-1]["content"] if messages else str(tokens.mended(cell))
-    messages, code, _ = chat.read(cell)
-    return "" if code or messages[-1]["role"] != "assistant" else messages[-1]["content"]
-
-
-def conversation(cell: Any) -> list[dict[str, Any]]:
-    """The messages of a whole conversation: a list, JSON of one, or a text with `Human:` and `Assistant:`; nothing where it is none."""
-    if isinstance(cell, str) and not cell.lstrip().startswith("["):
-        return _turns(cell)
-    messages, code, _ = chat.read(cell)
-    return [] if code else messages
-
-
-def _turns(text: str) -> list[dict[str, Any]]:
-    found, at = [], sorted((i, mark, role) for mark, role in TURNS for i in _all(text, mark))
-    for (start, mark, role), (end, _, _) in zip(at, [*at[1:], (len(text), "", "")]):
-        found.append({"role": role, "content": text[start + len(mark) : end].strip()})
-    return found
-
-
-def _all(text: str, mark: str) -> list[int]:
-    found, at = [], text.find(mark)
-    while at >= 0:
-        found.append(at)
-        at = text.find(mark, at + 1)
-    return found
-
-
-def parted(chosen: Any, rejected: Any) -> tuple[str | None, str, str]:
-    """What two conversations begin with alike, as JSON of messages, and the reply that ends each; None where they have nothing alike."""
-    one, other = conversation(chosen), conversation(rejected)
-    same = next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
-    same = min(same, len(one) - 1, len(other) - 1)  # equal replies are told by the check
-    if same < 1 or len(one) != same + 1 or len(other) != same + 1:
-        return None, reply(chosen), reply(rejected)
-    return json.dumps(one[:same], ensure_ascii=False), one[-1]["content"], other[-1]["content"]
-
-
-def side(processor: Any, asked: Sequence[Mapping[str, Any]], said: str, most: int) -> Example:
-    """The conversation with this reply to it, of which the reply alone is learned."""
-    turn = chat.turns(processor, [*asked, {"role": "assistant", "content": said}])[-1]
-    return chat.example(processor, replace(turn, spans=turn.spans[-1:]), most)
+# -- pairs -------------------------------------------------------------------------------------------------------------
 
 
 def pair(chosen: Example, rejected: Example) -> Example:

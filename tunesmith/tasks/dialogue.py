@@ -1,8 +1,8 @@
 """Answer in a conversation: the assistant's replies are learned, and to stop after each of them.
 
-Rows: `messages` (OpenAI's `role` and `content`, ShareGPT's `from` and `value`), or a column for each role. Scores: bits per byte of the
-replies first, their perplexity per token and per byte; ROUGE-L, exact match and how often the model stops by itself, over the last
-replies of a part of the rows. Beside it: the untuned model, and bytes as likely as they are in the training rows' replies.
+Rows: `messages` (OpenAI's `role` and `content`, ShareGPT's `from` and `value`), or a column for each role, of texts or messages. Scores:
+bits per byte of the replies first, their perplexity per token and per byte; ROUGE-L, exact match and how often the model stops by itself,
+over the last replies of a part of the rows. Beside it: the untuned model, and bytes as likely as they are in the training rows' replies.
 """
 # Axes: N rows, B rows of a batch, T tokens.
 
@@ -31,17 +31,6 @@ if TYPE_CHECKING:
     from ..models.source import Backbone
 
 NAMES = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "chat")
-EXPECTED = {
-    "bad-messages": ("messages with a role and a content", "write each as {\"role\": \"user\", \"content\": \"...\"}"),
-    "unknown-role": ("the roles system, user, assistant and tool", "rename the role"),
-    "role-order": ("user and assistant in turns, system only first, a tool's results after its call", "join or reorder the messages"),
-    "empty-reply": ("a text in each of the assistant's messages", "take the row out, or end it before that message"),
-    "bad-tools": (
-        "tools with a name, and calls with a name and arguments that are an object",
-        "write each as {\"type\": \"function\", \"function\": {\"name\": \"...\", \"arguments\": {}}}",
-    ),
-    "no-reply": ("a message of the assistant, which is what is learned", "take the row out"),
-}  # fmt: skip
 
 
 @final
@@ -60,13 +49,15 @@ class Dialogue(Task):
     messages: str = "messages"
     """Column with the list of messages."""
     user: str = ""
-    """Column with what the user says, where messages have columns of their own."""
+    """Column with what the user says, or the messages up to the reply, where these have columns of their own."""
     assistant: str = ""
     """Column with the assistant's reply, beside `user`."""
     system: str = ""
-    """Column with what the assistant is told beforehand, beside `user`."""
+    """Column with what the assistant is told beforehand."""
     tools: str = ""
     """Column with the tools that the assistant may call: a list of descriptions of functions, or JSON of one."""
+    learn: str = "all"
+    """all: every reply of a conversation is learned, but those with `"weight": 0`; last: only what is said after the user's last words."""
     max_tokens: int | str = "auto"
     """Most tokens of a conversation that are read; `auto`: enough for 99 % of the training rows, within the model's limit."""
     max_new_tokens: int = 128
@@ -94,6 +85,7 @@ class Dialogue(Task):
         options.column("assistant", self.assistant, optional=not self.user)
         options.column("system", self.system, optional=True)
         options.column("tools", self.tools, optional=True)
+        options.one_of("learn", self.learn, ("all", "last"))
         options.max_tokens(self.max_tokens)
         writing.check(self)
 
@@ -104,23 +96,22 @@ class Dialogue(Task):
         """A column of lists that is named like messages, or columns named like the two roles."""
         if columns.missing(profile, named, ("messages", "user", "assistant", "system", "tools")):
             return None
-        beside = [] if named.get("tools") else [Choice(n, "its name") for n in profile.columns if columns.same_name(n, "tools")]
-        more = {"tools": beside[0]} if beside else {}
+        more = columns.called(profile, named, "tools")
         if named.get("messages") or (named.get("user") and named.get("assistant")):
             return Claim({"messages": Choice(named.get("messages", ""), "named by you")} | more, 0.97, "you named the messages")
         for column in profile.columns.values():
             if column.kind in ("list", "text") and any(columns.same_name(column.name, name) for name in NAMES) and _talks(column.examples):
                 why = f"column {column.name!r} holds messages with roles"
-                return Claim({"messages": Choice(column.name, why)} | more, 0.97, why)
+                return Claim({"messages": Choice(column.name, why)} | columns.called(profile, named, "system") | more, 0.97, why)
         found = {role: next((n for n in profile.columns if columns.same_name(n, role)), "") for role in ("user", "assistant", "system")}
         if not found["user"] or not found["assistant"]:
-            return None
+            return _parted(profile, more)
         why = f"columns {found['user']!r} and {found['assistant']!r} are named like the two who talk"
         return Claim({role: Choice(name, why) for role, name in found.items()} | {"messages": Choice("", why)} | more, 0.9, why)
 
     def columns(self, roles: Sequence[str]) -> list[str]:
         """The columns behind these roles: either the messages, or a column for each who talks."""
-        apart = {"user": True, "assistant": True, "system": True, "messages": False}
+        apart = {"user": True, "assistant": True, "messages": False}
         return Task.columns(self, [role for role in roles if apart.get(role, bool(self.user)) == bool(self.user)])
 
     def check(self, table: Table) -> list[Finding]:
@@ -137,7 +128,7 @@ class Dialogue(Task):
                 bad[code].append(number)
                 first.setdefault(code, got)
         for code, rows in bad.items():
-            expected, fix = EXPECTED[code]
+            expected, fix = chat.EXPECTED[code]
             message = f"expected {expected}, got {first[code]}" + (f" (and {count(len(rows) - 1)} like it)" if len(rows) > 1 else "")
             found.append(Finding("error", code, message, places(table, rows), fix))
         return found
@@ -168,13 +159,10 @@ class Dialogue(Task):
         messages, given = self._read(row)[0], self._given(row)
         try:
             if (given or any("tool_calls" in m for m in messages)) and (lost := chat.ignored(processor, messages, given)):
-                raise _not_written(place, lost)
+                raise chat.unwritten(place, lost)
             return [chat.example(processor, turn, 10**9) for turn in chat.turns(processor, messages, given)]
         except template.Refused as refused:
-            raise DataError(
-                place, expected="messages that the model's chat template takes", got=f"its refusal: {refused}",
-                fix="mend the roles, or use a model with another template", code="template-refused",
-            ) from None
+            raise chat.untaken(place, refused) from None
 
     def truth(self, rows: Table) -> Truth:
         """(N,) last replies; empty where there is none."""
@@ -216,10 +204,22 @@ class Dialogue(Task):
         return found
 
     def _read(self, row: Row) -> tuple[list[dict[str, Any]], str, str]:
-        if not self.user:
-            return chat.read(row[self.messages])
-        said = {role: row.get(getattr(self, role)) for role in ("system", "user", "assistant") if getattr(self, role)}
-        return chat.read([{"role": role, "content": tokens.as_text(text)} for role, text in said.items() if text is not None])
+        messages, code, got = chat.read(self._parts(row) if self.user else row[self.messages])
+        told = tokens.as_text(row.get(self.system) or "").strip() if self.system else ""
+        if told and messages and messages[0]["role"] == "system":
+            return [], "role-order", f"a system message beside column {self.system!r}"
+        messages = [{"role": "system", "content": told}, *messages] if told and not code else messages
+        return (chat.last_only(messages) if self.learn == "last" else messages), code, got
+
+    def _parts(self, row: Row) -> list[Any]:
+        """The messages of columns of their own; replies of what is asked are read, not learned."""
+        found: list[Any] = []
+        for role in ("user", "assistant"):
+            cell = row.get(getattr(self, role))
+            read = isinstance(cell, list) and role == "user" and not chat.read(cell)[1]
+            found += chat.read_only(chat.read(cell)[0]) if read else cell if isinstance(cell, list) else []
+            found += [] if isinstance(cell, list) or cell is None else [{"role": role, "content": tokens.as_text(cell)}]
+        return found
 
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
         """Padded to the longest."""
@@ -310,21 +310,26 @@ class Dialogue(Task):
         return rows
 
 
+def _parted(profile: Profile, more: Mapping[str, Choice[Any]]) -> Claim | None:
+    """Columns of messages that are named like a prompt and its completion."""
+    for names in (("prompt", "completion"), ("prompt", "response")):
+        found = [next((c for c in profile.columns.values() if columns.same_name(c.name, name)), None) for name in names]
+        if all(column is not None and column.kind == "list" and _talks(column.examples) for column in found):
+            user, assistant = (column.name for column in found if column is not None)
+            why = f"columns {user!r} and {assistant!r} hold messages, and are named like a prompt and its completion"
+            roles = {"messages": "", "user": user, "assistant": assistant}
+            return Claim({role: Choice(name, why) for role, name in roles.items()} | more, 0.9, why)
+    return None
+
+
 def _talks(examples: Sequence[Any]) -> bool:
     """Whether cells hold messages."""
     read = [chat.read(cell)[1] for cell in examples if isinstance(cell, list) or str(cell).lstrip().startswith("[")]
     return bool(read) and any(code in ("", "role-order", "unknown-role", "bad-tools") for code in read)
 
 
-def _not_written(place: str, lost: str) -> DataError:
-    return DataError(
-        place, expected="a chat template that writes tools, calls and their results", got=f"the model's, which leaves out {lost}",
-        fix="use a model made for tools (a Qwen or Llama 3 Instruct, SmolLM3), or take them out of the rows", code="template-ignores-tools",
-    )  # fmt: skip
-
-
 def _unreadable(place: str, code: str, got: str) -> DataError:
-    expected, fix = EXPECTED[code]
+    expected, fix = chat.EXPECTED[code]
     return DataError(place, expected=expected, got=got, fix=fix, code=code)
 
 

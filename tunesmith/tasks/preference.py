@@ -1,24 +1,23 @@
 """Learn which of two replies is the better one, from pairs that people or a judge have chosen between.
 
 Rows: `prompt` (a text or messages), `chosen` and `rejected` (texts, or messages that end in the reply); without a prompt, two conversations
-that begin alike. Losses: dpo, ipo, hinge, and without a reference orpo and simpo. Scores: how often the chosen reply has the higher reward
-(how much likelier it became; without a reference its likelihood per token), the mean margin, how often it is the likelier one per token
-(`win_rate`), the perplexity of chosen replies. Beside it: the untuned model, and that the longer reply wins.
+that begin alike; `tools`, where replies may call them. Losses: dpo, ipo, hinge, and without a reference orpo and simpo. Scores: how often
+the chosen reply has the higher reward (how much likelier it became; without a reference its likelihood per token), the mean margin, how
+often it is the likelier one per token (`win_rate`), the perplexity of chosen replies. Beside it: the untuned model, and that the longer
+reply wins.
 """
 # Axes: N rows, B rows of a batch, 2 replies of a pair, T tokens.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 import numpy as np
 
-from ..data.finding import Finding, count, places
-from ..errors import DataError
-from ..parts import batch, chat, columns, options, preferring, template, tokens, writing
+from ..data.finding import Finding
+from ..parts import batch, chat, columns, options, preferring, replying, tokens, tools, writing
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Graded, Outputs, Purpose, Row, Task, Truth, fitted
 
@@ -32,12 +31,6 @@ if TYPE_CHECKING:
     from ..inference import Encoded
     from ..models.source import Backbone
 
-EXPECTED = {
-    "no-prompt": ("a prompt, or two conversations that begin alike and differ in their last reply", "add the prompt, or take the row out"),
-    "bad-prompt": ("a prompt that is a text, or messages that end with the user's", "mend it, or take the row out"),
-    "empty-reply": ("two replies with text", "fill them, or take the row out"),
-    "same-replies": ("two replies that differ", "take the row out: it teaches nothing"),
-}
 LR = Choice(5e-5, "preferences are learned in small steps, larger ones unlearn how to write (arXiv 2305.18290: 1e-6 for all weights)")
 
 
@@ -47,7 +40,8 @@ class Preference(Task):
     """Chosen above rejected."""
 
     directions: ClassVar[Mapping[str, bool]] = preferring.DIRECTIONS
-    inputs: ClassVar[tuple[str, ...]] = ("prompt",)
+    inputs: ClassVar[tuple[str, ...]] = ("prompt", "tools")
+    alone: ClassVar[bool] = True
     targets: ClassVar[tuple[str, ...]] = ("chosen", "rejected")
     target_kind: ClassVar[str] = "other"
     writes: ClassVar[bool] = True
@@ -59,6 +53,8 @@ class Preference(Task):
     """Column with the better reply."""
     rejected: str = "rejected"
     """Column with the worse one."""
+    tools: str = ""
+    """Column with the tools that the assistant may call: a list of descriptions of functions, or JSON of one."""
     loss_kind: str = "dpo"
     """dpo (arXiv 2305.18290), ipo (2310.12036), hinge (2305.10425); without a reference model orpo (2403.07691), simpo (2405.14734)."""
     beta: float | str = "auto"
@@ -88,6 +84,7 @@ class Preference(Task):
     def __post_init__(self) -> None:
         for name in ("prompt", "chosen", "rejected"):
             options.column(name, getattr(self, name))
+        options.column("tools", self.tools, optional=True)
         options.one_of("loss_kind", self.loss_kind, preferring.LOSSES)
         if self.beta != "auto":
             options.number("beta", self.beta, low=1e-6, high=100)
@@ -100,7 +97,7 @@ class Preference(Task):
     @classmethod
     def claim(cls, profile: Profile, named: Mapping[str, Any]) -> Claim | None:
         """Columns named like a better and a worse reply."""
-        if columns.missing(profile, named, ("chosen", "rejected")):
+        if columns.missing(profile, named, ("chosen", "rejected", "tools")):
             return None
         found = {role: named.get(role) or next((n for n in profile.columns if columns.same_name(n, role)), "") for role in cls.targets}
         if not all(found.values()) or not all(profile.columns[n].kind in ("text", "list", "category") for n in found.values()):
@@ -108,42 +105,36 @@ class Preference(Task):
         why = f"columns {found['chosen']!r} and {found['rejected']!r} are named like the better and the worse of two replies"
         prompt = named.get("prompt") or next((n for n in profile.columns if columns.same_name(n, "prompt")), "prompt")
         what = "its name" if prompt in profile.columns else "made of what the two conversations begin with alike"
-        return Claim({r: Choice(n, why) for r, n in found.items()} | {"prompt": Choice(prompt, what)}, 0.98, why)
+        more = {"prompt": Choice(prompt, what)} | columns.called(profile, named, "tools")
+        return Claim({r: Choice(n, why) for r, n in found.items()} | more, 0.98, why)
 
     def tidied(self, table: Table, ledger: Ledger) -> Table:
         """A table of conversations gets a prompt: what both of a row begin with."""
         if self.prompt in table.names or not {self.chosen, self.rejected} <= set(table.names):
             return table
         cells = zip(table.column(self.chosen), table.column(self.rejected), strict=True)
-        prompt, chosen, rejected = zip(*(preferring.parted(*both) for both in cells), strict=True)
+        prompt, chosen, rejected = zip(*(replying.parted(*both) for both in cells), strict=True)
         ledger.note(f"column {self.prompt!r}: what {self.chosen!r} and {self.rejected!r} begin with alike")
         table = table.with_column(self.prompt, [one or "" for one in prompt])
         return table.with_column(self.chosen, list(chosen)).with_column(self.rejected, list(rejected))
 
     def check(self, table: Table) -> list[Finding]:
         """Rows without a prompt or a reply, pairs of equal replies: each with its rows."""
-        found, bad = options.twice(self.columns((*self.inputs, *self.targets))), defaultdict[str, list[int]](list)
-        for number, row in enumerate(table.rows()):
-            if code := self._wrong(row):
-                bad[code].append(number)
-        for code, rows in bad.items():
-            expected, fix = EXPECTED[code]
-            found.append(Finding("error", code, f"expected {expected}, got {count(len(rows))} without", places(table, rows), fix))
-        return found
+        found = options.twice(self.columns((*self.inputs, *self.targets)))
+        return [*found, *replying.findings(table, [self._wrong(row) for row in table.rows()])]
 
-    def _wrong(self, row: Row) -> str:
-        if row[self.prompt] in (None, "", []):
-            return "no-prompt"
-        messages, code, _ = chat.read(row[self.prompt])
-        if code or messages[-1]["role"] == "assistant":
-            return "bad-prompt"
-        chosen, rejected = self._replies(row)
-        if not chosen.strip() or not rejected.strip():
-            return "empty-reply"
-        return "same-replies" if chosen.strip() == rejected.strip() else ""
+    def _wrong(self, row: Row) -> tuple[str, str]:
+        code, got = replying.wrong_prompt(row[self.prompt])
+        chosen, rejected = (replying.replied(row[name]) for name in (self.chosen, self.rejected))
+        unread = tools.read(row.get(self.tools))[1]
+        for other, what in ((code, got), chosen[1:], rejected[1:], ("bad-tools" if unread else "", unread)):
+            if other:
+                return other, what
+        same = replying.words(chosen[0]).strip() == replying.words(rejected[0]).strip()
+        return ("same-replies", "the same twice") if same else ("", "")
 
-    def _replies(self, row: Row) -> tuple[str, str]:
-        return preferring.reply(row[self.chosen]), preferring.reply(row[self.rejected])
+    def _replies(self, row: Row) -> tuple[replying.Messages, replying.Messages]:
+        return replying.replied(row[self.chosen])[0], replying.replied(row[self.rejected])[0]
 
     def fit(self, train: Table) -> Self:
         """Nothing is learned from rows before the model is known."""
@@ -152,7 +143,7 @@ class Preference(Task):
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """How many tokens are read, and which token ends a reply. Raises DataError where replies lie beyond what the model reads."""
         part = train.take(tokens.sample_positions(len(train)))
-        made = [self._sides(row, processor, 10**9, part.place(at)) for at, row in enumerate(part.rows())]
+        made = [self._whole(row, processor, part.place(at)) for at, row in enumerate(part.rows())]
         lengths_N = np.array([max(len(side["input_ids"]) for side in both) for both in made])
         most = min(limit, tokens.limit(processor))
         chosen = tokens.choose_limit(lengths_N, self.max_tokens, most)
@@ -163,22 +154,19 @@ class Preference(Task):
         ends = (chat.end_of_turn(processor),)
         return self.settle(tokens_kept=chosen.value, tokens_why=why, cut_share=share, limit=limit, ends=ends)
 
-    def _sides(self, row: Row, processor: Any, most: int, place: str) -> tuple[Example, Example]:
-        asked = chat.read(row[self.prompt])[0]
-        try:
-            first, second = (preferring.side(processor, asked, said, most) for said in self._replies(row))
-        except template.Refused as refused:
-            raise DataError(
-                place, expected="messages that the model's chat template takes", got=f"its refusal: {refused}",
-                fix="mend the roles, or use a model with another template", code="template-refused",
-            ) from None  # fmt: skip
-        return first, second
+    def _whole(self, row: Row, processor: Any, place: str) -> list[Example]:
+        asked, given = chat.read(row[self.prompt])[0], replying.tools_of(row.get(self.tools), place)
+        return [replying.whole(processor, asked, said, place, given) for said in self._replies(row)]
+
+    def _sides(self, row: Row, processor: Any, most: int) -> list[Example]:
+        asked, given = chat.read(row[self.prompt])[0], replying.tools_of(row.get(self.tools), f"column {self.tools!r}")
+        return [replying.side(processor, asked, said, most, given) for said in self._replies(row)]
 
     def truth(self, rows: Table) -> Truth:
         """(N,) lists of the two replies."""
         found = np.empty(len(rows), object)
         for at, row in enumerate(rows.rows()):
-            found[at] = list(self._replies(row))
+            found[at] = [replying.words(said) for said in self._replies(row)]
         return found
 
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
@@ -187,15 +175,12 @@ class Preference(Task):
         if self.purpose == "answering":
             return [self._question(row, processor) for row in rows]
         most = self.tokens_kept or tokens.limit(processor)
-        return [preferring.pair(*self._sides(row, processor, most, f"row {at + 1}")) for at, row in enumerate(rows)]
+        return [preferring.pair(*self._sides(row, processor, most)) for row in rows]
 
     def _question(self, row: Row, processor: Any) -> Example:
-        messages, code, got = chat.read(row[self.prompt])
-        if code or messages[-1]["role"] == "assistant":
-            expected, fix = EXPECTED["bad-prompt"]
-            raise DataError("the request", expected=expected, got=got or "the assistant's", fix=fix, code=code or "bad-prompt")
-        ids_T = chat.ids_of(processor, chat.asked(processor, messages))
-        return writing.question(ids_T.tolist(), writing.room(self.limit or tokens.limit(processor), self.max_new_tokens))
+        given = replying.tools_of(row.get(self.tools), "the request")
+        room = writing.room(self.limit or tokens.limit(processor), self.max_new_tokens)
+        return replying.question(processor, row[self.prompt], given, room)
 
     @property
     def mines(self) -> bool:
@@ -274,9 +259,9 @@ class Preference(Task):
 
     def marked(self, rows: Sequence[Row], processor: Any) -> list[tuple[str, bool]]:
         """The first row's chosen reply, as the model's template writes it."""
-        asked, said = chat.read(rows[0][self.prompt])[0], self._replies(rows[0])[0]
-        turn = chat.turns(processor, [*asked, {"role": "assistant", "content": said}])[-1]
-        return chat.marked(processor, turn, self.tokens_kept or tokens.limit(processor))
+        asked, given = chat.read(rows[0][self.prompt])[0], replying.tools_of(rows[0].get(self.tools), "row 1")
+        most = self.tokens_kept or tokens.limit(processor)
+        return replying.marked(processor, asked, self._replies(rows[0])[0], most, given)
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
         """The longer reply wins."""

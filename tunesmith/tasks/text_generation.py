@@ -38,7 +38,8 @@ class TextGeneration(Task):
     """Text after text."""
 
     directions: ClassVar[Mapping[str, bool]] = writing.DIRECTIONS
-    inputs: ClassVar[tuple[str, ...]] = ("text", "prompt")
+    inputs: ClassVar[tuple[str, ...]] = ("text", "prompt", "context")
+    alone: ClassVar[bool] = True
     targets: ClassVar[tuple[str, ...]] = ("completion",)
     target_kind: ClassVar[str] = "other"
     writes: ClassVar[bool] = True
@@ -48,6 +49,8 @@ class TextGeneration(Task):
     """Column with the text, where there is no prompt."""
     prompt: str = ""
     """Column with what is to be completed."""
+    context: str = ""
+    """Column with what a prompt is about (Alpaca's `input`), put on a line behind it; cells may be empty."""
     completion: str = ""
     """Column with how it is completed: what is learned."""
     between: str = "\n"
@@ -75,6 +78,7 @@ class TextGeneration(Task):
     def __post_init__(self) -> None:
         options.column("text", self.text, optional=bool(self.prompt))
         options.column("prompt", self.prompt, optional=True)
+        options.column("context", self.context, optional=True)
         options.column("completion", self.completion, optional=not self.prompt)
         options.max_tokens(self.max_tokens)
         writing.check(self)
@@ -84,7 +88,7 @@ class TextGeneration(Task):
     @classmethod
     def claim(cls, profile: Profile, named: Mapping[str, Any]) -> Claim | None:
         """Columns named like a prompt and its completion, or the one column of a file, if it holds texts."""
-        if columns.missing(profile, named, ("text", "prompt", "completion")):
+        if columns.missing(profile, named, ("text", "prompt", "context", "completion")):
             return None
         if named.get("prompt") and named.get("completion"):
             return Claim({"text": Choice("", "there is a prompt")}, 0.95, "you named a prompt and its completion")
@@ -95,7 +99,7 @@ class TextGeneration(Task):
             if all(found) and all(profile.columns[name].kind in ("text", "category") for name in found):
                 why = f"columns {found[0]!r} and {found[1]!r} are named like a prompt and its completion"
                 roles = {"text": "", "prompt": found[0], "completion": found[1]}
-                return Claim({role: Choice(name, why) for role, name in roles.items()}, 0.8, why)
+                return Claim({role: Choice(name, why) for role, name in roles.items()} | _context(profile, named, prompt), 0.8, why)
         only = list(profile.columns.values())
         if len(only) == 1 and only[0].kind == "text" and only[0].mean_words >= 3:
             why = f"{only[0].name!r} is the only column, and holds texts: they are learned as they stand"
@@ -103,8 +107,9 @@ class TextGeneration(Task):
         return None
 
     def columns(self, roles: Sequence[str]) -> list[str]:
-        """The columns behind these roles: a prompt stands instead of a text."""
-        return Task.columns(self, [role for role in roles if not (role == "text" and self.prompt)])
+        """The columns behind these roles: a prompt, with what it is about, stands instead of a text."""
+        idle = "text" if self.prompt else "context"
+        return Task.columns(self, [role for role in roles if role != idle])
 
     def check(self, table: Table) -> list[Finding]:
         """Columns with two roles, completions that are empty."""
@@ -166,7 +171,9 @@ class TextGeneration(Task):
         return str(tokens.mended(tokens.as_text(row[getattr(self, role)])))
 
     def _pair(self, row: Row) -> tuple[str, str]:
-        prompt, said = self._text(row, "prompt"), self._text(row, "completion") if self.completion in row else ""
+        about = self._text(row, "context") if self.context and self.context in row else ""
+        prompt = self._text(row, "prompt") + (f"\n{about}" if about.strip() else "")
+        said = self._text(row, "completion") if self.completion in row else ""
         joined = prompt[-1:].isspace() or said[:1].isspace() or not prompt
         return prompt + ("" if joined else self.between), said
 
@@ -258,6 +265,14 @@ class TextGeneration(Task):
             verb = rng.choice(["loved", "hated"])
             rows.append({"text": f"the {thing} was {mark} and we {verb} it {rng.integers(1, 100)} times"})
         return rows
+
+
+def _context(profile: Profile, named: Mapping[str, Any], prompt: str) -> dict[str, Choice[Any]]:
+    """The column with what an instruction is about."""
+    known = [] if prompt != "instruction" or named.get("context") else ["input", "context"]
+    texts = [column.name for column in profile.columns.values() if column.kind in ("text", "category")]
+    found = [name for name in texts if any(columns.same_name(name, one) for one in known)]
+    return {"context": Choice(found[0], "named like what an instruction is about")} if found else {}
 
 
 task = TextGeneration

@@ -51,5 +51,6 @@ def merged(batches: Sequence[Batch]) -> Batch:
 def _wide(parts: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     if parts[0].ndim < 2:
         return list(parts)
-    widest = max(part.shape[1] for part in parts)
-    return [nn.functional.pad(part, (0, widest - part.shape[1])) for part in parts]
+    axes = range(parts[0].ndim - 1, 0, -1)
+    widest = {axis: max(part.shape[axis] for part in parts) for axis in axes}
+    return [nn.functional.pad(part, [n for axis in axes for n in (0, widest[axis] - part.shape[axis])]) for part in parts]

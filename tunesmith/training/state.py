@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from .. import memory
-from ..errors import ModelError, SpecError
+from ..errors import DataError, ModelError, SpecError
 from ..models import dropout, vocabulary
 from ..models.heads import bare, set_dropout
 from ..models.outline import outline
@@ -202,8 +202,12 @@ class State:
         return checkpoint.write(folder / best.folder, {"model": self.weights(averaged=True)}, self._values())
 
     def best_path(self, folder: Path) -> Path:
-        """Where the best weights are."""
-        assert self.best is not None
+        """Where the best weights are. Raises DataError where no validation gave a number to choose by."""
+        if self.best is None:
+            raise DataError(
+                "the validation rows", expected="rows whose score says which weights are best", got="a score that was no number each time",
+                fix="give more of them (--set data.validation_share=0.3), or choose by another score (evaluate.metric)", code="no-score",
+            )  # fmt: skip
         return folder / self.best.folder
 
     def load_best(self, folder: Path) -> None:

@@ -1,0 +1,178 @@
+"""Prompts and replies to them, which are to be judged: read from their columns, encoded by the model's template, the reply alone learned.
+
+A prompt is a text or messages; a reply a text or the messages after the user's last, calls of tools and their results among them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..data.finding import Finding, count, places
+from ..errors import DataError
+from ..task import Example
+from . import chat, template, tokens, tools, writing
+
+if TYPE_CHECKING:
+    from ..data.table import Table
+
+Messages = Sequence[Mapping[str, Any]]
+TURNS = (("\n\nHuman:", "user"), ("\n\nAssistant:", "assistant"))
+"""How a conversation in one text begins its turns (Anthropic's helpful and harmless replies)."""
+
+EXPECTED = {
+    **chat.EXPECTED,
+    "no-prompt": ("a prompt, or whole conversations with the user's words before the reply", "add the prompt, or take the row out"),
+    "bad-prompt": ("a prompt that is a text, or messages that end with the user's", "mend it, or take the row out"),
+    "empty-reply": ("a reply with text, or a call", "fill it, or take the row out"),
+    "bad-label": ("a judgement: true or false, 1 or 0, good or bad, up or down", "write it so, or take the row out"),
+    "same-replies": ("two replies that differ", "take the row out: it teaches nothing"),
+}
+"""What is wrong with a row: what was expected, what to do."""
+
+
+def replied(cell: Any) -> tuple[Messages, str, str]:
+    """The messages of a reply, and what is wrong with them: a code and a sentence's object. A text is one message; of a list of messages,
+    or JSON of one, those after the user's last: an answer, or calls of tools, their results and the answer."""
+    if isinstance(cell, str):
+        found = conversation(cell) if cell.lstrip().startswith("[{") else []
+        found = found or [{"role": "assistant", "content": str(tokens.mended(cell))}]
+    elif not cell:
+        return [], "empty-reply", "an empty cell"
+    else:
+        found, code, got = chat.read(cell)
+        if code:
+            return [], code, got
+    own = found[1 + max((i for i, message in enumerate(found) if message["role"] in ("system", "user")), default=-1) :]
+    if not own or own[-1]["role"] != "assistant":
+        return [], "empty-reply", f"messages that end with the {found[-1]['role']}'s"
+    return (own, "", "") if words(own).strip() else ([], "empty-reply", "an empty reply")
+
+
+def words(said: Messages) -> str:
+    """What the assistant says in a reply, calls as JSON."""
+    return "\n".join(chat.replies(said))
+
+
+def reply(cell: Any) -> str:
+    """The words of a reply; nothing where there is none."""
+    return words(replied(cell)[0])
+
+
+def wrong_prompt(cell: Any) -> tuple[str, str]:
+    """What is wrong with a prompt (a text or messages that the assistant is to answer): a code and a sentence's object; empty where
+    nothing is."""
+    if cell in (None, "", []):
+        return "no-prompt", "none"
+    messages, code, got = chat.read(cell)
+    if code:
+        return "bad-prompt", got
+    return ("bad-prompt", "messages that end with the assistant's") if messages[-1]["role"] == "assistant" else ("", "")
+
+
+def findings(table: Table, wrong: Sequence[tuple[str, str]]) -> list[Finding]:
+    """An error for each code among what is wrong with the rows: what was expected, what the first of them has, which they are."""
+    found = []
+    for code in dict.fromkeys(code for code, _ in wrong if code):
+        rows = [at for at, (other, _) in enumerate(wrong) if other == code]
+        what, fix = EXPECTED[code]
+        more = f" (and {count(len(rows) - 1)} like it)" if len(rows) > 1 else ""
+        found.append(Finding("error", code, f"expected {what}, got {wrong[rows[0]][1]}{more}", places(table, rows), fix))
+    return found
+
+
+def conversation(cell: Any) -> list[dict[str, Any]]:
+    """The messages of a whole conversation: a list, JSON of one, or a text with `Human:` and `Assistant:`; nothing where it is none."""
+    if isinstance(cell, str) and not cell.lstrip().startswith("["):
+        return _turns(cell)
+    messages, code, _ = chat.read(cell)
+    return [] if code else messages
+
+
+def _turns(text: str) -> list[dict[str, Any]]:
+    found, at = [], sorted((i, mark, role) for mark, role in TURNS for i in _all(text, mark))
+    for (start, mark, role), (end, _, _) in zip(at, [*at[1:], (len(text), "", "")]):
+        found.append({"role": role, "content": text[start + len(mark) : end].strip()})
+    return found
+
+
+def _all(text: str, mark: str) -> list[int]:
+    found, at = [], text.find(mark)
+    while at >= 0:
+        found.append(at)
+        at = text.find(mark, at + 1)
+    return found
+
+
+def parted(chosen: Any, rejected: Any) -> tuple[str | None, str, str]:
+    """What two conversations begin with alike, as JSON of messages, and the reply that ends each; None where they have nothing alike."""
+    one, other = conversation(chosen), conversation(rejected)
+    same = next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
+    same = min(same, len(one) - 1, len(other) - 1)  # equal replies are told by the check
+    while same > 0 and one[same - 1]["role"] == "assistant":
+        same -= 1
+    if same < 1 or any(message["role"] == "user" for message in (*one[same:], *other[same:])):
+        return None, reply(chosen), reply(rejected)
+    return json.dumps(one[:same], ensure_ascii=False), _cell(one[same:]), _cell(other[same:])
+
+
+def ended(cell: Any) -> tuple[str | None, str]:
+    """A conversation as JSON of its messages up to the reply that ends it, and that reply; None where there is nothing before it."""
+    talk = conversation(cell)
+    own = replied(talk)[0] if talk else []
+    if not own or len(own) == len(talk):
+        return None, reply(cell)
+    return json.dumps(talk[: -len(own)], ensure_ascii=False), _cell(own)
+
+
+def _cell(said: Messages) -> str:
+    plain = len(said) == 1 and set(said[0]) == {"role", "content"} and not said[0]["content"].lstrip().startswith("[")
+    return str(said[0]["content"]) if plain else json.dumps(said, ensure_ascii=False)
+
+
+def side(processor: Any, asked: Messages, said: Messages, most: int, given: Messages = ()) -> Example:
+    """The conversation with this reply to it, of which the reply alone is learned. `given`: the tools that may be called."""
+    turn = chat.turns(processor, [*asked, *said], given)[-1]
+    own = sum(message["role"] == "assistant" for message in said)
+    return chat.example(processor, replace(turn, spans=turn.spans[-own:]), most)
+
+
+def whole(processor: Any, asked: Messages, said: Messages, place: str, given: Messages = ()) -> Example:
+    """The same at full length, once it is known that the template takes it. Raises DataError, naming the `place`, where it does not."""
+    try:
+        if (given or any("tool_calls" in m for m in (*asked, *said))) and (lost := chat.ignored(processor, [*asked, *said], given)):
+            raise chat.unwritten(place, lost)
+        return side(processor, asked, said, 10**9, given)
+    except template.Refused as refused:
+        raise chat.untaken(place, refused) from None
+
+
+def marked(processor: Any, asked: Messages, said: Messages, most: int, given: Messages = ()) -> list[tuple[str, bool]]:
+    """The same in stretches: what the model reads, and whether it learns it."""
+    turn = chat.turns(processor, [*asked, *said], given)[-1]
+    own = sum(message["role"] == "assistant" for message in said)
+    return chat.marked(processor, replace(turn, spans=turn.spans[-own:]), most)
+
+
+def question(processor: Any, cell: Any, given: Messages, room: int) -> Example:
+    """A prompt alone, which the assistant is to answer. Raises DataError for one that it cannot."""
+    code, got = wrong_prompt(cell)
+    if code:
+        expected, fix = EXPECTED[code]
+        raise DataError("the request", expected=expected, got=got, fix=fix, code=code)
+    try:
+        turn = chat.asked(processor, chat.read(cell)[0], given)
+    except template.Refused as refused:
+        raise chat.untaken("the request", refused) from None
+    return writing.question(chat.ids_of(processor, turn).tolist(), room)
+
+
+def tools_of(cell: Any, place: str) -> list[dict[str, Any]]:
+    """The tools of a cell. Raises DataError where it holds something else."""
+    found, wrong = tools.read(cell)
+    if wrong:
+        expected, fix = EXPECTED["bad-tools"]
+        raise DataError(place, expected=expected, got=wrong, fix=fix, code="bad-tools")
+    return found
