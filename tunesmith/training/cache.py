@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, final
 
@@ -169,7 +170,9 @@ def _on_disk(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 def _key(model: nn.Module, encoded: Encoded, cut: Cut) -> str:
     digest = hashlib.blake2b(digest_size=20)
-    digest.update(f"1|{cut.layer}|{cut.array}|{torch.__version__}|{torch.get_num_threads()}".encode())
+    # Versions: what another one computed may differ in its last bits, and a run's with it.
+    about = [2, version("tunesmith"), torch.__version__, torch.get_num_threads(), cut.layer, cut.array]
+    digest.update("|".join(map(str, about)).encode())
     named = dict(model.named_parameters())
     for name in sorted(cut.frozen):
         digest.update(name.encode())
