@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,24 @@ def write_rows(path: Path, n: int = 96, seed: int = 0, noise: float = 0.1) -> Pa
             ]
             writer.writerow([" ".join(rng.permutation(words)), "yes" if good != (rng.random() < noise) else "no"])
     return path
+
+
+def write_lines(path: Path, rows: list[dict]) -> Path:
+    """The rows as JSON lines."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def refers_to_the_untouched(run, question: str) -> bool:
+    """Whether what a tuned run says of the model before is what that one says, and its answers to a question need none of it."""
+    found = run.predictor
+    rows = found.read(run.path.parents[1] / "rows.jsonl").take(range(5))
+    outputs = found.outputs(rows, "judging")
+    with found.model.backbone.disable_adapter():
+        before = found.outputs(rows, "judging")
+    apart = np.allclose(outputs["reference"], before["logp"], atol=1e-4) and not np.allclose(outputs["logp"], before["logp"], atol=1e-2)
+    answer = run.predict(question)[0]
+    return apart and set(answer) == {"text", "stopped"} and "".join(run.stream(question)) == answer["text"]
 
 
 def make_ready(folder: Path, model: Path, *, train: dict | None = None, **settings):

@@ -13,7 +13,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .errors import ResourceError
 
@@ -67,6 +67,15 @@ def measured(path: Path) -> dict[str, Any]:
     """Size in bytes and sha256 of a file, read piece by piece."""
     with open(path, "rb") as file:
         return {"bytes": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def take_room(file: IO[bytes], size: int) -> None:
+    """Make a file so many bytes long, all of them taken: writing to the memory map of a full disk would kill the process (SIGBUS). Raises
+    OSError where the disk has no room; where the system cannot promise it, the file is made longer only."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.truncate(size)
 
 
 def sync_folder(folder: Path) -> None:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from . import fresh, seal, singly, stock
 from .data import arrays
-from .data.table import TOGETHER, Table
+from .data.table import Table
 from .disk import recover, replaced
 from .errors import ModelError, ResourceError
 from .importance import importance
@@ -145,9 +145,8 @@ def write_predictions(path: Path, task: Task, tables: Mapping[str, Table], outpu
 
 def _prediction_tables(part: str, task: Task, table: Table, outputs: Outputs) -> Iterator[pa.Table]:
     """Some thousand rows at a time: answers and places are Python objects."""
-    for start in range(0, len(table), TOGETHER):
-        at = slice(start, min(start + TOGETHER, len(table)))
-        yield _prediction_table(part, task, table.take(np.arange(at.start, at.stop)), {name: value[at] for name, value in outputs.items()})
+    for at, rows in table.pieces():
+        yield _prediction_table(part, task, rows, {name: value[at] for name, value in outputs.items()})
 
 
 def _prediction_table(part: str, task: Task, table: Table, outputs: Outputs) -> pa.Table:
@@ -278,7 +277,7 @@ def _both(first: Outputs, second: Outputs) -> Outputs:
 def _solution(ready: Ready, train: Encoded, validation: Encoded) -> Solution | None:
     data, task, metric = ready.data, ready.task, ready.plan.spec.evaluate.metric
     known = (train, task.truth(data.train)), (validation, task.truth(data.validation))
-    found = solve.choose(task, solve.path(task, *known, ready.class_weights, metric), metric)
+    found = solve.choose(task, solve.path(task, *known, metric), metric)
     return found[0].solution if found else None
 
 

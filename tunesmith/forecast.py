@@ -13,7 +13,8 @@ from typing import final
 from .choices import MOST_WORDS, Facts, seconds_per_token
 from .data.dataset import Dataset
 from .errors import TunesmithError
-from .memory import give_back, held, most_held
+from .memory import held, most_held
+from .parts.writing import WRITTEN_COST
 from .spec import Spec
 from .strategy import Outline, Stage, Strategy
 
@@ -33,8 +34,6 @@ SCORE_SECONDS = 2e-7
 """Seconds a row and class to score once, beside a millisecond; bootstraps repeat it, for the model and three others."""
 JUDGING_SECONDS = 30.0
 """Most seconds that the resampling of the test rows takes (`judging.judge.How.seconds`); validation rows get a third."""
-WRITING = 3.0
-"""Cost of a token that is written, one after another, over that of one read among many."""
 SIMPLE_SECONDS = 1e-3
 """Seconds a row to fit and ask the simple models, beside those in which their library is imported."""
 
@@ -77,7 +76,7 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
         "training": sum(_training(spec, facts, stage, strategy, rows["train"]) for stage in stages if not stage.solve),
         "validation": sum(_validating(spec, facts, stage, rows) for stage in stages if not stage.solve),
         "judging passes": _forward(facts) * (rows["validation"] + 2 * rows["calibration"] + 2 * rows["test"]),
-        "writing": WRITING * _forward(facts) / (facts.tokens * PADDING) * facts.written * rows["test"],
+        "writing": WRITTEN_COST * _forward(facts) / (facts.tokens * PADDING) * facts.written * rows["test"],
         "documents": _forward(facts) / (facts.tokens * PADDING) * facts.afterwards,
         "judging": COLD_START + _judging(spec, rows, classes),
     }
@@ -206,5 +205,4 @@ def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strateg
     tokens = min(int(spec.train.micro_tokens), int(spec.train.batch) * facts.longest)
     training = 3 * 4 * learning + kept * tokens * max(upper, 1 / facts.source.layers)
     beside = 4 * max(facts.source.parameters, facts.translator)  # the untouched model after training, a translator before
-    give_back()
     return int(max(most_held(), held() + LATER_BYTES + 4 * facts.source.parameters + max(training, beside)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from .data.arrays import filled
-from .data.caches import let_go
+from .memory import let_go
 from .task import PART, Batch, Draw, Example, Outputs, Task
 
 if TYPE_CHECKING:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import mmap
 import os
 import resource
 from pathlib import Path
+from typing import Any
 
 
 def give_back() -> None:
@@ -27,3 +29,11 @@ def held() -> int:
 def most_held() -> int:
     """The most bytes that it has held."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def let_go(array: Any) -> None:
+    """Give back the memory in which parts of a mapped file lie; they stay in the system's cache of files. Without it, reading row after row
+    would count as memory until all of the file does."""
+    mapped, advice = getattr(array, "_mmap", None), getattr(mmap, "MADV_DONTNEED", None)
+    if mapped is not None and advice is not None:
+        mapped.madvise(advice)

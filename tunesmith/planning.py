@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-import numpy as np
-
 from .choices import decide, device_rate, measure, seconds_of, settle_training
 from .data.dataset import Dataset, Sources, arrange, read_sources
 from .data.files import resolve
@@ -20,6 +18,7 @@ from .data.profile import Profile
 from .data.split import PARTS
 from .errors import DataError, ModelError, SpecError, listing, nearest
 from .forecast import Forecast, descends, forecast
+from .memory import give_back
 from .models.source import Source, find, processor, seeing
 from .parts.misfit import explain
 from .registry import STRATEGIES, TASKS
@@ -71,7 +70,6 @@ class Ready:
     strategy: Strategy
     source: Source
     data: Dataset
-    class_weights: np.ndarray | None = None
     translators: tuple[Translator, ...] = ()
     """Models that say training texts anew: there, and back."""
 
@@ -124,6 +122,7 @@ def prepare(spec: Spec) -> Ready:
     if getattr(task, "tokens_kept", 0):
         chosen["options.max_tokens"] = Choice(task.tokens_kept, task.tokens_why)  # type: ignore[attr-defined]
     whole = spec.changed({path: choice.value for path, choice in chosen.items()})
+    give_back()  # the forecast of memory begins with what is held
     plan = Plan(
         whole, {p: c.why for p, c in chosen.items()}, forecast(whole, facts, strategy, data, _outputs(task)),
         seconds_of(spec.train.budget),

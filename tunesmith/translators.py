@@ -25,6 +25,7 @@ from .inference import collate, cut_by_tokens, encode, order_by_length, pad_id
 from .models import facts
 from .models.source import Source, find, load, processor
 from .parts import languages, rewriting, rewritten, tokens
+from .parts.writing import WRITTEN_COST
 from .registry import TASKS
 from .spec import Choice
 
@@ -40,8 +41,6 @@ TOKENS = 4096
 TEMPERATURE = 0.8
 """At which several forms are drawn: some are odd, most keep the meaning (arXiv 1904.12848)."""
 TASK = "translation"
-WRITING = 3.0
-"""Cost of a token that is written, one after another, over that of one read among many (as in `forecast.py`)."""
 EFFICIENCY = 0.3
 """Share of the matrix rate that short texts reach."""
 _SAID = frozenset((".json", ".safetensors", ".spm", ".model", ".txt"))
@@ -97,7 +96,7 @@ def measured(both: Sequence[Translator], retelling: Retelling | None, mean_token
     if retelling is None:
         return {}
     texts = len(retelling.texts())
-    each = [one.source.parameters * mean_tokens * (1 + WRITING * (_beams(one, retelling.forms) if at == 0 else _beams(one, 1)))
+    each = [one.source.parameters * mean_tokens * (1 + WRITTEN_COST * (_beams(one, retelling.forms) if at == 0 else _beams(one, 1)))
             for at, one in enumerate(both)]  # fmt: skip
     takes = texts * retelling.forms * sum(each) / (EFFICIENCY * rate)
     return {"translating": takes, "translator": max(one.source.parameters for one in both)}

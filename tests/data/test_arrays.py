@@ -72,4 +72,4 @@ def test_pieces_cover_the_rows(small):
 
 def test_a_full_disk_leaves_memory(small, monkeypatch):
     monkeypatch.setattr(caches.shutil, "disk_usage", lambda folder: SimpleNamespace(free=100))
-    assert not hasattr(caches.room((90, 3), np.float32), "_mmap")
+    assert not hasattr(caches.scratch((90, 3), np.float32), "_mmap")

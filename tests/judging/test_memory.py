@@ -27,10 +27,11 @@ logits = rng.normal(size=(rows, 2)).astype(np.float32)
 scores(task(labels=("a", "b")), Judged(None, {"logits": logits}, truth), How(resamples=100))
 """
 MANY_LABELS = """
-from tunesmith.data.caches import let_go, room
+from tunesmith.data.caches import scratch
+from tunesmith.memory import let_go
 from tunesmith.tasks.text_classification import task
 
-logits = room((rows, 300), np.float32)
+logits = scratch((rows, 300), np.float32)
 for start in range(0, rows, 1000):
     logits[start : start + 1000] = rng.normal(size=(1000, 300))
     let_go(logits)
@@ -39,7 +40,6 @@ task(labels=tuple(map(str, range(300)))).score({"logits": logits}, rng.integers(
 PARTS = """
 from tunesmith.data.table import Table
 from tunesmith.predictor import Predictor
-from tunesmith.tasks.extractive_qa import task
 
 class Counted:
     by_part = lambda self, rows: self

@@ -102,7 +102,7 @@ def test_likelihoods_are_of_the_reply_and_its_end_now_and_before_the_adapter(str
     sides = [replying.side(processor, asked, _said(text), 99) for text in ("yes", "never it was")]
     decoded = [processor.decode(one["input_ids"][one["learn"] == 1]) for one in sides]
     assert [text.strip() for text in decoded] == ["yes<|im_end|>", "never it was<|im_end|>"], "earlier replies are not learned"
-    batch = preferring.collate([preferring.pair(*sides), preferring.pair(*sides[::-1])], 0)
+    batch = replying.collate([preferring.pair(*sides), preferring.pair(*sides[::-1])], 0)
     with torch.no_grad():
         made = preferring.outputs(model.eval(), batch, "dpo")
         expected, count = preferring.likelihoods(plain.eval(), batch)

@@ -1,21 +1,16 @@
 """Dialogue and text-generation from a file to answers, on tiny models: what is refused, what is claimed, what is saved and said."""
 
-import json
 
 import numpy as np
 import pytest
 
+from tests.runs import write_lines
 from tests.tiny_models import writer
 from tunesmith import api
 from tunesmith.errors import DataError, ModelError, SpecError
 from tunesmith.registry import TASKS
 
 QUICK = {"threads": 1, "batch": 8, "resamples": 100, "near_duplicates": 0.0}
-
-
-def _lines(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return path
 
 
 def _talk(*texts):
@@ -32,7 +27,7 @@ def models(tmp_path_factory):
 def talker(models, tmp_path_factory):
     """A finished dialogue run whose answers are learnable."""
     folder = tmp_path_factory.mktemp("talk")
-    data = _lines(folder / "rows.jsonl", [_talk(f"say {word} {n}", word) for n in range(30) for word in ("yes", "no", "never")])
+    data = write_lines(folder / "rows.jsonl", [_talk(f"say {word} {n}", word) for n in range(30) for word in ("yes", "no", "never")])
     settings = {"strategy": "full", "lr": 1e-2, "epochs": 40, "test_share": 0.2, **QUICK}
     return api.fit(data, model=str(models["plain"]), runs=str(folder / "runs"), max_new_tokens=12, **settings)
 
@@ -69,16 +64,15 @@ def test_the_saved_folder_writes_and_stops_in_plain_transformers(talker):
 
 
 def test_evaluate_says_likelihoods_and_replies(talker, tmp_path):
-    file = _lines(tmp_path / "more.jsonl", [_talk(f"say {word} {n}", word) for n in range(31, 36) for word in ("yes", "never")])
+    file = write_lines(tmp_path / "more.jsonl", [_talk(f"say {word} {n}", word) for n in range(31, 36) for word in ("yes", "never")])
     scores = api.evaluate(talker.path, file)["scores"]
     assert scores["bits_per_byte"]["value"] < 1 and scores["exact_match"]["value"] > 0.9
 
 
 def test_long_texts_are_learned_in_blocks_and_all_bytes_count(models, tmp_path):
     rows = [{"text": f"{n} " + "the film was very good and we loved it " * (1 + n % 9)} for n in range(60)]
-    run = api.fit(
-        _lines(tmp_path / "rows.jsonl", rows), model=str(models["chat"]), runs=str(tmp_path / "runs"), strategy="lora", epochs=1, **QUICK
-    )
+    path = write_lines(tmp_path / "rows.jsonl", rows)
+    run = api.fit(path, model=str(models["chat"]), runs=str(tmp_path / "runs"), strategy="lora", epochs=1, **QUICK)
     assert run.report["task"] == "text-generation"
     import pyarrow.parquet as pq
 
@@ -93,7 +87,7 @@ def test_long_texts_are_learned_in_blocks_and_all_bytes_count(models, tmp_path):
 def test_prompts_and_completions(models, tmp_path):
     rows = [{"prompt": f"say {word} {n}", "completion": word} for n in range(30) for word in ("yes", "no")]
     settings = {"strategy": "full", "lr": 1e-2, "epochs": 30, "test_share": 0.2, **QUICK}
-    path = _lines(tmp_path / "rows.jsonl", rows)
+    path = write_lines(tmp_path / "rows.jsonl", rows)
     run = api.fit(path, model=str(models["chat"]), runs=str(tmp_path / "runs"), max_new_tokens=8, **settings)
     assert run.report["task"] == "text-generation" and run.scores["exact_match"] > 0.9
     assert run.predict(["say no 99"]) == run.predict([{"prompt": "say no 99"}]) == [{"text": "no", "stopped": True}]
@@ -116,16 +110,16 @@ def _check(path, **settings):
 def test_messages_that_cannot_be_learned_are_refused_with_their_row(row, code, tmp_path):
     rows = [_talk(f"say {n}", "yes") for n in range(40)]
     rows.insert(6, row)
-    assert (code, "error", ("rows.jsonl, row 7",)) in _check(_lines(tmp_path / "rows.jsonl", rows))
+    assert (code, "error", ("rows.jsonl, row 7",)) in _check(write_lines(tmp_path / "rows.jsonl", rows))
 
 
 def test_an_empty_completion_is_refused(tmp_path):
     rows = [{"prompt": f"say {n}", "completion": "" if n == 4 else f"yes {n}"} for n in range(40)]
-    assert ("empty-completion", "error", ("rows.jsonl, row 5",)) in _check(_lines(tmp_path / "rows.jsonl", rows))
+    assert ("empty-completion", "error", ("rows.jsonl, row 5",)) in _check(write_lines(tmp_path / "rows.jsonl", rows))
 
 
 def test_one_row_is_shown_with_what_is_learned(models, tmp_path):
-    path = _lines(tmp_path / "rows.jsonl", [_talk(f"say {n}", "yes") for n in range(40)])
+    path = write_lines(tmp_path / "rows.jsonl", [_talk(f"say {n}", "yes") for n in range(40)])
     marked = api.check(api.make_spec(str(path), model=str(models["chat"]))).marked
     assert [text for text, learned in marked if learned] == ["yes<|im_end|>"]
     assert "".join(text for text, _ in marked).startswith("<|im_start|>user\nsay ")
@@ -152,7 +146,7 @@ def test_tables_go_to_the_task_that_they_are_for(rows, task, tmp_path):
         return [{k: v if k in ("role", "from") else f"{v} {n}" for k, v in one.items()} for one in value]
 
     many = [{k: v if k == "label" else said(v, n) for k, v in row.items()} for n in range(30) for row in rows]
-    spec = api.make_spec(str(_lines(tmp_path / "rows.jsonl", many)))
+    spec = api.make_spec(str(write_lines(tmp_path / "rows.jsonl", many)))
     assert choose_task(spec, read_sources(spec.data))["task"].value == task
 
 
@@ -163,7 +157,7 @@ def _shown(path, model, **settings):
 
 
 def test_the_last_reply_alone_is_learned_where_that_is_asked(models, tmp_path):
-    path = _lines(tmp_path / "rows.jsonl", [_talk(f"say {n}", "yes", "really", "never") for n in range(40)])
+    path = write_lines(tmp_path / "rows.jsonl", [_talk(f"say {n}", "yes", "really", "never") for n in range(40)])
     assert _shown(path, models["chat"])[1] == ["yes<|im_end|>", "never<|im_end|>"]
     assert _shown(path, models["chat"], learn="last")[1] == ["never<|im_end|>"]
     with pytest.raises(SpecError):
@@ -171,7 +165,7 @@ def test_the_last_reply_alone_is_learned_where_that_is_asked(models, tmp_path):
 
 
 def test_a_system_column_beside_messages_is_read(models, tmp_path):
-    path = _lines(tmp_path / "rows.jsonl", [_talk(f"say {n}", "yes") | {"system": f"be nice {n}" if n % 2 else ""} for n in range(40)])
+    path = write_lines(tmp_path / "rows.jsonl", [_talk(f"say {n}", "yes") | {"system": f"be nice {n}" if n % 2 else ""} for n in range(40)])
     made = api.plan(api.make_spec(str(path), model=str(models["chat"]), near_duplicates=0.0)).task
     texts = [made._read(row)[0] for row in ({**_talk("a", "b"), "system": one} for one in ("be nice", "", None))]
     assert made.system == "system" and texts[0][0] == {"role": "system", "content": "be nice"} and len(texts[1]) == len(texts[2]) == 2
@@ -184,13 +178,13 @@ def test_prompts_and_completions_of_messages_are_a_dialogue_whose_prompt_is_not_
         {"prompt": _talk(f"say {n}", "yes", "really")["messages"], "completion": [{"role": "assistant", "content": f"never {n}"}]}
         for n in range(40)
     ]
-    whole, learned = _shown(_lines(tmp_path / "rows.jsonl", rows), models["chat"])
+    whole, learned = _shown(write_lines(tmp_path / "rows.jsonl", rows), models["chat"])
     assert "yes<|im_end|>" in whole and len(learned) == 1 and learned[0].startswith("never ")
 
 
 def test_what_an_instruction_is_about_stands_behind_it(models, tmp_path):
     rows = [{"instruction": f"say this {n}", "input": f"the word {n}" if n % 2 else "", "output": f"yes {n}"} for n in range(40)]
-    made = api.plan(api.make_spec(str(_lines(tmp_path / "rows.jsonl", rows)), model=str(models["chat"]), near_duplicates=0.0)).task
+    made = api.plan(api.make_spec(str(write_lines(tmp_path / "rows.jsonl", rows)), model=str(models["chat"]), near_duplicates=0.0)).task
     assert (made.prompt, made.context, made.completion) == ("instruction", "input", "output")
     assert made._pair(rows[1]) == ("say this 1\nthe word 1\n", "yes 1") and made._pair(rows[2]) == ("say this 2\n", "yes 2")
     assert made.asks() == ["instruction"]
@@ -200,7 +194,7 @@ def test_texts_alone_are_learned_only_where_a_model_that_writes_is_named(models,
     from tunesmith.errors import DataError
     from tunesmith.planning import choose_task, read_sources
 
-    path = str(_lines(tmp_path / "rows.jsonl", [{"text": f"it is a long text of words {n}"} for n in range(30)]))
+    path = str(write_lines(tmp_path / "rows.jsonl", [{"text": f"it is a long text of words {n}"} for n in range(30)]))
     named, silent = api.make_spec(path, model=str(models["plain"])), api.make_spec(path)
     assert choose_task(named, read_sources(named.data))["task"].value == "text-generation"
     with pytest.raises(DataError):
@@ -208,7 +202,7 @@ def test_texts_alone_are_learned_only_where_a_model_that_writes_is_named(models,
 
 
 def test_an_encoder_and_a_head_alone_are_refused(models, tiny_bert, tmp_path):
-    path = _lines(tmp_path / "rows.jsonl", [_talk(f"say {n}", "yes") for n in range(40)])
+    path = write_lines(tmp_path / "rows.jsonl", [_talk(f"say {n}", "yes") for n in range(40)])
     with pytest.raises(ModelError) as caught:
         api.fit(path, model=str(tiny_bert), runs=str(tmp_path / "runs"))
     assert caught.value.code == "unsuitable-architecture"
@@ -220,7 +214,7 @@ def test_an_encoder_and_a_head_alone_are_refused(models, tiny_bert, tmp_path):
 def test_what_would_be_cut_away_is_refused_before_the_first_step(models, tmp_path):
     rows = [_talk("so " * (400 if n == 3 else 2) + str(n), "yes") for n in range(40)]
     with pytest.raises(DataError) as caught:
-        api.fit(_lines(tmp_path / "rows.jsonl", rows), model=str(models["chat"]), runs=str(tmp_path / "runs"), validation_share=0.1)
+        api.fit(write_lines(tmp_path / "rows.jsonl", rows), model=str(models["chat"]), runs=str(tmp_path / "runs"), validation_share=0.1)
     assert caught.value.code == "answer-cut"
 
 
@@ -261,7 +255,7 @@ def test_contents_of_parts_beside_contents_of_text_are_read(models, tmp_path):
     rows = [_talk(f"say {n}", f"yes {n}") for n in range(40)]
     for row in rows[1::2]:
         row["messages"][0]["content"] = told
-    path = _lines(tmp_path / "rows.jsonl", rows)
+    path = write_lines(tmp_path / "rows.jsonl", rows)
     assert _check(path) == []
     whole, learned = _shown(path, models["chat"])
     assert "say" in whole and learned[0].startswith("yes ")

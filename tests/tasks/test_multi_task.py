@@ -139,10 +139,10 @@ def test_a_solved_head_is_that_of_the_single_task() -> None:
     task, table = _fitted(rows, target=("label", "mark"))
     features_ND, encoded = rng.standard_normal((60, 4)), _Rows(60)
     encoded.arrays["pooled_D"] = features_ND
-    found = task.solve(*task.units(encoded, task.truth(table)), None, 1e-2)  # type: ignore[arg-type]
+    found = task.solve(*task.units(encoded, task.truth(table)), 1e-2)  # type: ignore[arg-type]
     kept = several.having(table, "label")
     alone = TextClassification(text="text", label="label").fit(table.take(kept))
-    single = alone.solve(features_ND[kept], alone.truth(table.take(kept)), None, 1e-2)
+    single = alone.solve(features_ND[kept], alone.truth(table.take(kept)), 1e-2)
     first = len(single.bias_C)
     np.testing.assert_allclose(found.weight_CD[:first], single.weight_CD, atol=1e-5)
     assert found.weight_CD.shape == (first + 1, 4)

@@ -1,10 +1,10 @@
 """Preference from a file to answers on a tiny model: what is learned, what stands beside it, what is refused."""
 
-import json
 
 import numpy as np
 import pytest
 
+from tests.runs import refers_to_the_untouched, write_lines
 from tests.tiny_models import writer
 from tunesmith import api
 from tunesmith.errors import DataError, SpecError
@@ -13,15 +13,10 @@ from tunesmith.registry import TASKS
 QUICK = {"threads": 1, "batch": 8, "resamples": 100, "near_duplicates": 0.0}
 
 
-def _lines(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return path
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prefer")
-    data = _lines(folder / "rows.jsonl", TASKS.load("preference").sample(120, 0))
+    data = write_lines(folder / "rows.jsonl", TASKS.load("preference").sample(120, 0))
     settings = {"strategy": "lora", "lr": 5e-3, "epochs": 4, "test_share": 0.2, **QUICK}
     return api.fit(data, model=str(writer(folder / "llama")), runs=str(folder / "runs"), max_new_tokens=6, **settings)
 
@@ -36,14 +31,7 @@ def test_the_chosen_is_learned_to_be_the_better_one(run):
 
 
 def test_the_reference_is_the_untouched_model_and_answers_need_none(run):
-    found = run.predictor
-    rows = found.read(run.path.parents[1] / "rows.jsonl").take(range(5))
-    outputs = found.outputs(rows, "judging")
-    with found.model.backbone.disable_adapter():
-        before = found.outputs(rows, "judging")
-    assert np.allclose(outputs["reference"], before["logp"], atol=1e-4) and not np.allclose(outputs["logp"], before["logp"], atol=1e-2)
-    answer = run.predict("was the film good 5")[0]
-    assert set(answer) == {"text", "stopped"} and "".join(run.stream("was the film good 5")) == answer["text"]
+    assert refers_to_the_untouched(run, "was the film good 5")
     scores = api.evaluate(run.path, run.path.parents[1] / "rows.jsonl")["scores"]
     assert scores["reward_accuracy"]["value"] > 0.9
 
@@ -53,7 +41,7 @@ def test_a_reference_free_loss_and_a_table_of_conversations(run, tmp_path):
     rows = [{k: f"\n\nHuman: {r['prompt']}\n\nAssistant: {r[k]}" for k in ("chosen", "rejected")} for r in told]
     settings = {"strategy": "full", "epochs": 1, "loss_kind": "simpo", "baselines": False, **QUICK}
     model = run.run.read("env.json")["model"]["folder"]
-    made = api.fit(_lines(tmp_path / "rows.jsonl", rows), model=model, runs=str(tmp_path / "runs"), max_new_tokens=4, **settings)
+    made = api.fit(write_lines(tmp_path / "rows.jsonl", rows), model=model, runs=str(tmp_path / "runs"), max_new_tokens=4, **settings)
     assert made.report["task"] == "preference" and made.predict("was it good")[0]["text"] is not None
 
 
@@ -70,7 +58,7 @@ def test_a_reference_free_loss_and_a_table_of_conversations(run, tmp_path):
 def test_pairs_that_cannot_be_learned_are_refused_with_their_row(row, code, tmp_path):
     rows = TASKS.load("preference").sample(40, 0)
     rows.insert(6, row)
-    path = _lines(tmp_path / "rows.jsonl", rows)
+    path = write_lines(tmp_path / "rows.jsonl", rows)
     found = [(f.code, f.rows) for f in api.check(api.make_spec(str(path))).data.findings if f.level == "error"]
     assert (code, ("rows.jsonl, row 7",)) in found
 
@@ -79,12 +67,12 @@ def test_a_reply_beyond_what_is_read_is_refused(run, tmp_path):
     rows = TASKS.load("preference").sample(40, 0)
     rows[3]["prompt"] = "so " * 400
     with pytest.raises(DataError) as caught:
-        api.plan(api.make_spec(str(_lines(tmp_path / "r.jsonl", rows)), model=run.run.read("env.json")["model"]["folder"], **QUICK))
+        api.plan(api.make_spec(str(write_lines(tmp_path / "r.jsonl", rows)), model=run.run.read("env.json")["model"]["folder"], **QUICK))
     assert caught.value.code == "answer-cut"
 
 
 def test_the_rate_is_small_unless_another_strategy_is_named(run, tmp_path):
-    path, model = _lines(tmp_path / "r.jsonl", TASKS.load("preference").sample(40, 0)), run.run.read("env.json")["model"]["folder"]
+    path, model = write_lines(tmp_path / "r.jsonl", TASKS.load("preference").sample(40, 0)), run.run.read("env.json")["model"]["folder"]
     rates = {s: api.plan(api.make_spec(str(path), model=model, strategy=s, **QUICK)).plan.spec.train.lr for s in ("auto", "lora", "full")}
     assert rates["auto"] == rates["lora"] == 5e-5 != rates["full"]
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.runs import write_lines
 from tests.tiny_models import bert, writer
 from tests.tiny_pairs import pair
 from tunesmith import api
@@ -15,11 +16,6 @@ from tunesmith.tasks.summarisation import ORACLE, Summarisation
 from tunesmith.tasks.translation import Translation
 
 QUICK = {"threads": 1, "batch": 8, "resamples": 100, "near_duplicates": 0.0}
-
-
-def _lines(path, rows):
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +39,7 @@ def run(models, tmp_path_factory):
     rows = Translation.sample(120, 0)
     rows = [row | {"target": [row["target"], "one two"][: 1 + (n % 9 == 0)]} for n, row in enumerate(rows)]
     settings = {"epochs": 4, "lr": 1e-2, "test_share": 0.2, "max_new_tokens": 12, **QUICK}
-    return api.fit(_lines(folder / "rows.jsonl", rows), model=str(models("t5")), runs=str(folder / "runs"), **settings)
+    return api.fit(write_lines(folder / "rows.jsonl", rows), model=str(models("t5")), runs=str(folder / "runs"), **settings)
 
 
 def test_a_run_tells_bleu_with_its_signature_beside_the_baselines(run):
@@ -106,7 +102,7 @@ def test_tables_go_to_the_task_that_they_are_for(rows, task, tmp_path):
     labels = {"spam": ("spam", "ham"), "good": ("good", "bad")}
     vary = lambda v, n: [vary(one, n) for one in v] if isinstance(v, list) else labels[v][n % 2] if v in labels else f"{v} {n}"  # noqa: E731
     many = [{name: vary(value, n) for name, value in rows.items()} for n in range(60)]
-    spec = api.make_spec(str(_lines(tmp_path / "rows.jsonl", many)))
+    spec = api.make_spec(str(write_lines(tmp_path / "rows.jsonl", many)))
     assert choose_task(spec, read_sources(spec.data))["task"].value == task
 
 
@@ -160,7 +156,7 @@ def test_long_sources_are_cut_and_told_while_targets_stay_whole(family, lengths,
 def test_a_target_that_the_model_cannot_hold_is_refused_before_the_first_step(models, tmp_path):
     rows = [{"source": f"so {n}", "target": "so " * (400 if n == 4 else 3) + str(n)} for n in range(60)]
     with pytest.raises(DataError) as caught:
-        api.plan(api.make_spec(str(_lines(tmp_path / "rows.jsonl", rows)), model=str(models("bart")), near_duplicates=0.0))
+        api.plan(api.make_spec(str(write_lines(tmp_path / "rows.jsonl", rows)), model=str(models("bart")), near_duplicates=0.0))
     assert caught.value.code == "target-too-long" and "row 5" in caught.value.place
 
 
@@ -289,7 +285,7 @@ def test_weights_may_be_chosen_by_what_is_written(models, tmp_path):
 
 def test_check_names_rows_that_a_named_model_cannot_see_whole_and_plan_counts_what_is_written(models, tmp_path):
     rows = [{"source": "so " * (200 if n == 2 else 3) + str(n), "target": f"yes {n}"} for n in range(60)]
-    spec = api.make_spec(str(_lines(tmp_path / "rows.jsonl", rows)), model=str(models("t5")), near_duplicates=0.0)
+    spec = api.make_spec(str(write_lines(tmp_path / "rows.jsonl", rows)), model=str(models("t5")), near_duplicates=0.0)
     told = [found.rows for found in api.check(spec).data.findings if found.code == "source-cut"]
     ready = api.plan(spec)
     assert told == [("rows.jsonl, row 3",)] == [found.rows for found in ready.data.findings if found.code == "source-cut"]

@@ -102,7 +102,7 @@ def test_sample_is_learnable_by_a_solved_head_and_scores_are_the_declared_ones(n
     half, rest = table.take(np.arange(250)), table.take(np.arange(250, 400))
     model = Counter(len(tokenizer), _out(task))
     features = [model.features(task.collate(task.encode(t.rows(), tokenizer), 0)).numpy() for t in (half, rest)]
-    solution = task.solve(features[0], task.truth(half), None, 1e-4)
+    solution = task.solve(features[0], task.truth(half), 1e-4)
     assert solution is not None
     model.head.weight.data, model.head.bias.data = (torch.tensor(a).float() for a in (solution.weight_CD, solution.bias_C))
     with torch.no_grad():
@@ -291,7 +291,7 @@ def test_missing_targets_weigh_nothing_and_are_not_solved_for(tokenizer: Any) ->
     broken = truth.copy()
     broken[:20, 0] = np.nan
     broken[::2, 1] = np.nan
-    solution = task.solve(features_ND, broken, None, 1e-9)
+    solution = task.solve(features_ND, broken, 1e-9)
     np.testing.assert_allclose(solution.weight_CD, np.eye(4)[:2], atol=1e-5)
     one = _numbers().settle(means=(0.0,), deviations=(1.0,))
     examples = one.encode([{"text": "a", "target": None}, {"text": "b", "target": "1,5"}, {"text": "c", "target": 2}], tokenizer)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.runs import refers_to_the_untouched, write_lines
 from tests.tiny_models import writer
 from tunesmith import api, testing
 from tunesmith.data.table import Table
@@ -21,11 +22,6 @@ from tunesmith.training.state import State
 QUICK = {"threads": 1, "batch": 8, "resamples": 100, "near_duplicates": 0.0}
 
 
-def _lines(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return path
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return str(writer(tmp_path_factory.mktemp("writer") / "llama"))
@@ -36,7 +32,7 @@ def run(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("judged")
     rows = TASKS.load("unpaired-preference").sample(140, 0)
     rows = [row for at, row in enumerate(rows) if row["label"] or at % 3]  # fewer bad rows than good ones
-    data = _lines(folder / "rows.jsonl", rows)
+    data = write_lines(folder / "rows.jsonl", rows)
     settings = {"strategy": "lora", "lr": 5e-3, "epochs": 4, "test_share": 0.2, **QUICK}
     return api.fit(data, model=model, runs=str(folder / "runs"), max_new_tokens=6, **settings)
 
@@ -58,14 +54,7 @@ def test_the_rarer_kind_weighs_more_and_the_plan_says_why(run):
 
 
 def test_the_reference_is_the_untouched_model_and_answers_need_none(run):
-    found = run.predictor
-    rows = found.read(run.path.parents[1] / "rows.jsonl").take(range(5))
-    outputs = found.outputs(rows, "judging")
-    with found.model.backbone.disable_adapter():
-        before = found.outputs(rows, "judging")
-    assert np.allclose(outputs["reference"], before["logp"], atol=1e-4) and not np.allclose(outputs["logp"], before["logp"], atol=1e-2)
-    answer = run.predict("was the film good 5")[0]
-    assert set(answer) == {"text", "stopped"} and "".join(run.stream("was the film good 5")) == answer["text"]
+    assert refers_to_the_untouched(run, "was the film good 5")
     assert api.evaluate(run.path, run.path.parents[1] / "rows.jsonl")["scores"]["reward_auroc"]["value"] > 0.9
 
 
@@ -88,7 +77,7 @@ def test_the_drift_is_that_of_the_whole_batch_however_it_is_cut(model, tmp_path)
 
 
 def test_apo_needs_no_other_replies_and_all_weights_can_learn(model, tmp_path):
-    data = _lines(tmp_path / "rows.jsonl", TASKS.load("unpaired-preference").sample(60, 0))
+    data = write_lines(tmp_path / "rows.jsonl", TASKS.load("unpaired-preference").sample(60, 0))
     settings = {"strategy": "full", "lr": 1e-3, "epochs": 1, "loss_kind": "apo", "baselines": False, **QUICK}
     made = api.fit(data, model=model, runs=str(tmp_path / "runs"), max_new_tokens=4, **settings)
     assert not made.predictor.task.joint and np.isfinite(made.scores["reward_auroc"])
@@ -98,7 +87,7 @@ def test_apo_needs_no_other_replies_and_all_weights_can_learn(model, tmp_path):
 def test_all_parts_have_their_share_of_both_kinds(tmp_path):
     rows = [row | {"label": at % 10 == 0} for at, row in enumerate(TASKS.load("unpaired-preference").sample(200, 0))]
     rows = [row | {"prompt": f"{row['prompt']} {at}", "completion": f"{row['completion']} {at}"} for at, row in enumerate(rows)]
-    data = api.check(api.make_spec(str(_lines(tmp_path / "r.jsonl", rows)), near_duplicates=0.0)).data
+    data = api.check(api.make_spec(str(write_lines(tmp_path / "r.jsonl", rows)), near_duplicates=0.0)).data
     assert data.splits.how.value == "stratified"
     shares = [np.mean(data.part(name).column("label")) for name in ("train", "validation", "test")]
     assert all(0.05 < share < 0.15 for share in shares)
@@ -110,7 +99,7 @@ def test_whole_conversations_are_parted_before_their_last_reply(tmp_path):
         {"completion": [{"role": "user", "content": r["prompt"]}, {"role": "assistant", "content": r["completion"]}], "label": r["label"]}
         for r in rows
     ]
-    made = api.check(api.make_spec(str(_lines(tmp_path / "r.jsonl", talks)), task="unpaired-preference", near_duplicates=0.0))
+    made = api.check(api.make_spec(str(write_lines(tmp_path / "r.jsonl", talks)), task="unpaired-preference", near_duplicates=0.0))
     row = made.data.train.rows([0])[0]
     assert json.loads(row["prompt"])[0]["role"] == "user" and row["completion"] in {r["completion"] for r in rows}
 
@@ -127,7 +116,7 @@ def test_whole_conversations_are_parted_before_their_last_reply(tmp_path):
 def test_rows_that_cannot_be_learned_are_refused_with_their_place(row, code, tmp_path):
     rows = TASKS.load("unpaired-preference").sample(40, 0)
     rows.insert(6, row)
-    path = _lines(tmp_path / "rows.jsonl", rows)
+    path = write_lines(tmp_path / "rows.jsonl", rows)
     found = [(f.code, f.rows) for f in api.check(api.make_spec(str(path), task="unpaired-preference")).data.findings if f.level == "error"]
     assert (code, ("rows.jsonl, row 7",)) in found
 
@@ -162,7 +151,7 @@ def test_tables_go_to_the_task_that_they_are_for(row, labels, task, tmp_path):
         return f"{value} {n}" if isinstance(value, str) else [one | {"content": f"{one['content']} {n}"} for one in value]
 
     rows = [{name: said(value, n) for name, value in row.items()} | {"label": labels[n % 2]} for n in range(60)]
-    spec = api.make_spec(str(_lines(tmp_path / "rows.jsonl", rows)))
+    spec = api.make_spec(str(write_lines(tmp_path / "rows.jsonl", rows)))
     assert choose_task(spec, read_sources(spec.data))["task"].value == task
 
 

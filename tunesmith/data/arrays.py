@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .caches import LARGE_BYTES, let_go, room
+from ..memory import let_go
+from .caches import LARGE_BYTES, scratch
 
 PIECE_BYTES = LARGE_BYTES // 2
 """Of large arrays so much is looked at together."""
@@ -115,7 +116,7 @@ def filled(rows: int, parts: Iterable[tuple[Any, Mapping[str, np.ndarray]]]) -> 
     for which, values in parts:
         for name, value in values.items():
             if name not in found:
-                found[name] = room((rows, *value.shape[1:]), value.dtype)
+                found[name] = scratch((rows, *value.shape[1:]), value.dtype)
             found[name][which] = value
             let_go(found[name])
     return found
@@ -127,7 +128,7 @@ def picked(value_N: np.ndarray, index_K: np.ndarray) -> np.ndarray:
     if value_N.dtype.hasobject or len(index_K) * row_bytes < LARGE_BYTES:
         few: np.ndarray = value_N[index_K]
         return few
-    found = room((len(index_K), *value_N.shape[1:]), value_N.dtype)
+    found = scratch((len(index_K), *value_N.shape[1:]), value_N.dtype)
     for part in pieces(len(index_K), row_bytes):
         found[part] = _gathered(value_N, index_K[part])
         let_go(found)

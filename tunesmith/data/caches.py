@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
 import os
 import shutil
 import tempfile
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+
+from ..disk import take_room
 
 FILES = "files"
 """The room of images out of archives and cells: runs read them as long as they train."""
@@ -158,17 +159,9 @@ def _remove(entry: Entry) -> None:
             path.unlink(missing_ok=True)
 
 
-def let_go(array: Any) -> None:
-    """Give back the memory in which parts of a mapped file lie; they stay in the system's cache of files. Without it, reading row after row
-    would count as memory until all of the file does."""
-    mapped, advice = getattr(array, "_mmap", None), getattr(mmap, "MADV_DONTNEED", None)
-    if mapped is not None and advice is not None:
-        mapped.madvise(advice)
-
-
-def room(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+def scratch(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array to be filled: in memory; a large one in a file that has no name, so that it ends with the process. Whoever fills or reads it
-    piece by piece calls `let_go` in between. In memory, too, where the disk has too little room, and of objects."""
+    piece by piece calls `memory.let_go` in between. In memory, too, where the disk has too little room, and of objects."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size < LARGE_BYTES or np.dtype(dtype).hasobject:
         return np.empty(shape, dtype)
@@ -184,8 +177,5 @@ def _in_file(shape: tuple[int, ...], dtype: Any, size: int) -> np.ndarray:
     if size > shutil.disk_usage(folder).free // 2:
         raise OSError(f"{size:,} bytes are over half of what is free")
     with tempfile.TemporaryFile(dir=folder) as file:
-        if hasattr(os, "posix_fallocate"):  # a full disk would kill whoever writes to the map
-            os.posix_fallocate(file.fileno(), 0, size)
-        else:
-            file.truncate(size)
+        take_room(file, size)
         return np.memmap(file, dtype, "r+", shape=shape)

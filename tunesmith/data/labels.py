@@ -19,7 +19,7 @@ from ..errors import listing, shorten
 from .content import canonical_text
 from .finding import Finding, count, places
 from .shingles import fold
-from .table import TOGETHER, Table
+from .table import Table
 
 Kind = Literal["label", "labels", "number", "other"]
 """One label of many, any number of labels, numbers, or something else (spans, texts), which the task itself looks at."""
@@ -47,8 +47,8 @@ def texts(table: Table, name: str) -> list[str | None]:
 
 def each_text(table: Table, name: str) -> Iterator[str | None]:
     """The same one after the other, of which few thousand are in memory."""
-    for start in range(0, len(table), TOGETHER):
-        yield from texts(table.take(np.arange(start, min(start + TOGETHER, len(table)))), name)
+    for _, part in table.pieces():
+        yield from texts(part, name)
 
 
 def tags(table: Table, name: str) -> list[list[str]]:

@@ -105,9 +105,14 @@ class Table:
     def each(self, name: str) -> Iterator[Any]:
         """The same one after the other, of which few thousand are in memory. Raises DataError for an unknown name."""
         self.require([name])
-        for start in range(0, len(self), TOGETHER):
-            part = self if len(self) <= TOGETHER else self.take(np.arange(start, min(start + TOGETHER, len(self))))
+        for _, part in self.pieces():
             yield from part.column(name)
+
+    def pieces(self) -> Iterator[tuple[slice, Table]]:
+        """A few thousand rows after the other: which they are, and they."""
+        for start in range(0, len(self), TOGETHER):
+            at = slice(start, min(start + TOGETHER, len(self)))
+            yield at, self if len(self) <= TOGETHER else self.take(np.arange(at.start, at.stop))
 
     def arrow(self, name: str) -> pa.ChunkedArray:
         """The cells of a column, in Arrow. Raises DataError for an unknown name."""

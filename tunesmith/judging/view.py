@@ -15,14 +15,12 @@ from typing import Any, Literal, final
 import numpy as np
 from scipy import special
 
-from ..data.arrays import filled
+from ..data.arrays import filled, pieces
 from ..inference import objects
 from ..task import Mark, Outputs, Pieces, Task, Truth
 
 Kind = Literal["classes", "flags", "numbers", "texts", "other"]
 TINY = 1e-12
-TOGETHER = 8192
-"""Rows whose answers are in memory together."""
 
 
 @final
@@ -120,7 +118,7 @@ def _graded(task: Task, outputs: Outputs, truth: Truth) -> View | None:
 
 
 def _classes(task: Task, outputs: Outputs, truth: Truth) -> View:
-    parts = (slice(start, start + TOGETHER) for start in range(0, len(truth), TOGETHER))
+    parts = pieces(len(truth), outputs["logits"][:1].nbytes)
     rows = filled(len(truth), ((at, _each(task, {name: value[at] for name, value in outputs.items()}, truth[at])) for at in parts))
     chosen_N, sure_N = rows["chosen"], rows["sure"]
     return View(

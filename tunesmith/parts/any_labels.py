@@ -99,10 +99,10 @@ class AnyLabels:
         )
 
     def solve(
-        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None
+        self, features_ND: np.ndarray, truth: Truth, strength: float, start: Solution | None
     ) -> Solution:
         """One logistic regression per label."""
-        return linear.independent(features_ND, self.known(truth), strength, weight_N=weight_N, start=start)
+        return linear.independent(features_ND, self.known(truth), strength, start=start)
 
     def calibrated(self, outputs: Outputs, truth: Truth) -> dict[str, Any]:
         """Temperature, then each label's threshold."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.arrays import filled, pieces
-from ..data.caches import let_go
+from ..memory import let_go
 from ..task import Outputs, Truth
 from . import confidence, curves
 

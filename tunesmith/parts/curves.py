@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..data.arrays import pieces
-from ..data.caches import let_go
+from ..memory import let_go
 
 UNDEFINED = np.nan
 """A column without a positive row, or (AUROC) without a negative one, has no curve; means leave it out."""

@@ -127,10 +127,10 @@ class OneLabel:
         return classes.loss(logits_BC, batch[target], batch[weight], smoothing=self.smoothing, gamma=gamma)
 
     def solve(
-        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None
+        self, features_ND: np.ndarray, truth: Truth, strength: float, start: Solution | None
     ) -> Solution:
         """Multinomial logistic regression."""
-        weight_N = classes.row_weights(truth, self.class_weights) if weight_N is None else weight_N
+        weight_N = classes.row_weights(truth, self.class_weights)
         return linear.multinomial(features_ND, truth, len(self.labels), strength, weight_N=weight_N, start=start)
 
     def calibrated(self, outputs: Outputs, truth: Truth) -> dict[str, Any]:

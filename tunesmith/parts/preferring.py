@@ -8,7 +8,6 @@ Axes: N rows of a set, B rows of a batch, 2 replies of a pair, T tokens.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,24 +33,6 @@ def pair(chosen: Example, rejected: Example) -> Example:
     """Both in one row: end to end, so that batches are cut by what both take."""
     both = {name: np.concatenate([chosen[name], rejected[name]]) for name in ("input_ids", "learn")}
     return both | {"split": len(chosen["input_ids"]), "bytes": chosen["bytes"]}
-
-
-def collate(examples: Sequence[Example], pad: int) -> Batch:
-    """`input_ids`, `learn` and `attention_mask` (B, 2, T); `reference` (B, 2) where it is known; `bytes` (B,) of the chosen replies."""
-    import torch
-
-    longest = max(max(int(e["split"]), len(e["input_ids"]) - int(e["split"])) for e in examples)
-    shape = (len(examples), 2, longest)
-    ids, learn, mask = np.full(shape, pad, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    for row, one in enumerate(examples):
-        for which, part in enumerate((slice(0, int(one["split"])), slice(int(one["split"]), None))):
-            values = np.asarray(one["input_ids"])[part]
-            ids[row, which, : len(values)], mask[row, which, : len(values)] = values, 1
-            learn[row, which, : len(values)] = np.asarray(one["learn"])[part]
-    batch = {"input_ids": ids, "learn": learn, "attention_mask": mask, "bytes": np.array([int(e["bytes"]) for e in examples])}
-    if "reference" in examples[0]:
-        batch["reference"] = np.stack([np.asarray(e["reference"], np.float32) for e in examples])
-    return {name: torch.from_numpy(value) for name, value in batch.items()}
 
 
 # -- likelihoods and losses --------------------------------------------------------------------------------------------

@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..data.finding import Finding, count, places
 from ..errors import DataError
-from ..task import Example
-from . import chat, template, tokens, tools, writing
+from ..task import Batch, Example, Outputs
+from . import batch, chat, template, tokens, tools, writing
 
 if TYPE_CHECKING:
     from ..data.table import Table
+    from ..inference import Encoded
 
 Messages = Sequence[Mapping[str, Any]]
 TURNS = (("\n\nHuman:", "user"), ("\n\nAssistant:", "assistant"))
@@ -176,3 +179,40 @@ def tools_of(cell: Any, place: str) -> list[dict[str, Any]]:
         expected, fix = EXPECTED["bad-tools"]
         raise DataError(place, expected=expected, got=wrong, fix=fix, code="bad-tools")
     return found
+
+
+# -- conversations of a row, end to end --------------------------------------------------------------------------------
+
+
+def collate(examples: Sequence[Example], pad: int) -> Batch:
+    """`input_ids`, `learn` and `attention_mask` (B, K, T): the K conversations that lie end to end in a row, the first `split` tokens its
+    first; `reference` (B, K) where it is known; `good` and `bytes` (B,). Questions (without `split`) are padded to the longest."""
+    import torch
+
+    if "split" not in examples[0]:
+        return batch.collate(examples, writing.pads(pad))
+    both = any(int(e["split"]) < len(e["input_ids"]) for e in examples)
+    sides = [(slice(0, int(e["split"])), slice(int(e["split"]), None))[: 1 + both] for e in examples]
+    longest = max(len(np.asarray(e["input_ids"])[part]) for e, parts in zip(examples, sides) for part in parts)
+    shape = (len(examples), 1 + both, longest)
+    ids, learn, mask = np.full(shape, pad, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for row, (one, parts) in enumerate(zip(examples, sides)):
+        for which, part in enumerate(parts):
+            values = np.asarray(one["input_ids"])[part]
+            ids[row, which, : len(values)], mask[row, which, : len(values)] = values, 1
+            learn[row, which, : len(values)] = np.asarray(one["learn"])[part]
+    made = {"input_ids": ids, "learn": learn, "attention_mask": mask}
+    made |= {name: np.array([int(e[name]) for e in examples]) for name in ("good", "bytes") if name in examples[0]}
+    if "reference" in examples[0]:
+        made["reference"] = np.stack([np.asarray(e["reference"], np.float32) for e in examples])
+    return {name: torch.from_numpy(value) for name, value in made.items()}
+
+
+def mined(encoded: Encoded, outputs: Outputs) -> Encoded:
+    """The rows with what the untouched model says of them: `reference` (N, K)."""
+    return encoded.with_arrays(reference=np.asarray(outputs.get("reference", outputs["logp"]), np.float32))
+
+
+def answers(outputs: Outputs) -> list[dict[str, Any]]:
+    """`text` and `stopped` of a reply."""
+    return [answer | {"text": answer["text"].strip()} for answer in writing.answers(outputs)]

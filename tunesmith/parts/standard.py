@@ -82,15 +82,14 @@ class Standard:
         standard_BC = standard_BC.to(torch.float32)
         return {"numbers": standard_BC * standard_BC.new_tensor(self.deviations) + standard_BC.new_tensor(self.means)}
 
-    def solve(self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float) -> Solution:
+    def solve(self, features_ND: np.ndarray, truth: Truth, strength: float) -> Solution:
         """Ridge regression on standardised targets, each over the rows that have it."""
         target_NC = self._standardised(truth)
         there_NC = ~np.isnan(target_NC)
         if there_NC.all():
-            return linear.ridge(features_ND, target_NC, strength, weight_N=weight_N)
-        weight_N = np.ones(len(truth)) if weight_N is None else weight_N
+            return linear.ridge(features_ND, target_NC, strength)
         each = [
-            linear.ridge(features_ND, np.nan_to_num(target_N)[:, None], strength, weight_N=weight_N * there_N)
+            linear.ridge(features_ND, np.nan_to_num(target_N)[:, None], strength, weight_N=there_N.astype(np.float64))
             for target_N, there_N in zip(target_NC.T, there_NC.T)
         ]
         return Solution(np.concatenate([one.weight_CD for one in each]), np.concatenate([one.bias_C for one in each]))

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import shorten
 from ..task import Batch, Example, Graded, Outputs, Truth
-from . import preferring
+from . import curves, preferring
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..inference import Encoded
 
 LOSSES = ("kto", "apo")
+BETA = preferring.BETA["dpo"]
+"""What the paper and trl use."""
 DIRECTIONS = {"reward_auroc": True, "reward_margin": True, "likelihood_auroc": True, "perplexity": False}
 GOOD = frozenset(("true", "1", "1.0", "yes", "good", "up", "thumbs up", "thumbs_up", "desirable", "positive", "like", "liked"))
 BAD = frozenset(
@@ -98,27 +100,6 @@ def _others(asked: Sequence[bytes]) -> list[int]:
         found.append(last.get(prompt, before))
         before = row % len(asked)
     return found[len(asked) :]
-
-
-def collate(examples: Sequence[Example], pad: int) -> Batch:
-    """`input_ids`, `learn` and `attention_mask` (B, K, T); `good`, `bytes` (B,); `reference` (B, K) where it is known."""
-    import torch
-
-    count = 2 if any(int(e["split"]) < len(e["input_ids"]) for e in examples) else 1
-    sides = [(slice(0, int(e["split"])), slice(int(e["split"]), None))[:count] for e in examples]
-    longest = max(len(np.asarray(e["input_ids"])[part]) for e, both in zip(examples, sides) for part in both)
-    shape = (len(examples), count, longest)
-    ids, learn, mask = np.full(shape, pad, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    for row, (one, both) in enumerate(zip(examples, sides)):
-        for which, part in enumerate(both):
-            values = np.asarray(one["input_ids"])[part]
-            ids[row, which, : len(values)], mask[row, which, : len(values)] = values, 1
-            learn[row, which, : len(values)] = np.asarray(one["learn"])[part]
-    batch = {"input_ids": ids, "learn": learn, "attention_mask": mask}
-    batch |= {name: np.array([int(e[name]) for e in examples]) for name in ("good", "bytes")}
-    if "reference" in examples[0]:
-        batch["reference"] = np.stack([np.asarray(e["reference"], np.float32) for e in examples])
-    return {name: torch.from_numpy(value) for name, value in batch.items()}
 
 
 # -- likelihoods and losses --------------------------------------------------------------------------------------------
@@ -213,20 +194,15 @@ def score(found: Outputs, truth: Truth) -> dict[str, float]:
     good_N, reward_N = np.asarray(found["good"], bool), np.asarray(found["reward"])
     count, both = float(np.sum(found["count"])), bool(good_N.any() and not good_N.all())
     return {
-        "reward_auroc": auroc(reward_N, good_N),
+        "reward_auroc": _auroc(reward_N, good_N),
         "reward_margin": float(reward_N[good_N].mean() - reward_N[~good_N].mean()) if both and count else math.nan,
-        "likelihood_auroc": auroc(np.asarray(found["mean"]), good_N),
+        "likelihood_auroc": _auroc(np.asarray(found["mean"]), good_N),
         "perplexity": math.exp(min(float(np.sum(found["nll"])) / count, 700.0)) if count else math.nan,
     }
 
 
-def auroc(value_N: np.ndarray, good_N: np.ndarray) -> float:
-    """The share of pairs of a good and a bad row in which the good one's value is higher, ties half (Mann-Whitney)."""
-    high, low = value_N[good_N], np.sort(value_N[~good_N])
-    if not len(high) or not len(low):
-        return math.nan
-    below_N, upto_N = np.searchsorted(low, high, "left"), np.searchsorted(low, high, "right")
-    return float((below_N + upto_N).mean() / 2 / len(low))
+def _auroc(value_N: np.ndarray, good_N: np.ndarray) -> float:
+    return float(curves.auroc(value_N[:, None], [np.flatnonzero(good_N)])[0])
 
 
 def longer(truth: Truth) -> Outputs:
@@ -248,6 +224,3 @@ def grade(found: Outputs, truth: Truth) -> Graded:
     said = [f"reward {reward:.3f}" for reward in reward_N]
     return Graded(wanted, said, loss_N < 0, loss_N, none_N, none_N, by_degree=True, degree="reward, its sign turned for good replies")
 
-
-BETA = preferring.BETA["dpo"]
-"""What the paper and trl use."""

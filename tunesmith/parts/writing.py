@@ -43,6 +43,8 @@ SYMBOLS = 257
 STOP_TOKENS = 64
 """Newest tokens in which a text that ends the answer is looked for."""
 LOG2 = math.log(2.0)
+WRITTEN_COST = 3.0
+"""Time that a token takes which is written, one after another, over that of one read among many."""
 
 
 class Writer(Protocol):
@@ -162,6 +164,21 @@ def refuse_lost(rows: Table, examples: Sequence[Example], kept: int, most: int) 
             if kept < most else "shorten their prompts, or use a model that reads more",
             code="answer-cut",
         )
+
+
+def fitted(rows: Table, made: Sequence[Sequence[Example]], asked: int | str, processor: Any, limit: int, must: int = 1) -> dict[str, Any]:
+    """What a task settles of the tokens that are read of a row, given the whole examples of each.
+
+    The first `must` examples of a row have to keep something to learn: raises DataError (`answer-cut`) where one does not.
+    """
+    lengths_N = np.array([max(len(example["input_ids"]) for example in examples) for examples in made])
+    most = min(limit, tokens.limit(processor))
+    chosen = tokens.choose_limit(lengths_N, asked, most)
+    for which in range(must):
+        refuse_lost(rows, [examples[which] for examples in made], chosen.value, most)
+    long, share = tokens.cut(lengths_N, chosen.value)
+    why = f"{chosen.why}; {long:,} of {len(lengths_N):,} rows lose their end" if long else chosen.why
+    return {"tokens_kept": chosen.value, "tokens_why": why, "cut_share": share, "limit": limit}
 
 
 def texts(values: Sequence[str]) -> np.ndarray:

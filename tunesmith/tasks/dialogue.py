@@ -144,16 +144,10 @@ class Dialogue(Task):
         """
         part = train.take(tokens.sample_positions(len(train)))
         made = [self._whole(row, processor, part.place(at)) for at, row in enumerate(part.rows())]
-        lengths_N = np.array([max(len(example["input_ids"]) for example in examples) for examples in made])
-        most = min(limit, tokens.limit(processor))
-        chosen = tokens.choose_limit(lengths_N, self.max_tokens, most)
-        writing.refuse_lost(part, [examples[0] for examples in made], chosen.value, most)
-        long, share = tokens.cut(lengths_N, chosen.value)
-        why = f"{chosen.why}; {long:,} of {len(lengths_N):,} rows lose their end" if long else chosen.why
+        kept = writing.fitted(part, made, self.max_tokens, processor, limit)
         if not getattr(tokens.tokenizer_of(processor), "chat_template", None):
-            why += "; the model has no chat template: `User: ...`, `Assistant: ...`, a line each"
-        ends = (chat.end_of_turn(processor),)
-        return self.settle(tokens_kept=chosen.value, tokens_why=why, cut_share=share, limit=limit, ends=ends)
+            kept["tokens_why"] += "; the model has no chat template: `User: ...`, `Assistant: ...`, a line each"
+        return self.settle(**kept, ends=(chat.end_of_turn(processor),))
 
     def _whole(self, row: Row, processor: Any, place: str) -> list[Example]:
         messages, given = self._read(row)[0], self._given(row)

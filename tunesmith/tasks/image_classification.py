@@ -165,10 +165,10 @@ class ImageClassification(Task):
         return {"logits": model(batch)}
 
     def solve(
-        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
+        self, features_ND: np.ndarray, truth: Truth, strength: float, start: Solution | None = None
     ) -> Solution:
         """Multinomial logistic regression."""
-        return self._one.solve(features_ND, truth, weight_N, strength, start)
+        return self._one.solve(features_ND, truth, strength, start)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 

@@ -148,10 +148,10 @@ class ImageMultilabel(Task):
         return {"logits": model(batch)}
 
     def solve(
-        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
+        self, features_ND: np.ndarray, truth: Truth, strength: float, start: Solution | None = None
     ) -> Solution:
         """One logistic regression per label."""
-        return self._any.solve(features_ND, truth, weight_N, strength, start)
+        return self._any.solve(features_ND, truth, strength, start)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 

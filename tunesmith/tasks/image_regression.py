@@ -168,10 +168,10 @@ class ImageRegression(Task):
         return self._numbers.outputs(model(batch))
 
     def solve(
-        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
+        self, features_ND: np.ndarray, truth: Truth, strength: float, start: Solution | None = None
     ) -> Solution:
         """Ridge regression on standardised targets, each over the rows that have it."""
-        return self._numbers.solve(features_ND, truth, weight_N, strength)
+        return self._numbers.solve(features_ND, truth, strength)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 

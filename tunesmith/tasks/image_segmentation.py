@@ -235,11 +235,10 @@ class ImageSegmentation(Task):
         return {"logits": self._grid(model(batch)), "size": batch["size"]}
 
     def solve(
-        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
+        self, features_ND: np.ndarray, truth: Truth, strength: float, start: Solution | None = None
     ) -> Solution:
         """Multinomial logistic regression on the cells' vectors."""
-        if weight_N is None and self.class_weights:
-            weight_N = np.array(self.class_weights)[np.maximum(truth, 0)]
+        weight_N = np.array(self.class_weights)[np.maximum(truth, 0)] if self.class_weights else None
         return linear.multinomial(features_ND, truth, len(self.labels), strength, weight_N=weight_N, start=start, passes=100)
 
     # -- answers ------------------------------------------------------------------------------------------------------

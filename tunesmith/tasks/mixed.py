@@ -273,13 +273,13 @@ class Mixed(Task):
         return {"logits": found_BC} if self.scale is None else {"numbers": self.scale.undone(found_BC)}
 
     def solve(
-        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
+        self, features_ND: np.ndarray, truth: Truth, strength: float, start: Solution | None = None
     ) -> Solution:
         """Logistic or ridge regression on text and table side by side."""
         if self.scale is None:
-            return self._one.solve(features_ND, truth, weight_N, strength, start)
+            return self._one.solve(features_ND, truth, strength, start)
         target_N1 = self.scale.standard(truth)
-        weight_N = (np.ones(len(truth)) if weight_N is None else weight_N) * ~np.isnan(target_N1[:, 0])
+        weight_N = (~np.isnan(target_N1[:, 0])).astype(np.float64)
         return linear.ridge(features_ND, np.nan_to_num(target_N1), strength, weight_N=weight_N)
 
     def read_as(self) -> Mapping[str, tuple[str, slice]]:

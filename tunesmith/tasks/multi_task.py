@@ -258,14 +258,14 @@ class MultiTask(Task):
         return jointly.units(encoded, truth, self._kinds(), self.pooling)
 
     def solve(
-        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
+        self, features_ND: np.ndarray, truth: Truth, strength: float, start: Solution | None = None
     ) -> Solution:
         """Each target's own optimum on the rows that have it; truth as `units` gives it."""
         place_MK, made = truth[0], list[Solution]()
         for at, (part, ends) in enumerate(zip(self.parts, pairwise((0, *self._ends)))):
             own_M = np.flatnonzero(place_MK[:, at] >= 0)
             before = start and jointly.cut(start, *ends)
-            made.append(part.solve(features_ND[own_M], truth[1 + at][place_MK[own_M, at]], None, strength, before))
+            made.append(part.solve(features_ND[own_M], truth[1 + at][place_MK[own_M, at]], strength, before))
         return jointly.stacked(made)
 
     def joined(self, solutions: Mapping[str, Solution]) -> Solution:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 import numpy as np
 
 from ..data.finding import Finding
-from ..parts import batch, chat, columns, options, preferring, replying, tokens, tools, writing
+from ..parts import chat, columns, options, preferring, replying, tokens, tools, writing
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Graded, Outputs, Purpose, Row, Task, Truth, fitted
 
@@ -144,22 +144,18 @@ class Preference(Task):
         """How many tokens are read, and which token ends a reply. Raises DataError where replies lie beyond what the model reads."""
         part = train.take(tokens.sample_positions(len(train)))
         made = [self._whole(row, processor, part.place(at)) for at, row in enumerate(part.rows())]
-        lengths_N = np.array([max(len(side["input_ids"]) for side in both) for both in made])
-        most = min(limit, tokens.limit(processor))
-        chosen = tokens.choose_limit(lengths_N, self.max_tokens, most)
-        for which in (0, 1):
-            writing.refuse_lost(part, [both[which] for both in made], chosen.value, most)
-        long, share = tokens.cut(lengths_N, chosen.value)
-        why = f"{chosen.why}; {long:,} of {len(lengths_N):,} rows lose their end" if long else chosen.why
-        ends = (chat.end_of_turn(processor),)
-        return self.settle(tokens_kept=chosen.value, tokens_why=why, cut_share=share, limit=limit, ends=ends)
+        kept = writing.fitted(part, made, self.max_tokens, processor, limit, must=2)
+        return self.settle(**kept, ends=(chat.end_of_turn(processor),))
+
+    def _given(self, row: Row) -> list[dict[str, Any]]:
+        return replying.tools_of(row.get(self.tools), f"column {self.tools!r}")
 
     def _whole(self, row: Row, processor: Any, place: str) -> list[Example]:
-        asked, given = chat.read(row[self.prompt])[0], replying.tools_of(row.get(self.tools), place)
+        asked, given = chat.read(row[self.prompt])[0], self._given(row)
         return [replying.whole(processor, asked, said, place, given) for said in self._replies(row)]
 
     def _sides(self, row: Row, processor: Any, most: int) -> list[Example]:
-        asked, given = chat.read(row[self.prompt])[0], replying.tools_of(row.get(self.tools), f"column {self.tools!r}")
+        asked, given = chat.read(row[self.prompt])[0], self._given(row)
         return [replying.side(processor, asked, said, most, given) for said in self._replies(row)]
 
     def truth(self, rows: Table) -> Truth:
@@ -173,14 +169,10 @@ class Preference(Task):
         """The prompt with each of its replies, end to end, 1 in `learn` for a reply and its end. To answer: the prompt alone."""
         chat.dress(processor)
         if self.purpose == "answering":
-            return [self._question(row, processor) for row in rows]
+            room = writing.room(self.limit or tokens.limit(processor), self.max_new_tokens)
+            return [replying.question(processor, row[self.prompt], self._given(row), room) for row in rows]
         most = self.tokens_kept or tokens.limit(processor)
         return [preferring.pair(*self._sides(row, processor, most)) for row in rows]
-
-    def _question(self, row: Row, processor: Any) -> Example:
-        given = replying.tools_of(row.get(self.tools), "the request")
-        room = writing.room(self.limit or tokens.limit(processor), self.max_new_tokens)
-        return replying.question(processor, row[self.prompt], given, room)
 
     @property
     def mines(self) -> bool:
@@ -189,13 +181,11 @@ class Preference(Task):
 
     def mine(self, encoded: Encoded, outputs: Outputs) -> Encoded:
         """The training rows with what the untouched model says of them."""
-        return encoded.with_arrays(reference=np.asarray(outputs.get("reference", outputs["logp"]), np.float32))
+        return replying.mined(encoded, outputs)
 
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
         """Pairs side by side; questions padded to the longest."""
-        if "split" in examples[0]:
-            return preferring.collate(examples, pad)
-        return batch.collate(examples, writing.pads(pad))
+        return replying.collate(examples, pad)
 
     # -- model --------------------------------------------------------------------------------------------------------
 
@@ -241,7 +231,7 @@ class Preference(Task):
         """`text` and `stopped` of a reply; of a pair which one is preferred and by how much."""
         if "reply" not in outputs:
             return preferring.answers(outputs)
-        return [answer | {"text": answer["text"].strip()} for answer in writing.answers(outputs)]
+        return replying.answers(outputs)
 
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """Over all rows."""
@@ -259,9 +249,8 @@ class Preference(Task):
 
     def marked(self, rows: Sequence[Row], processor: Any) -> list[tuple[str, bool]]:
         """The first row's chosen reply, as the model's template writes it."""
-        asked, given = chat.read(rows[0][self.prompt])[0], replying.tools_of(rows[0].get(self.tools), "row 1")
-        most = self.tokens_kept or tokens.limit(processor)
-        return replying.marked(processor, asked, self._replies(rows[0])[0], most, given)
+        asked, said = chat.read(rows[0][self.prompt])[0], self._replies(rows[0])[0]
+        return replying.marked(processor, asked, said, self.tokens_kept or tokens.limit(processor), self._given(rows[0]))
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
         """The longer reply wins."""

@@ -203,11 +203,10 @@ class RelationExtraction(Task):
         return related.said([outputs["logits"][encoded.row_N == encoded.row_N[first]] for first in first_N], texts)
 
     def solve(
-        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
+        self, features_ND: np.ndarray, truth: Truth, strength: float, start: Solution | None = None
     ) -> Solution:
         """Multinomial logistic regression on the pairs' vectors."""
-        if weight_N is None:
-            weight_N = classes.row_weights(truth, self.class_weights)
+        weight_N = classes.row_weights(truth, self.class_weights)
         return linear.multinomial(features_ND, truth, len(self.labels), strength, weight_N=weight_N, start=start)
 
     # -- answers ------------------------------------------------------------------------------------------------------

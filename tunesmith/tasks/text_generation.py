@@ -131,16 +131,12 @@ class TextGeneration(Task):
         whole = self.settle(tokens_kept=10**9, limit=limit)
         part = train.take(tokens.sample_positions(len(train)))
         made = whole.encode(part.rows(), processor)
+        if self.prompt:
+            return self.settle(**writing.fitted(part, [[example] for example in made], self.max_tokens, processor, limit))
         lengths_N = np.array([len(example["input_ids"]) for example in made])
-        most = min(limit, tokens.limit(processor))
-        chosen = tokens.choose_limit(lengths_N, self.max_tokens, most)
-        if not self.prompt:
-            why = f"{chosen.why}; longer texts are learned in several examples"
-            return self.settle(tokens_kept=chosen.value, tokens_why=why, limit=limit)
-        writing.refuse_lost(part, made, chosen.value, most)
-        long, share = tokens.cut(lengths_N, chosen.value)
-        why = f"{chosen.why}; {long:,} of {len(lengths_N):,} rows lose their end" if long else chosen.why
-        return self.settle(tokens_kept=chosen.value, tokens_why=why, cut_share=share, limit=limit)
+        chosen = tokens.choose_limit(lengths_N, self.max_tokens, min(limit, tokens.limit(processor)))
+        why = f"{chosen.why}; longer texts are learned in several examples"
+        return self.settle(tokens_kept=chosen.value, tokens_why=why, limit=limit)
 
     def truth(self, rows: Table) -> Truth:
         """(N,) completions; empty where there is none."""

@@ -178,10 +178,10 @@ class TextRegression(Task):
         return self._numbers.outputs(model(batch))
 
     def solve(
-        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
+        self, features_ND: np.ndarray, truth: Truth, strength: float, start: Solution | None = None
     ) -> Solution:
         """Ridge regression on standardised targets."""
-        return self._numbers.solve(features_ND, truth, weight_N, strength)
+        return self._numbers.solve(features_ND, truth, strength)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..data.arrays import objects
 from ..data.finding import Finding, count, places
-from ..data.table import TOGETHER, Table
+from ..data.table import Table
 from ..errors import DataError, SpecError, listing
 from ..parts import (
     alignment,
@@ -224,11 +224,10 @@ class TokenClassification(Task):
         return {"logits": objects(logits), "text": objects(texts), "span": objects([span[first] for first in first_N])}
 
     def solve(
-        self, features_ND: np.ndarray, truth: Truth, weight_N: np.ndarray | None, strength: float, start: Solution | None = None
+        self, features_ND: np.ndarray, truth: Truth, strength: float, start: Solution | None = None
     ) -> Solution:
         """Multinomial logistic regression on the words' vectors."""
-        if weight_N is None:
-            weight_N = classes.row_weights(truth, self.class_weights)
+        weight_N = classes.row_weights(truth, self.class_weights)
         return linear.multinomial(features_ND, truth, self._count, strength, weight_N=weight_N, start=start)
 
     # -- answers ------------------------------------------------------------------------------------------------------
@@ -239,8 +238,7 @@ class TokenClassification(Task):
 
     def by_part(self, rows: Table) -> Self:
         """Rows are counted one by one, under the same types in each part: those that training never saw are looked for before."""
-        parts = (rows.take(np.arange(start, min(start + TOGETHER, len(rows)))) for start in range(0, len(rows), TOGETHER))
-        seen = {kind for part in parts for row in self.truth(part) for _, _, kind in row["spans"]}
+        seen = {kind for _, part in rows.pieces() for row in self.truth(part) for _, _, kind in row["spans"]}
         return self.settle(strange=tuple(sorted(seen - set(self.types))))
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..data.finding import Finding, count, places
 from ..errors import DataError, listing
-from ..parts import batch, chat, columns, options, replying, tokens, tools, unpaired, writing
+from ..parts import chat, columns, options, replying, tokens, tools, unpaired, writing
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Graded, Outputs, Purpose, Row, Task, Truth, fitted
 
@@ -173,15 +173,8 @@ class UnpairedPreference(Task):
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """How many tokens are read, and which token ends a reply. Raises DataError where replies lie beyond what the model reads."""
         part = train.take(tokens.sample_positions(len(train)))
-        made = [replying.whole(processor, *self._talk(row), part.place(at), self._given(row)) for at, row in enumerate(part.rows())]
-        lengths_N = np.array([len(example["input_ids"]) for example in made])
-        most = min(limit, tokens.limit(processor))
-        chosen = tokens.choose_limit(lengths_N, self.max_tokens, most)
-        writing.refuse_lost(part, made, chosen.value, most)
-        long, share = tokens.cut(lengths_N, chosen.value)
-        why = f"{chosen.why}; {long:,} of {len(lengths_N):,} rows lose their end" if long else chosen.why
-        ends = (chat.end_of_turn(processor),)
-        return self.settle(tokens_kept=chosen.value, tokens_why=why, cut_share=share, limit=limit, ends=ends)
+        made = [[replying.whole(processor, *self._talk(row), part.place(at), self._given(row))] for at, row in enumerate(part.rows())]
+        return self.settle(**writing.fitted(part, made, self.max_tokens, processor, limit), ends=(chat.end_of_turn(processor),))
 
     def _talk(self, row: Row) -> tuple[replying.Messages, replying.Messages]:
         return chat.read(row[self.prompt])[0], replying.replied(row[self.completion])[0]
@@ -212,11 +205,11 @@ class UnpairedPreference(Task):
 
     def mine(self, encoded: Encoded, outputs: Outputs) -> Encoded:
         """The training rows with what the untouched model says of them."""
-        return encoded.with_arrays(reference=np.asarray(outputs.get("reference", outputs["logp"]), np.float32))
+        return replying.mined(encoded, outputs)
 
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
         """Conversations side by side; questions padded to the longest."""
-        return unpaired.collate(examples, pad) if "split" in examples[0] else batch.collate(examples, writing.pads(pad))
+        return replying.collate(examples, pad)
 
     # -- model --------------------------------------------------------------------------------------------------------
 
@@ -276,7 +269,7 @@ class UnpairedPreference(Task):
         """`text` and `stopped` of a reply; of a judged one its `reward`."""
         if "reply" not in outputs:
             return unpaired.answers(outputs)
-        return [answer | {"text": answer["text"].strip()} for answer in writing.answers(outputs)]
+        return replying.answers(outputs)
 
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """Over all rows."""

@@ -8,7 +8,6 @@ order or setting gives another key, so a stale entry cannot be met. Entries are 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,8 +20,9 @@ import torch
 from torch import nn
 
 from ..data import caches
-from ..disk import cannot_write
+from ..disk import cannot_write, take_room
 from ..inference import Encoded, Ragged, cut_by_tokens, on_device, order_by_length, read_tokens
+from ..memory import let_go
 from ..task import Example, Task
 
 VALUES = "values.npy"
@@ -148,7 +148,7 @@ def _fill(
                 values[starts[position] : starts[position + 1]] = found[row, : starts[position + 1] - starts[position]]
             else:
                 values[position] = found[row]
-        caches.let_go(values)
+        let_go(values)
     return values
 
 
@@ -161,10 +161,10 @@ def _keep(examples: Sequence[Example], positions: np.ndarray, rows: int, beside:
 
 
 def _on_disk(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """A new array in a file, all of its room taken: writing to the memory map of a full disk would kill the process (SIGBUS)."""
+    """A new array in a file, all of its room taken."""
     values: np.ndarray = np.lib.format.open_memmap(path, "w+", np.float32, shape)
     with open(path, "rb+") as file:
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        take_room(file, path.stat().st_size)
     return values
 
 

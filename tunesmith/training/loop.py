@@ -107,7 +107,7 @@ def _solve(state: State, work: Work, folder: Path) -> Iterator[Event]:
     train, validation = ((_with_features(state, rows.encoded, work.pad), rows.truth) for rows in (known.train, known.validation))
     task = state.ready.task
     chosen = solve.choose(
-        task, solve.path(task, train, validation, state.ready.class_weights, metric(state)), metric(state)
+        task, solve.path(task, train, validation, metric(state)), metric(state)
     )
     if chosen is None:
         yield Adjusted(state.total, "head not solved", "this task's head has no optimum to solve for; it starts at random")

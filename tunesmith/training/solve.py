@@ -35,7 +35,7 @@ class Probe:
 
 
 def path(
-    task: Task, train: tuple[Encoded, Truth], validation: tuple[Encoded, Truth], weight_N: np.ndarray | None, metric: str
+    task: Task, train: tuple[Encoded, Truth], validation: tuple[Encoded, Truth], metric: str
 ) -> Iterator[Probe]:
     """Each strength's solution with its validation score, from rows that have their features (`pooled_D` or `features_TD`).
 
@@ -48,7 +48,7 @@ def path(
     best, worse, solution = -np.inf, 0, None
     features_ND, truth = _units(*train)
     for strength in STRENGTHS:
-        solution = task.solve(features_ND, truth, weight_N, strength, solution)
+        solution = task.solve(features_ND, truth, strength, solution)
         if solution is None:
             return
         value = task.score(apply(task, solution, validation[0]), validation[1])[metric]
@@ -68,7 +68,7 @@ def _by_target(task: Task, train: tuple[Encoded, Truth], validation: tuple[Encod
     tried, solution = list[tuple[Solution, dict[str, float]]](), None
     features_ND, truth = task.units(*train) or _units(*train)
     for strength in STRENGTHS:
-        solution = task.solve(features_ND, truth, None, strength, solution)
+        solution = task.solve(features_ND, truth, strength, solution)
         if solution is None:
             return
         tried.append((solution, task.score(apply(task, solution, validation[0]), validation[1])))
