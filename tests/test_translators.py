@@ -37,7 +37,7 @@ def run(tmp_path_factory, tiny_translators):
 
 def test_models_that_cannot_translate_are_refused_before_anything_is_loaded(tiny_bert, tiny_translators, tmp_path):
     assert find_both(None) == ()
-    with pytest.raises(ModelError, match="nowhere"):
+    with pytest.raises(ModelError, match=r"option back_translation: .*nowhere: .*; download a translation model where there is a network"):
         find_both(wanted(tmp_path / "nowhere", tiny_translators[1]))
     with pytest.raises(ModelError, match=r"option back_translation: .*tiny-bert: expected an encoder-decoder that translates, got a bert"):
         find_both(wanted(tiny_translators[0], tiny_bert))

@@ -41,6 +41,7 @@ TOKENS = 4096
 TEMPERATURE = 0.8
 """At which several forms are drawn: some are odd, most keep the meaning (arXiv 1904.12848)."""
 TASK = "translation"
+SUCH_AS = "such as Helsinki-NLP/opus-mt-en-de, or a run of `tunesmith fit --task translation`"
 EFFICIENCY = 0.3
 """Share of the matrix rate that short texts reach."""
 _SAID = frozenset((".json", ".safetensors", ".spm", ".model", ".txt"))
@@ -113,11 +114,15 @@ def _found(name: str, way: Sequence[str]) -> Translator:
     run = Path(name).expanduser()
     if (run / "task.json").is_file():
         return Translator(name, find(str(run / "model")), _of_run(run), run=True) if _tuned(run) else _refuse_run(run)
-    source = find(name)
+    try:
+        source = find(name)
+    except ModelError as error:
+        fix = error.fix if error.code != "model-not-found" else f"download a translation model where there is a network, {SUCH_AS}"
+        raise ModelError(f"option back_translation: {name}", expected=error.expected, got=error.got, fix=fix, code=error.code) from None
     if not source.encoder_decoder:
         raise ModelError(
             f"option back_translation: {name}", expected="an encoder-decoder that translates", got=f"a {source.model_type}",
-            fix="name one, such as Helsinki-NLP/opus-mt-en-de, or a run of `tunesmith fit --task translation`",
+            fix=f"name one, {SUCH_AS}",
             code="unsuitable-architecture",
         )  # fmt: skip
     _refuse_unnamed(name, source, way)

