@@ -7,7 +7,7 @@ run.scores["macro_f1"]; run.predict(["A quiet, exact film."])
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -268,6 +268,7 @@ def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
 
 def _labelled(result: Result, file: str | Path) -> Labelled:
     """The rows of a labelled file, cleaned as the run's own were; labels that the run never learned are named."""
+    from .data.finding import refuse
     from .data.labelled import ready
     from .data.ledger import Ledger
     from .task import Task
@@ -275,7 +276,7 @@ def _labelled(result: Result, file: str | Path) -> Labelled:
     task, ledger, table = result.predictor.task, Ledger(), result.read(file)
     if task.files and type(task).tidied is not Task.tidied:
         table = result.predictor.with_files(table)  # what cells say is checked against the files that they speak of
-    return ready(
+    found = ready(
         task.tidied(table, ledger),
         result.run.spec.data,
         inputs=task.columns(task.inputs),
@@ -284,6 +285,9 @@ def _labelled(result: Result, file: str | Path) -> Labelled:
         known=_known(task),
         ledger=ledger,
     )
+    unseen = task.lost(found.rows, result.predictor.processor) if not task.files and len(found.rows) else []
+    refuse(unseen)
+    return replace(found, findings=(*found.findings, *unseen))
 
 
 def _known(task: Task) -> Sequence[str]:

@@ -1,5 +1,7 @@
 """Dialogue and text-generation from a file to answers, on tiny models: what is refused, what is claimed, what is saved and said."""
 
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -259,3 +261,43 @@ def test_contents_of_parts_beside_contents_of_text_are_read(models, tmp_path):
     assert _check(path) == []
     whole, learned = _shown(path, models["chat"])
     assert "say" in whole and learned[0].startswith("yes ")
+
+
+def _with_template(model, folder, template):
+    """The model again, with another chat template."""
+    shutil.copytree(model, folder)
+    config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"chat_template": template}), "utf-8")
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    return str(folder)
+
+
+PLAIN = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+PROMPT = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+
+
+def test_thoughts_that_the_template_does_not_write_are_told_of(models, tmp_path):
+    rows = [_talk(f"say {n}", f"yes {n}") for n in range(40)]
+    for row in rows[::4]:
+        row["messages"][1]["thinking"] = "hm, well"
+    path = str(write_lines(tmp_path / "rows.jsonl", rows))
+    thinks = PLAIN.replace("+ m.content", "+ (m.reasoning_content or '') + m.content")
+    found = {}
+    for name, template in (("mute", PLAIN), ("thinks", thinks)):
+        model = _with_template(models["chat"], tmp_path / name, template + PROMPT)
+        ready = api.plan(api.make_spec(path, model=model, near_duplicates=0.0))
+        found[name] = [one for one in ready.data.findings if one.code == "thoughts-unlearned"]
+    assert not found["thinks"], "whichever of its names the thoughts have in the file"
+    assert sum(len(one.rows) for one in found["mute"]) == 10 and all(one.level == "warning" for one in found["mute"])
+    assert "rows.jsonl, row 1" in {row for one in found["mute"] for row in one.rows}
+
+
+def test_a_test_row_that_the_template_refuses_is_refused_before_the_first_step(models, tmp_path):
+    rows = [_talk(f"say {n}", "yes") for n in range(40)]
+    told = [{"messages": [{"role": "system", "content": "be nice"}, *row["messages"]]} for row in rows[:3]]
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system, please') }}{% endif %}" + PLAIN + PROMPT
+    files = {"data": write_lines(tmp_path / "train.jsonl", rows), "test": write_lines(tmp_path / "test.jsonl", [*rows[3:20], *told])}
+    model = _with_template(models["chat"], tmp_path / "strict", refusing)
+    with pytest.raises(DataError, match=r"test.*(?s:.)*no system, please") as caught:
+        api.plan(api.make_spec(**{name: str(path) for name, path in files.items()}, model=model, near_duplicates=0.0))
+    assert caught.value.code == "template-refused" and "test.jsonl, row 18" in str(caught.value)

@@ -94,3 +94,12 @@ def test_the_reference_is_computed_once_and_kept(run, tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "infer", lambda *a, **k: calls.append(1) or real(*a, **k))
     first, second = (stages.Work.of(State.start(made)).train.encoded.arrays["reference"] for _ in range(2))
     assert len(calls) == 1 and np.array_equal(first, second) and bool((first < 0).all())
+
+
+@pytest.mark.parametrize(("column", "code"), [("chosen", "empty-reply"), ("prompt", "no-prompt")])
+def test_rows_that_cannot_be_read_are_not_scored_in_silence(run, tmp_path, column, code):
+    rows = TASKS.load("preference").sample(6, 3)
+    path = write_lines(tmp_path / "more.jsonl", [*rows[:3], rows[3] | {column: ""}, *rows[4:]])
+    with pytest.raises(DataError, match=r"more\.jsonl, row 4: expected") as caught:
+        api.evaluate(run.path, path)
+    assert caught.value.code == code

@@ -43,7 +43,7 @@ CALLING = frozenset(("function_call", "tool_calls", "tool_call"))
 KEYS = (("role", "content"), ("from", "value"), ("speaker", "utterance"), ("speaker", "text"), ("role", "text"), ("role", "value"))
 """Names of a message's two entries: OpenAI's, ShareGPT's, and others."""
 THOUGHTS = ("reasoning_content", "thinking")
-"""Entries of a message with what was thought before it was said; templates of models that think know one of them."""
+"""Entries of a message with what was thought before it was said; a template knows one of them, so that a message gets both."""
 PRIVATE = 0xF0000
 """Characters of private use, from here on, stand for control strings in a message while the template runs."""
 
@@ -123,7 +123,8 @@ def _message(one: Any) -> tuple[dict[str, Any], str, str]:
     if content is None:
         return {}, "bad-messages", f"a content that is no text: {shorten(repr(value))}"
     more = {"tool_calls": made} if made else {}
-    more |= {key: tokens.mended(one[key]) for key in THOUGHTS if isinstance(one.get(key), str) and one[key]}
+    thought = next((one[key] for key in THOUGHTS if isinstance(one.get(key), str) and one[key].strip()), "")
+    more |= dict.fromkeys(THOUGHTS, tokens.mended(thought)) if thought else {}
     return {"role": ROLES[role], "content": content, **more, **({"weight": 0} if one.get("weight") == 0 else {})}, "", ""
 
 
@@ -231,7 +232,7 @@ def asked(tokenizer: Any, messages: Sequence[Mapping[str, Any]], given: Sequence
 
 
 def ignored(tokenizer: Any, messages: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]) -> str:
-    """What of tools, calls and results the template does not write; nothing where all of it stands in the text."""
+    """What of tools, calls and results the template does not write; nothing where all of it stands in the text. Raises template.Refused."""
     whole = _render(tokenizer, messages, False, given)
     named = {"the tools": [one["function"]["name"] for one in given]}
     named["calls"] = [one["function"]["name"] for m in messages for one in m.get("tool_calls", ())]
@@ -240,6 +241,12 @@ def ignored(tokenizer: Any, messages: Sequence[Mapping[str, Any]], given: Sequen
     if named["calls"] and not lost and given and _render(tokenizer, bare, False, given) == whole:
         lost.append("calls")
     return " and ".join([*lost, *(["results"] if any(m["role"] == "tool" and m["content"].strip() not in whole for m in messages) else [])])
+
+
+def unthought(tokenizer: Any, messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the template leaves out what was thought before a reply that is learned. Raises template.Refused."""
+    thoughts = [(n, message[THOUGHTS[0]].strip()) for n, message in enumerate(messages) if _learned(message) and THOUGHTS[0] in message]
+    return any(thought not in _render(tokenizer, messages[: n + 1], False) for n, thought in thoughts)
 
 
 def unwritten(place: str, lost: str) -> DataError:

@@ -6,8 +6,9 @@ A prompt is a text or messages; a reply a text or the messages after the user's 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,12 +76,14 @@ def wrong_prompt(cell: Any) -> tuple[str, str]:
     return ("bad-prompt", "messages that end with the assistant's") if messages[-1]["role"] == "assistant" else ("", "")
 
 
-def findings(table: Table, wrong: Sequence[tuple[str, str]]) -> list[Finding]:
+def findings(
+    table: Table, wrong: Sequence[tuple[str, str]], known: Mapping[str, tuple[str, str]] = MappingProxyType(EXPECTED)
+) -> list[Finding]:
     """An error for each code among what is wrong with the rows: what was expected, what the first of them has, which they are."""
     found = []
     for code in dict.fromkeys(code for code, _ in wrong if code):
         rows = [at for at, (other, _) in enumerate(wrong) if other == code]
-        what, fix = EXPECTED[code]
+        what, fix = known[code]
         more = f" (and {count(len(rows) - 1)} like it)" if len(rows) > 1 else ""
         found.append(Finding("error", code, f"expected {what}, got {wrong[rows[0]][1]}{more}", places(table, rows), fix))
     return found
@@ -144,12 +147,8 @@ def side(processor: Any, asked: Messages, said: Messages, most: int, given: Mess
 
 def whole(processor: Any, asked: Messages, said: Messages, place: str, given: Messages = ()) -> Example:
     """The same at full length, once it is known that the template takes it. Raises DataError, naming the `place`, where it does not."""
-    try:
-        if (given or any("tool_calls" in m for m in (*asked, *said))) and (lost := chat.ignored(processor, [*asked, *said], given)):
-            raise chat.unwritten(place, lost)
-        return side(processor, asked, said, 10**9, given)
-    except template.Refused as refused:
-        raise chat.untaken(place, refused) from None
+    refuse_unwritten(processor, [*asked, *said], given, place)
+    return side(processor, asked, said, 10**9, given)
 
 
 def marked(processor: Any, asked: Messages, said: Messages, most: int, given: Messages = ()) -> list[tuple[str, bool]]:
@@ -179,6 +178,50 @@ def tools_of(cell: Any, place: str) -> list[dict[str, Any]]:
         expected, fix = EXPECTED["bad-tools"]
         raise DataError(place, expected=expected, got=wrong, fix=fix, code="bad-tools")
     return found
+
+
+def unwritten(rows: Table, talks: Iterable[Sequence[tuple[Messages, Messages]]], processor: Any) -> list[Finding]:
+    """What the model's chat template does with these rows: errors where it refuses messages or leaves out tools, a warning where it leaves
+    out the thoughts before a reply. `talks`: each row's conversations, with the tools that may be called."""
+    wrong, silent = dict[int, DataError](), list[int]()
+    for at, told in enumerate(talks):
+        for talk, given in told:
+            try:
+                refuse_unwritten(processor, talk, given, rows.place(at))
+                lost = chat.unthought(processor, talk)
+            except template.Refused as refused:
+                wrong[at] = chat.untaken(rows.place(at), refused)
+            except DataError as error:
+                wrong[at] = error
+            else:
+                silent += [at] if lost else []
+    return [*_refusals(rows, wrong), *_thoughtless(rows, list(dict.fromkeys(silent)))]
+
+
+def refuse_unwritten(processor: Any, talk: Messages, given: Messages, place: str) -> None:
+    """Raises DataError, naming the `place`, where the template refuses messages or leaves out tools, calls or results."""
+    try:
+        if lost := chat.ignored(processor, talk, given):
+            raise chat.unwritten(place, lost)
+    except template.Refused as refused:
+        raise chat.untaken(place, refused) from None
+
+
+def _refusals(rows: Table, wrong: Mapping[int, DataError]) -> list[Finding]:
+    found = []
+    for code in dict.fromkeys(error.code for error in wrong.values()):
+        own = [at for at, error in wrong.items() if error.code == code]
+        first, more = wrong[own[0]], f" (and {count(len(own) - 1)} like it)" if len(own) > 1 else ""
+        found.append(Finding("error", code, f"expected {first.expected}, got {first.got}{more}", places(rows, own), first.fix))
+    return found
+
+
+def _thoughtless(rows: Table, silent: Sequence[int]) -> list[Finding]:
+    if not silent:
+        return []
+    message = f"{count(len(silent))} with thoughts before a reply that the model's chat template does not write: they are not learned"
+    fix = "use a model that thinks (a Qwen3, say), or put them into the reply's content, between <think> and </think>"
+    return [Finding("warning", "thoughts-unlearned", message, places(rows, silent), fix)]
 
 
 # -- conversations of a row, end to end --------------------------------------------------------------------------------

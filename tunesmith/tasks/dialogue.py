@@ -8,16 +8,15 @@ over the last replies of a part of the rows. Beside it: the untuned model, and b
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 import numpy as np
 
-from ..data.finding import Finding, count, places
+from ..data.finding import Finding
 from ..errors import DataError
-from ..parts import batch, chat, columns, options, template, tokens, tools, writing
+from ..parts import batch, chat, columns, options, replying, template, tokens, tools, writing
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Graded, Outputs, Purpose, Row, Task, Truth, fitted
 
@@ -116,22 +115,14 @@ class Dialogue(Task):
 
     def check(self, table: Table) -> list[Finding]:
         """Messages that are none, unknown roles, roles out of order, rows without a reply: each with its rows."""
-        found, first = options.twice(self.columns((*self.inputs, *self.targets))), dict[str, str]()
-        bad: dict[str, list[int]] = defaultdict(list)
-        for number, row in enumerate(table.rows()):
-            messages, code, got = self._read(row)
-            if not code and not chat.replies(messages):
-                code, got = "no-reply", "none"
-            if not code and (wrong := tools.read(row.get(self.tools))[1]):
-                code, got = "bad-tools", wrong
-            if code:
-                bad[code].append(number)
-                first.setdefault(code, got)
-        for code, rows in bad.items():
-            expected, fix = chat.EXPECTED[code]
-            message = f"expected {expected}, got {first[code]}" + (f" (and {count(len(rows) - 1)} like it)" if len(rows) > 1 else "")
-            found.append(Finding("error", code, message, places(table, rows), fix))
-        return found
+        found = options.twice(self.columns((*self.inputs, *self.targets)))
+        return [*found, *replying.findings(table, [self._wrong(row) for row in table.rows()], chat.EXPECTED)]
+
+    def _wrong(self, row: Row) -> tuple[str, str]:
+        messages, code, got = self._read(row)
+        unread = tools.read(row.get(self.tools))[1]
+        silent = ("", "") if code or chat.replies(messages) else ("no-reply", "none")
+        return next((one for one in ((code, got), silent, ("bad-tools", unread)) if one[0] and one[1]), ("", ""))
 
     def fit(self, train: Table) -> Self:
         """Nothing is learned from rows before the model is known."""
@@ -149,14 +140,15 @@ class Dialogue(Task):
             kept["tokens_why"] += "; the model has no chat template: `User: ...`, `Assistant: ...`, a line each"
         return self.settle(**kept, ends=(chat.end_of_turn(processor),))
 
+    def lost(self, rows: Table, processor: Any) -> list[Finding]:
+        """Rows that cannot be read, rows that the model's chat template refuses, and what it leaves out of them."""
+        wrong = replying.findings(rows, [self._wrong(row) for row in rows.rows()], chat.EXPECTED)
+        return wrong or replying.unwritten(rows, ([(self._read(row)[0], self._given(row))] for row in rows.rows()), processor)
+
     def _whole(self, row: Row, processor: Any, place: str) -> list[Example]:
         messages, given = self._read(row)[0], self._given(row)
-        try:
-            if (given or any("tool_calls" in m for m in messages)) and (lost := chat.ignored(processor, messages, given)):
-                raise chat.unwritten(place, lost)
-            return [chat.example(processor, turn, 10**9) for turn in chat.turns(processor, messages, given)]
-        except template.Refused as refused:
-            raise chat.untaken(place, refused) from None
+        replying.refuse_unwritten(processor, messages, given, place)
+        return [chat.example(processor, turn, 10**9) for turn in chat.turns(processor, messages, given)]
 
     def truth(self, rows: Table) -> Truth:
         """(N,) last replies; empty where there is none."""

@@ -147,6 +147,15 @@ class Preference(Task):
         kept = writing.fitted(part, made, self.max_tokens, processor, limit, must=2)
         return self.settle(**kept, ends=(chat.end_of_turn(processor),))
 
+    def lost(self, rows: Table, processor: Any) -> list[Finding]:
+        """Rows that cannot be read, rows that the model's chat template refuses, and what it leaves out of them."""
+        wrong = replying.findings(rows, [self._wrong(row) for row in rows.rows()])
+        return wrong or replying.unwritten(rows, (self._talks(row) for row in rows.rows()), processor)
+
+    def _talks(self, row: Row) -> list[tuple[replying.Messages, replying.Messages]]:
+        asked, given = chat.read(row[self.prompt])[0], self._given(row)
+        return [([*asked, *said], given) for said in self._replies(row)]
+
     def _given(self, row: Row) -> list[dict[str, Any]]:
         return replying.tools_of(row.get(self.tools), f"column {self.tools!r}")
 

@@ -176,6 +176,12 @@ class UnpairedPreference(Task):
         made = [[replying.whole(processor, *self._talk(row), part.place(at), self._given(row))] for at, row in enumerate(part.rows())]
         return self.settle(**writing.fitted(part, made, self.max_tokens, processor, limit), ends=(chat.end_of_turn(processor),))
 
+    def lost(self, rows: Table, processor: Any) -> list[Finding]:
+        """Rows that cannot be read, rows that the model's chat template refuses, and what it leaves out of them."""
+        wrong = replying.findings(rows, [self._wrong(row) for row in rows.rows()])
+        talks = ([([*asked, *said], self._given(row))] for row in rows.rows() for asked, said in [self._talk(row)])
+        return wrong or replying.unwritten(rows, talks, processor)
+
     def _talk(self, row: Row) -> tuple[replying.Messages, replying.Messages]:
         return chat.read(row[self.prompt])[0], replying.replied(row[self.completion])[0]
 
