@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import subprocess
@@ -16,7 +17,23 @@ from tests.gate_server import GateServer
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests run side by side
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+MANY_MODULES = 100
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """What imported modules hold is looked through for garbage once, not with each plan and each training of the tests after."""
+    if len(sys.modules) > _frozen.modules + MANY_MODULES:
+        _frozen.modules = len(sys.modules)
+        gc.collect()
+        gc.freeze()
+
+
+class _frozen:
+    """How many modules were imported when last looked."""
+
+    modules = 0
 
 
 @pytest.fixture(autouse=True)

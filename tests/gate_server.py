@@ -7,6 +7,7 @@ What a fork shares with the training process is nothing, as with a process of it
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -76,6 +77,7 @@ def _serve() -> None:
     from tunesmith import predictor  # noqa: F401
     from tunesmith.models import save  # noqa: F401
 
+    gc.freeze()
     for line in sys.stdin:
         child = os.fork()
         if not child:

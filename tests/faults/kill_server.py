@@ -6,6 +6,7 @@ gradients before the forks: PyTorch's autograd threads would not survive them.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -74,6 +75,7 @@ def main() -> None:
     write_rows(folder / "rows.csv", n=64)
     ready = make_ready(folder, model, train={"save_every": 3})
     State.start(ready)  # imports everything that a try needs, PyTorch's compiler among it, before the first fork
+    gc.freeze()  # no try looks through it for garbage
     start = time.monotonic()
     whole = finish(ready, folder / "whole")
     longest, chance = time.monotonic() - start, random.Random(seed)

@@ -7,6 +7,7 @@ the count of kills (a file that stands for the kernel's) and then kills itself, 
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -125,6 +126,7 @@ def main() -> None:
     """All stories."""
     root, model = Path(sys.argv[1]), Path(sys.argv[2])
     State.start(make_ready(root, model, strategy="full"))  # imports everything, PyTorch's compiler among it
+    gc.freeze()  # no story looks through it for garbage
     finish.gate = lambda *_: None  # a fresh process for each story: seconds, and tested elsewhere
     tell = lambda name, *fault, **how: (name, story(root, name, model, *fault, **how))  # noqa: E731
     step = (loop, "gradient_of")
