@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
     from .data.table import Table
 
-CHUNK = 8192
-"""Rows encoded and answered at a time: enough for good buckets, little enough to hold."""
-
-
 @final
 class Predictor:
     """A loaded run: `predictor.predict(["A quiet, exact film."])`."""
@@ -102,30 +98,32 @@ class Predictor:
         """Raw outputs of the rows of a table."""
         from .data.arrays import filled
 
-        return filled(len(table), ((slice(at.start, at.stop), part) for at, part in self.parts(table, purpose)))
+        return filled(len(table), self.parts(table, purpose))
 
     def judged(self, table: Table) -> tuple[Outputs, Truth | None]:
         """What the task scores of labelled rows: outputs and truth; outputs condensed part by part, and no truth, where that says all."""
         task = self.task.by_part(table)
         if task is None:
-            return self.outputs(table), self.task.truth(table)
+            truth = self.task.truth(table)  # before the outputs: what cannot be read is said with its file and row
+            return self.outputs(table), truth
         from .data.arrays import filled
 
-        parts = ((slice(at.start, at.stop), part) for at, part in self.parts(table, "judging"))
-        return filled(len(table), ((at, task.condense(part, task.truth(table.take(range(at.start, at.stop))))) for at, part in parts)), None
+        return filled(len(table), self._condensed(task, table)), None
 
-    def parts(self, table: Table, purpose: Purpose) -> Iterator[tuple[range, Outputs]]:
+    def _condensed(self, task: Task, table: Table) -> Iterator[tuple[slice, Outputs]]:
+        for at, rows in table.pieces():
+            truth = task.truth(rows)
+            for _, outputs in self.parts(rows, "judging"):  # one part
+                yield at, task.condense(outputs, truth)
+
+    def parts(self, table: Table, purpose: Purpose) -> Iterator[tuple[slice, Outputs]]:
         """The same, a few thousand rows at a time: memory does not grow with the table."""
         task = self.task.set_for(purpose)
         table.require(task.asks())
-        for start in range(0, len(table), CHUNK):
-            positions = range(start, min(start + CHUNK, len(table)))
-            part = self.with_files(table.take(positions), task.asks() if purpose == "answering" else None)
+        for at, part in table.pieces():
+            part = self.with_files(part, task.asks() if purpose == "answering" else None)
             encoded = encode(task, self.processor, part)
-            yield (
-                positions,
-                infer(task, self.model, encoded, pad=pad_id(self.processor), micro_tokens=MICRO_TOKENS),
-            )
+            yield at, infer(task, self.model, encoded, pad=pad_id(self.processor), micro_tokens=MICRO_TOKENS)
 
     def with_files(self, part: Table, asked: Sequence[str] | None = None) -> Table:
         """Rows whose files are found and read whole; `asked`: of these columns alone. Raises DataError that names the first bad one, and

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tests.runs import write_lines
 from tunesmith.data import images
 from tunesmith.data.files import resolve
 from tunesmith.data.ledger import Ledger
@@ -113,6 +114,15 @@ def test_sizes_that_no_model_can_use(photo):
     _, findings, _ = table(photo, ["long.png", "dot.png"])
     assert "image-too-long" in codes(findings) and "long.png" in codes(findings)["image-too-long"].rows[0]
     assert [f.rows for f in findings if f.code == "tiny-image"] == [("rows.csv, row 2",)]
+
+
+@pytest.mark.parametrize("name", ["\x00", "a\x00.png", "x" * 20_000, "x" * 300, "/".join("ab" * 4000)])
+@pytest.mark.parametrize("modality", ["image", "audio"])
+def test_names_that_no_file_can_have_are_refused_like_missing_files(photo, name, modality):
+    path = write_lines(photo / "rows.jsonl", [{"file": name, "label": "a"}])
+    data = Data(train=str(path))
+    _, findings = resolve(read(str(path), data, Ledger()), ["file"], data, Ledger(), modality)
+    assert [one.code for one in findings if one.level == "error"] == ["no-such-file"]
 
 
 def test_paths_stay_in_their_folder_and_lead_to_plain_files(photo):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from tests.runs import write_lines
 from tunesmith import api
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.profile import Profile
@@ -253,6 +254,8 @@ def test_a_squad_file_is_fitted_reported_and_asked(tiny_bert, tmp_path):
     assert set(answer) == {"answer", "start", "end", "confidence", "alternatives"} and 0 <= answer["confidence"] <= 1
     with pytest.raises(DataError, match=r"expected a row with question, context, got one text alone; .*--row question=\.\.\."):
         run.predict(["the film"])
+    with pytest.raises(DataError, match=r"more\.jsonl, row 2, column 'answers': expected an answer"):
+        api.evaluate(run.path, write_lines(tmp_path / "more.jsonl", [row | {"answers": cell} for cell in (["film"], [None])]))
 
 
 # -- real data --------------------------------------------------------------------------------------------------------

@@ -65,6 +65,13 @@ def test_the_report_says_of_each_target_whether_sharing_helped(run: Any) -> None
     assert all(f"{name}: sharing" in page for name in NAMES) and not (run.run.path / "singly").exists()
 
 
+def test_a_row_that_cannot_be_judged_is_named(run: Any, tmp_path: Path) -> None:
+    rows = MultiTask.sample(6, 1)
+    rows[2]["slots"] = rows[2]["slots"][1:]
+    with pytest.raises(DataError, match=r"more\.csv, row 3.*column 'slots': expected"):
+        api.evaluate(run.path, write_rows(rows, tmp_path / "more.csv"))
+
+
 def test_predict_answers_all_targets_as_the_run_did(run: Any) -> None:
     found = Predictor.load(run.run.path).predict(["please play some3 jazz kindly"])[0]
     assert set(found) == set(NAMES) and found["intent"]["label"] in ("play", "buy")

@@ -150,6 +150,9 @@ class _Roots:
             return cell, cell if isinstance(cell, str) else _kept(self.kind.payload(cell), seen), seen
         except DataError as error:
             return cell, cell if isinstance(cell, str) else self.kind.name_of(cell), error
+        except (OSError, ValueError):  # too long, or with a character of none
+            name = self.kind.name_of(cell)
+            return cell, name, self.kind.error(name, "the name of a file", "one that no file can have", "no-such-file")
 
     def _root(self, cell: str, folder: str) -> str:
         """The folder that was named, unless the file lies beside the table that names it and not there: a folder that is given to
