@@ -71,7 +71,8 @@ class Data(Section):
     calibration_share: Share = 0.05
     """Share of the rows that fit the temperature and thresholds, at most 1,000 rows."""
     near_duplicates: Share = 0.8
-    """Jaccard similarity of word 3-grams from which two rows count as near-duplicates and stay on one side; 0: only exact ones."""
+    """Jaccard similarity of word 3-grams from which two rows count as near-duplicates and stay on one side; 0: only exact ones. Images that
+    look alike do as well, by a measure of their own."""
     files: str = ""
     """Folder in which the files lie that cells name (images); else that of the data file."""
     encoding: str = "auto"

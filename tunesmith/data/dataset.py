@@ -21,6 +21,7 @@ from .. import spec
 from ..errors import DataError, SpecError, listing
 from . import cut, labels, leaks
 from .audit import audit, empty_findings, target_findings, texts_of
+from .files import small_images
 from .finding import LISTED, Finding, count, places, refuse
 from .labels import Kind
 from .ledger import Ledger
@@ -140,7 +141,8 @@ def arrange(
     told = ([spread], "label") if spread else (targets, kind)
     class_M2, _ = labels.memberships([row for table in tables.values() for row in labels.of_rows(table, *told)])
     try:
-        splits = split(tables, texts, class_M2, data, seed, stratify=bool(spread) or kind not in ("number", "other"))
+        small = small_images(tables.values(), inputs) if data.near_duplicates else None
+        splits = split(tables, texts, class_M2, data, seed, bool(spread) or kind not in ("number", "other"), small)
     except DataError as error:
         if error.code == "too-few-rows":
             raise

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import shingles
+from . import likeness, shingles
 
 MISSED = 0.02
 """Chance that a pair exactly at the threshold shares no band."""
@@ -59,8 +59,9 @@ class Duplicates:
     """What was left out to stay within bounds; empty: nothing."""
 
 
-def find(texts: Sequence[str], threshold: float) -> Duplicates:
-    """Groups of equal and similar texts; `threshold` 0 looks for equal ones only.
+def find(texts: Sequence[str], threshold: float, small: Sequence[bytes] | None = None) -> Duplicates:
+    """Groups of equal and similar texts; `threshold` 0 looks for equal ones only. `small`: of images, which are equal where their texts
+    are, and else compared by these (`likeness.py`).
 
     A million short texts take about a minute on one core.
     """
@@ -75,7 +76,10 @@ def find(texts: Sequence[str], threshold: float) -> Duplicates:
         return Duplicates(equal_N, exact, 0, (), equal_N, key_N)
     words = [words[i] for i in first_U]
     limit, note = _limit(words)
-    group_U, edges, skipped = _similar([w[:limit] for w in words], threshold)
+    if small is None:
+        group_U, edges, skipped = _similar([w[:limit] for w in words], threshold)
+    else:
+        group_U, edges, skipped = _alike([small[i] for i in first_U] if small else [], len(words))
     examples = tuple((int(first_U[a]), int(first_U[b]), s) for a, b, s in edges)
     group_N = _renumber(group_U[exact_N])
     near = len(first_U) - int(group_N.max()) - 1
@@ -124,6 +128,23 @@ def _similar(words: Sequence[str], threshold: float) -> tuple[np.ndarray, list[t
         group_U = _components(np.concatenate(edges), len(words))
     note = f"{skipped:,} candidate pairs in crowded buckets were not compared." if skipped else ""
     return group_U, examples[:EXAMPLES], note
+
+
+def _alike(small: Sequence[bytes], count: int) -> tuple[np.ndarray, list[tuple[int, int, float]], str]:
+    """The same of U (`count`) distinct images, of which nothing is known where there are very many."""
+    alone_U = np.arange(count)
+    if len(small) < count:
+        return alone_U, [], f"More than {likeness.MOST:,} images: those that look alike were not looked for."
+    pair_E2, like_E = likeness.pairs(small)
+    group_U = _components(pair_E2, count)
+    largest = int(np.bincount(group_U).max())
+    if largest > max(2, likeness.CROWD * count):
+        return alone_U, [], (
+            f"{largest:,} of {count:,} images look alike, one like the next, too many to stay on one side: frames of one film want a "
+            "column that says which (--group)."
+        )
+    examples = zip(pair_E2[:EXAMPLES].tolist(), like_E[:EXAMPLES].tolist())
+    return group_U, [(a, b, round(like, 3)) for (a, b), like in examples], ""
 
 
 def _signatures(words: Sequence[str], length_U: np.ndarray, count: int, rows: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from .. import spec
 from ..errors import DataError, listing
-from . import caches, images, sounds
+from . import caches, images, likeness, sounds
 from .finding import LISTED, Finding, count
 from .ledger import Ledger
 from .spool import disk_error
@@ -68,11 +68,24 @@ def resolve(
     return table, findings
 
 
+def small_images(tables: Iterable[Table], inputs: Sequence[str]) -> list[bytes] | None:
+    """Of each row `images.Seen.small`, where rows are an image and nothing else, resolved; else None. Of very many rows nothing."""
+    tables = list(tables)
+    kinds = [table.arrow(inputs[0]).type for table in tables] if len(inputs) == 1 else []
+    if not kinds or not all(_resolved(kind) and kind.num_fields == 2 for kind in kinds):  # sounds have more
+        return None
+    cells = (cell for table in tables for cell in table.each(inputs[0]))
+    few = sum(map(len, tables)) <= likeness.MOST
+    whole = (cell["path"] if cell and cell["content"] else "" for cell in cells)  # the others are refused later, with all findings
+    return [_seen(images, path, *_stamp(path)).small if path else b"" for path in whole] if few else []
+
+
 def _column(
     table: Table, name: str, options: spec.Data, ledger: Ledger, kind: Any, optional: bool
 ) -> tuple[Table, list[Finding]]:
     found = _looked_at(table, name, options, kind, optional)
-    ledger.note(f"{kind.MANY} of column {name!r}: equal files stay on one side of the split; near-duplicates are not looked for")
+    alike = "where rows are nothing else, those that look alike do, too" if kind is images else "near-duplicates are not looked for"
+    ledger.note(f"{kind.MANY} of column {name!r}: equal files stay on one side of the split; {alike}")
     for what, rows in found.changed.items():
         ledger.add("cast", f"{kind.MANY} of column {name!r}: {what}", [table.place(i) for i in rows])
     each = zip(found.paths, found.contents, found.extras)
@@ -144,15 +157,19 @@ class _Roots:
             return cell, None, None
         try:
             if isinstance(cell, str) and not cell.startswith(images.URI):
-                path = self._inside(cell, self._root(cell, folder))
+                path = self._path(cell, folder)
                 return cell, path, _seen(self.kind, path, *_stamp(path))
             seen = self.kind.inspect(cell)
             return cell, cell if isinstance(cell, str) else _kept(self.kind.payload(cell), seen), seen
         except DataError as error:
             return cell, cell if isinstance(cell, str) else self.kind.name_of(cell), error
+
+    def _path(self, cell: str, folder: str) -> str:
+        try:
+            return self._inside(cell, self._root(cell, folder))
         except (OSError, ValueError):  # too long, or with a character of none
             name = self.kind.name_of(cell)
-            return cell, name, self.kind.error(name, "the name of a file", "one that no file can have", "no-such-file")
+            raise self.kind.error(name, "the name of a file", "one that no file can have", "no-such-file") from None
 
     def _root(self, cell: str, folder: str) -> str:
         """The folder that was named, unless the file lies beside the table that names it and not there: a folder that is given to

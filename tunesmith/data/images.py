@@ -41,6 +41,9 @@ LONGEST = 50
 """Long side over short side; beyond it, an image scaled to a model's short side would be larger than memory."""
 CHECKED_SIDE = 64
 """Side to which a JPEG is decoded when it is only checked: every byte is read, few pixels are made."""
+SMALL_SIDE = 16
+BOX: Any = 4
+"""Pillow's name for the mean of the pixels that a new one covers (`Image.Resampling.BOX`)."""
 URI = "data:"
 WHAT = "an image"
 MANY = "images"
@@ -57,6 +60,8 @@ class Seen:
     format: str
     changes: tuple[str, ...] = ()
     """What `upright` did to it, in words."""
+    small: bytes = b""
+    """The upright image as SMALL_SIDE x SMALL_SIDE pixels in RGB, by which images that look alike are found (`likeness.py`)."""
 
     @property
     def extra(self) -> dict[str, int]:
@@ -117,10 +122,8 @@ def inspect(cell: Any) -> Seen:
     width, height, kind = *image.size, str(image.format)
     changes = _changes(image)
     image.draft(image.mode, (CHECKED_SIDE, CHECKED_SIDE))
-    _loaded(image, name)
-    if image.mode in ("I", "F"):
-        upright(image, name)
-    return Seen(hashlib.blake2b(data, digest_size=16).hexdigest(), width, height, kind, changes)
+    small = upright(_loaded(image, name), name)[0].resize((SMALL_SIDE, SMALL_SIDE), BOX)
+    return Seen(hashlib.blake2b(data, digest_size=16).hexdigest(), width, height, kind, changes, small.tobytes())
 
 
 def upright(image: Image, name: str = "an image") -> tuple[Image, tuple[str, ...]]:

@@ -95,14 +95,14 @@ class _Rows:
 
 def split(
     tables: Mapping[str, Table], texts: Sequence[str], class_M2: np.ndarray, options: spec.Data, seed: int,
-    stratify: bool = True
+    stratify: bool = True, small: Sequence[bytes] | None = None
 ) -> Splits:
     """Parts for the rows of `tables` (train, and validation and test where given); `texts` are what all N rows say, in
-    that order.
+    that order; `small`: what they look like, where they are images.
 
     Raises DataError where too few rows, groups or times are there; SpecError where the settings contradict each other.
     """
-    found = duplicates.find(texts, options.near_duplicates)
+    found = duplicates.find(texts, options.near_duplicates, small)
     mode, why = _mode(tables, options, stratify)
     given_N, column = _given(tables, options, mode)
     shares = _shares(options, given_N)
