@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from .. import spec
-from ..errors import DataError, listing
+from ..errors import DataError, listing, shorten
 from . import caches, images, likeness, sounds
 from .finding import LISTED, Finding, count
 from .ledger import Ledger
@@ -155,6 +155,9 @@ class _Roots:
     def inspect(self, cell: Any, folder: str) -> Inspected:
         if cell is None or cell == "" or (isinstance(cell, dict) and not cell.get("bytes") and not cell.get("path")):
             return cell, None, None
+        if not _nameable(cell):
+            name = shorten(str(cell), 200)
+            return cell, name, self.kind.error(name, "the name of a file, or its bytes", f"a {type(cell).__name__}", "no-such-file")
         try:
             if isinstance(cell, str) and not cell.startswith(images.URI):
                 path = self._path(cell, folder)
@@ -188,6 +191,13 @@ class _Roots:
         if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
             raise self.kind.error(self.kind.name_of(cell), f"a file inside {root}", "a path or link that leads out of it", "outside-folder")
         return os.path.abspath(path)
+
+
+def _nameable(cell: Any) -> bool:
+    """Whether a cell can lead to a file: numbers and lists cannot."""
+    if isinstance(cell, dict):
+        return isinstance(cell.get("bytes"), bytes | None) and isinstance(cell.get("path"), str | None)
+    return isinstance(cell, str | bytes)
 
 
 def _kept(data: bytes, seen: images.Seen | sounds.Seen) -> str:
