@@ -18,22 +18,18 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests run side by side
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 MANY_MODULES = 100
+_imported = [0]
+"""How many modules were imported, each time that there were many more."""
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
     """What imported modules hold is looked through for garbage once, not with each plan and each training of the tests after."""
-    if len(sys.modules) > _frozen.modules + MANY_MODULES:
-        _frozen.modules = len(sys.modules)
+    if len(sys.modules) > _imported[-1] + MANY_MODULES:
+        _imported.append(len(sys.modules))
         gc.collect()
         gc.freeze()
-
-
-class _frozen:
-    """How many modules were imported when last looked."""
-
-    modules = 0
 
 
 @pytest.fixture(autouse=True)

@@ -191,9 +191,9 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
     def solve(
         self, features_ND: np.ndarray, truth: Truth, strength: float, start: Solution | None = None
     ) -> Solution | None:
-        """The optimal linear head on frozen features at one L2 `strength`, rows weighted as in the loss; None where the task has no linear
-        head. `start`: a solution nearby. Where the model speaks of tokens (`PerToken`), features and truth are those of the tokens whose
-        `tags` are 0 or more."""
+        """The optimal linear head on frozen features at one L2 `strength`, rows weighted by the task's own class weights where it has any;
+        None where the task has no linear head. `start`: a solution nearby. Where the model speaks of tokens (`PerToken`), features and
+        truth are those of the tokens whose `tags` are 0 or more."""
         return None
 
     def units(self, encoded: Encoded, truth: Truth) -> tuple[np.ndarray, Truth] | None:

@@ -117,8 +117,12 @@ def _found(name: str, way: Sequence[str]) -> Translator:
     try:
         source = find(name)
     except ModelError as error:
-        fix = error.fix if error.code != "model-not-found" else f"download a translation model where there is a network, {SUCH_AS}"
-        raise ModelError(f"option back_translation: {name}", expected=error.expected, got=error.got, fix=fix, code=error.code) from None
+        if error.code != "model-not-found":
+            raise
+        raise ModelError(
+            f"option back_translation: {name}", expected=error.expected, got=error.got,
+            fix=f"download a translation model where there is a network, {SUCH_AS}", code=error.code,
+        ) from None
     if not source.encoder_decoder:
         raise ModelError(
             f"option back_translation: {name}", expected="an encoder-decoder that translates", got=f"a {source.model_type}",

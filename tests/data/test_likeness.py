@@ -90,3 +90,23 @@ def test_images_that_look_alike_stay_on_one_side_or_are_said_to_be_in_both(tmp_p
     assert made.splits.duplicates.near == 60 and not sides[0] & sides[1] and not len(made.splits.leaked_test)
     given = parts(train=rows[:80], test=rows[79:])
     assert len(given.splits.leaked_test) == 1 and any(one.code == "leaked-test" for one in given.findings)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])
+def test_an_image_is_as_small_as_its_upright_self_would_be(mode, kind):
+    image = photo(0).convert(mode)
+    if mode.endswith("A"):
+        image.putalpha(photo(1).convert("L"))
+    data = saved(image, kind, exif=_exif(6))
+    whole = images.rgb(data).resize((images.SMALL_SIDE, images.SMALL_SIDE), images.BOX)
+    assert np.abs(np.frombuffer(small(data), np.uint8).astype(int) - np.frombuffer(whole.tobytes(), np.uint8)).max() <= 2
+
+
+def test_likeness_is_the_correlation_to_the_last_bit_in_any_order():
+    value_ND = np.random.default_rng(0).integers(0, 256, (40, 768), np.uint8)
+    value_ND[20:] = np.clip(value_ND[:20].astype(int) + 9, 0, 255)
+    forth, back = (likeness.pairs([one.tobytes() for one in order])[1] for order in (value_ND, value_ND[::-1]))
+    assert len(forth) == 20 and sorted(forth) == sorted(back)
+    exact = [np.corrcoef(value_ND[n], value_ND[n + 20])[0, 1] for n in range(20)]
+    np.testing.assert_allclose(forth, exact, rtol=1e-12)

@@ -84,7 +84,8 @@ def _column(
     table: Table, name: str, options: spec.Data, ledger: Ledger, kind: Any, optional: bool
 ) -> tuple[Table, list[Finding]]:
     found = _looked_at(table, name, options, kind, optional)
-    alike = "where rows are nothing else, those that look alike do, too" if kind is images else "near-duplicates are not looked for"
+    told = kind is images and options.near_duplicates
+    alike = "where rows are nothing else, those that look alike do, too" if told else "near-duplicates are not looked for"
     ledger.note(f"{kind.MANY} of column {name!r}: equal files stay on one side of the split; {alike}")
     for what, rows in found.changed.items():
         ledger.add("cast", f"{kind.MANY} of column {name!r}: {what}", [table.place(i) for i in rows])

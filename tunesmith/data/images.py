@@ -45,6 +45,8 @@ SMALL_SIDE = 16
 BOX: Any = 4
 """Pillow's name for the mean of the pixels that a new one covers (`Image.Resampling.BOX`)."""
 URI = "data:"
+SHRINKS = ("RGB", "RGBA", "L", "LA")
+"""Modes in which a mean of pixels, once upright on white, is the mean of the upright pixels."""
 WHAT = "an image"
 MANY = "images"
 
@@ -122,8 +124,17 @@ def inspect(cell: Any) -> Seen:
     width, height, kind = *image.size, str(image.format)
     changes = _changes(image)
     image.draft(image.mode, (CHECKED_SIDE, CHECKED_SIDE))
-    small = upright(_loaded(image, name), name)[0].resize((SMALL_SIDE, SMALL_SIDE), BOX)
-    return Seen(hashlib.blake2b(data, digest_size=16).hexdigest(), width, height, kind, changes, small.tobytes())
+    small = _small(_loaded(image, name), name).tobytes()
+    return Seen(hashlib.blake2b(data, digest_size=16).hexdigest(), width, height, kind, changes, small)
+
+
+def _small(image: Image, name: str) -> Image:
+    """The upright image as SMALL_SIDE x SMALL_SIDE pixels. Where it comes to the same it is shrunk first: turned, converted and laid on
+    white as a whole, one of MOST_PIXELS would take a gigabyte. (A TIFF forgets how it is turned; one colour of many may be transparent.)"""
+    size = (SMALL_SIDE, SMALL_SIDE)
+    if image.mode in SHRINKS and image.format != "TIFF" and "transparency" not in image.info:
+        return upright(image.resize(size, BOX), name)[0]
+    return upright(image, name)[0].resize(size, BOX)
 
 
 def upright(image: Image, name: str = "an image") -> tuple[Image, tuple[str, ...]]:

@@ -21,6 +21,8 @@ from ..task import Mark, Outputs, Pieces, Task, Truth
 
 Kind = Literal["classes", "flags", "numbers", "texts", "other"]
 TINY = 1e-12
+COPIES = 4
+"""Arrays of float64 as large as the logits that judging a piece of them makes."""
 
 
 @final
@@ -118,7 +120,7 @@ def _graded(task: Task, outputs: Outputs, truth: Truth) -> View | None:
 
 
 def _classes(task: Task, outputs: Outputs, truth: Truth) -> View:
-    parts = pieces(len(truth), outputs["logits"][:1].nbytes)
+    parts = pieces(len(truth), COPIES * 8 * outputs["logits"].shape[1])
     rows = filled(len(truth), ((at, _each(task, {name: value[at] for name, value in outputs.items()}, truth[at])) for at in parts))
     chosen_N, sure_N = rows["chosen"], rows["sure"]
     return View(

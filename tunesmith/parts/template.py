@@ -230,10 +230,9 @@ def _joined(values: Sequence[Any]) -> str:
     return "".join(texts)
 
 
-def _spent(chars: int) -> str:
+def _spent(chars: int) -> None:
     """Stands at the start of the bodies of loops and macros, with the length of what they say in any case."""
     _meter.get().spend(chars)
-    return ""
 
 
 def _woven(tree: Any) -> Any:
@@ -267,7 +266,7 @@ def _woven(tree: Any) -> Any:
             said = sum(len(data.data) for data in node.find_all(nodes.TemplateData))
             made: Any = self.generic_visit(node)
             count = through(nodes.Const(said + 1, lineno=node.lineno), "_spent")
-            made.body = [nodes.Output([count], lineno=node.lineno), *made.body]
+            made.body = [nodes.ExprStmt(count, lineno=node.lineno), *made.body]
             return made
 
     return Weaver().visit(tree)

@@ -184,10 +184,7 @@ class Dialogue(Task):
         return writing.question(ids_T.tolist(), writing.room(self.limit or tokens.limit(processor), self.max_new_tokens))
 
     def _given(self, row: Row) -> list[dict[str, Any]]:
-        found, wrong = tools.read(row.get(self.tools))
-        if wrong:
-            raise _unreadable(f"column {self.tools!r}", "bad-tools", wrong)
-        return found
+        return replying.tools_of(row.get(self.tools), f"column {self.tools!r}")
 
     def _read(self, row: Row) -> tuple[list[dict[str, Any]], str, str]:
         messages, code, got = chat.read(self._parts(row) if self.user else row[self.messages])
