@@ -11,6 +11,7 @@ import tunesmith
 from tests.gate_server import RUN
 from tests.runs import SETTINGS, write_rows
 from tunesmith import api, finish
+from tunesmith.cli import main
 from tunesmith.run import Run
 
 
@@ -114,6 +115,17 @@ def test_rows_that_cannot_be_answered_are_refused(run):
         run.predict([{"texte": "x"}])
     with pytest.raises(tunesmith.DataError, match="row 2"):
         run.predict(["x", 3])
+
+
+def test_what_is_said_of_nothing_is_told(run, tmp_path, capsys):
+    """An empty text gets an answer, as in training; that it had no text is said beside it."""
+    assert main(["predict", str(run.path), "x", "", " \t"]) == 0
+    assert "2 of 3 rows have no text" in capsys.readouterr().err
+    (tmp_path / "new.csv").write_text("text,other\nx,1\n,2\n")
+    assert main(["predict", str(run.path), "--file", str(tmp_path / "new.csv")]) == 0
+    assert "1 of 2 rows have no text" in capsys.readouterr().err
+    assert main(["predict", str(run.path), "x"]) == 0
+    assert "no text" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ class Predictor:
         said = self.task.remarks(table)
         return [answer | more for answer, more in zip(answers, said, strict=True)] if said else answers
 
+    def wordless(self, table: Table) -> int:
+        """Rows without any text, whose answers say nothing of them; 0 for tasks that refuse such rows or remark on each."""
+        asked = [name for name in self.task.asks() if name in table.names]
+        return 0 if self.task.wide or self.task.files else int((table.blanks(asked) == len(asked)).sum())
+
     @property
     def streams(self) -> bool:
         """Whether answers can be had while they are written."""

@@ -83,6 +83,7 @@ def command(
         show_stream(predictor.stream(asked[0]), as_json=json)
     else:
         show_answers(asked, predictor.predict(asked), as_json=json)
+        _say_wordless(0 if quiet else _wordless(predictor, asked), len(asked))
     return 0
 
 
@@ -236,17 +237,32 @@ def answer_file(predictor: Any, file: str, out: str | None, *, replace: bool, qu
     """Every row of the file with its answer, in the file's order; says the rate and the time left while at it."""
     from ._answers import chunks, joined, writing
 
+    wordless = 0
     with writing(out, replace=replace) if out else _to_stdout() as write:
         table = predictor.read(file)
         start = last = time.monotonic()
         for positions in chunks(len(table), CHUNK):
             part = table.take(positions)
             write([joined(row, answer) for row, answer in zip(part.rows(), predictor.predict(part), strict=True)])
+            wordless += _wordless(predictor, part)
             if not quiet and time.monotonic() - last >= SAY_EVERY_SECONDS:
                 last = time.monotonic()
                 _say(positions.stop, len(table), last - start)
     if not quiet:
         _say(len(table), len(table), time.monotonic() - start)
+        _say_wordless(wordless, len(table))
+
+
+def _wordless(predictor: Any, rows: Any) -> int:
+    """Rows without any text; of two runs in a chain, which find nothing there, none."""
+    one = getattr(predictor, "predictor", None)
+    return int(one.wordless(one.table(rows))) if one else 0
+
+
+def _say_wordless(rows: int, total: int) -> None:
+    if rows:
+        which = f"{rows:,} of {total:,} rows have no text" if total > 1 else "the row has no text"
+        print(f"{which}: the answer is what the model says of nothing", file=sys.stderr)
 
 
 def _to_stdout() -> Any:

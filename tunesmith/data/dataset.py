@@ -184,7 +184,7 @@ def cleaned(
 ) -> tuple[Table, list[Finding]]:
     """A table without the rows that cannot be used (those without text: where dropping was asked for), numbers as numbers."""
     no_label_N = labels.empty(table, targets, kind)
-    blank_N = sum((_blank(table, name).astype(int) for name in inputs), np.zeros(len(table), int))
+    blank_N = table.blanks(inputs)
     no_text_N = np.asarray(blank_N == len(inputs))
     found = empty_findings(table, part, no_label_N, no_text_N, np.asarray((blank_N > 0) & ~no_text_N), drop)
     out_N = no_label_N | (no_text_N & drop)
@@ -201,11 +201,6 @@ def refuse_none(table: Table, findings: Sequence[Finding], name: str) -> None:
     if not len(table):
         refuse(findings)
         raise DataError(name, expected="rows with a text and a label", got="none", fix="check the columns", code="no-rows")
-
-
-def _blank(table: Table, name: str) -> np.ndarray:
-    blank = (cell is None or (isinstance(cell, str) and not cell.strip()) for cell in table.each(name))
-    return np.fromiter(blank, bool, len(table))
 
 
 def _numeric(table: Table, targets: Sequence[str], ledger: Ledger) -> Table:

@@ -155,6 +155,14 @@ class Table:
 
     # -- content ------------------------------------------------------------------------------------------------------
 
+    def blanks(self, names: Iterable[str]) -> np.ndarray:
+        """(N,) how many of these columns have an empty cell, or one of white space alone."""
+        blank_N = np.zeros(len(self), int)
+        for name in names:
+            empty = (cell is None or (isinstance(cell, str) and not cell.strip()) for cell in self.each(name))
+            blank_N += np.fromiter(empty, bool, len(self))
+        return blank_N
+
     @property
     def row_ids(self) -> np.ndarray:
         """(N,) uint64: content hash of each row, the same in any file or order. Computed when first asked for."""
