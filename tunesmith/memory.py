@@ -13,8 +13,15 @@ from typing import Any
 
 
 def give_back() -> None:
-    """Return memory that lies free to the system, where the C library can (glibc): what a plan tried and read is not needed any more."""
+    """Return memory that lies free to the system, garbage collected first: what a plan tried and read is not needed any more."""
     gc.collect()
+    trim()
+
+
+def trim() -> None:
+    """Return memory that lies free to the system, where the C library can (glibc): between the arrays of batches of unlike shapes as much
+    lies free as a batch needs, and the next phase would take its own beside it. Takes some milliseconds, and the next batch finds its
+    memory anew: once a phase, not once a batch."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

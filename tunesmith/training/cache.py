@@ -22,7 +22,7 @@ from torch import nn
 from ..data import caches
 from ..disk import cannot_write, take_room
 from ..inference import Encoded, Ragged, cut_by_tokens, on_device, order_by_length, read_tokens
-from ..memory import let_go
+from ..memory import let_go, trim
 from ..task import Example, Task
 
 VALUES = "values.npy"
@@ -113,6 +113,7 @@ def _compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, place: Pa
         caches.keep(place, lambda folder: _written(task, model, encoded, cut, folder, pad, micro_tokens))
     finally:
         model.train(was_training)
+        trim()
 
 
 def _written(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, folder: Path, pad: int, micro_tokens: int) -> None:

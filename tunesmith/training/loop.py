@@ -218,6 +218,7 @@ def _validated(state: State, work: Work) -> tuple[dict[str, float], float, bytes
 
 def _evaluate(state: State, work: Work, folder: Path, epoch: float, stage: str = "") -> Iterator[Event]:
     """Score the validation rows; keep the weights if they are to be taken. `stage`: what they are of, if not of the current one."""
+    memory.trim()
     scores, noise, sheet = yield from _fitting(state, work, lambda: _validated(state, work))
     value = scores[metric(state)]
     better = 1 if state.ready.task.directions[metric(state)] else -1
@@ -236,6 +237,7 @@ def _evaluate(state: State, work: Work, folder: Path, epoch: float, stage: str =
         yield _save(state, folder, None)
     if sheet:
         keep_sheet(folder.parent / SHEETS, f"{state.total:08d}-{here.stage.replace(' ', '-')}", sheet)
+    memory.trim()
     yield Evaluated(state.total, here.stage, epoch, scores, take, state.seconds)
 
 
