@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from .data.arrays import filled
-from .memory import let_go
+from .memory import let_go, trim
 from .task import PART, Batch, Draw, Example, Outputs, Task
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ MICRO_TOKENS = 4096
 READ_TOKENS = 1024
 """Tokens of texts that one thread of a CPU reads in a pass without a way back: their activations stay in its cache, and rows that
 stand together are more alike."""
+TRIMMED_EVERY = 16
+"""Passes after which free memory is given back: under a hundredth of their time (`docs/performance.md`)."""
 
 
 @final
@@ -234,6 +236,14 @@ def cut_by_tokens(positions: np.ndarray, lengths_N: np.ndarray, budget: int) -> 
         yield positions[start:]
 
 
+def passes(encoded: Encoded, budget: int) -> Iterator[np.ndarray]:
+    """The rows in passes of at most `budget` tokens, each read once. Every so many of them, memory that lies free is given back."""
+    for number, positions in enumerate(cut_by_tokens(order_by_length(encoded.lengths_N), encoded.lengths_N, budget), 1):
+        yield positions
+        if number % TRIMMED_EVERY == 0:
+            trim()
+
+
 def read_tokens(encoded: Encoded, most: int, device: Any) -> int:
     """Tokens of one pass of these rows where nothing has to be kept for a way back: at most `most`."""
     import torch
@@ -281,7 +291,7 @@ def infer_parts(
     model.eval()
     try:
         budget = read_tokens(encoded, micro_tokens, device)
-        for positions in cut_by_tokens(order_by_length(encoded.lengths_N), encoded.lengths_N, budget):
+        for positions in passes(encoded, budget):
             with torch.inference_mode(), autocast or contextlib.nullcontext():
                 batch = collate(task, encoded, positions, pad, device)
                 outputs = task.outputs(model, batch)

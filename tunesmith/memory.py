@@ -19,9 +19,8 @@ def give_back() -> None:
 
 
 def trim() -> None:
-    """Return memory that lies free to the system, where the C library can (glibc): between the arrays of batches of unlike shapes as much
-    lies free as a batch needs, and the next phase would take its own beside it. Takes some milliseconds, and the next batch finds its
-    memory anew: once a phase, not once a batch."""
+    """Return memory that lies free to the system, where the C library can (glibc): between the arrays of batches of unlike shapes far more
+    lies free than a batch needs. Takes some milliseconds, and the next batch gets its memory anew: not after each."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -21,7 +21,7 @@ from .data import caches
 from .data.table import Table
 from .disk import write_json
 from .errors import ModelError, ResourceError, SpecError
-from .inference import collate, cut_by_tokens, encode, order_by_length, pad_id
+from .inference import collate, encode, pad_id, passes
 from .models import facts
 from .models.source import Source, find, load, processor
 from .parts import languages, rewriting, rewritten, tokens
@@ -228,7 +228,7 @@ class Direction:
         task, device = self.task, next(model.parameters()).device
         uncut = [len(ids) <= task.tokens_kept for ids in rewriting.source_ids(texts, self.reader, task, 10**6)]
         encoded, found = encode(task, self.reader, Table.of({task.source: texts})), [""] * len(texts)
-        for positions in cut_by_tokens(order_by_length(encoded.lengths_N), encoded.lengths_N, budget):
+        for positions in passes(encoded, budget):
             batch = collate(task, encoded, positions, pad_id(self.reader), device)
             written = model.write(batch["input_ids"], batch["attention_mask"], {**rewritten.search(task), **how})
             for at, one in zip(positions.tolist(), written, strict=True):

@@ -21,8 +21,8 @@ from torch import nn
 
 from ..data import caches
 from ..disk import cannot_write, take_room
-from ..inference import Encoded, Ragged, cut_by_tokens, on_device, order_by_length, read_tokens
-from ..memory import let_go, trim
+from ..inference import Encoded, Ragged, on_device, passes, read_tokens
+from ..memory import let_go
 from ..task import Example, Task
 
 VALUES = "values.npy"
@@ -113,7 +113,6 @@ def _compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, place: Pa
         caches.keep(place, lambda folder: _written(task, model, encoded, cut, folder, pad, micro_tokens))
     finally:
         model.train(was_training)
-        trim()
 
 
 def _written(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, folder: Path, pad: int, micro_tokens: int) -> None:
@@ -132,7 +131,7 @@ def _fill(
     starts = np.concatenate([[0], np.cumsum(encoded.lengths_N)])
     device = next(model.parameters()).device
     budget = read_tokens(encoded, micro_tokens, device)
-    for positions in cut_by_tokens(order_by_length(encoded.lengths_N), encoded.lengths_N, budget):
+    for positions in passes(encoded, budget):
         examples = encoded.examples(positions)
         with torch.inference_mode():
             found = cut.below(on_device(task.collate(examples, pad), device)).float().cpu().numpy()
