@@ -169,7 +169,7 @@ def measure(name: str, seed: int, arm: str, threads: int) -> dict[str, Any]:
     """One measurement, in this process."""
     found = ARMS[arm](SETS[name], seed, threads)
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    peak = used[0].ru_maxrss * 1024
+    peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
     return {
         "set": name,
         "seed": seed,

@@ -237,11 +237,15 @@ def cut_by_tokens(positions: np.ndarray, lengths_N: np.ndarray, budget: int) -> 
 
 
 def passes(encoded: Encoded, budget: int) -> Iterator[np.ndarray]:
-    """The rows in passes of at most `budget` tokens, each read once. Every so many of them, memory that lies free is given back."""
+    """The rows in passes of at most `budget` tokens, each read once. Every so many of them, and after many, memory that lies free is given
+    back."""
+    number = 0
     for number, positions in enumerate(cut_by_tokens(order_by_length(encoded.lengths_N), encoded.lengths_N, budget), 1):
         yield positions
         if number % TRIMMED_EVERY == 0:
             trim()
+    if number > TRIMMED_EVERY:
+        trim()
 
 
 def read_tokens(encoded: Encoded, most: int, device: Any) -> int:
