@@ -167,15 +167,16 @@ ARMS: dict[str, Arm] = {
 
 def measure(name: str, seed: int, arm: str, threads: int) -> dict[str, Any]:
     """One measurement, in this process."""
+    from tunesmith.memory import most_held
+
     found = ARMS[arm](SETS[name], seed, threads)
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
     return {
         "set": name,
         "seed": seed,
         "arm": arm,
         "threads": threads,
-        "peak_bytes": peak,
+        "peak_bytes": most_held(),
         "cpu_seconds": round(sum(one.ru_utime + one.ru_stime for one in used), 1),
         "commit": _commit(),
         "machine": _machine(),

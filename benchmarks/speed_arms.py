@@ -79,7 +79,8 @@ def clock(found: dict[str, Any], name: str) -> Iterator[None]:
 
 
 def peak_bytes() -> int:
-    """Most memory that this process held at any time so far (`ru_maxrss` would be no less than what its parent held)."""
+    """Most memory that this process held at any time so far (`ru_maxrss` would be no less than what its parent held). Not by
+    `tunesmith.memory`: whoever imports that bounds the compiled products of the other arms, too."""
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
 
 

@@ -71,7 +71,8 @@ class Predictor:
     def wordless(self, table: Table) -> int:
         """Rows without any text, whose answers say nothing of them; 0 for tasks that refuse such rows or remark on each."""
         asked = [name for name in self.task.asks() if name in table.names]
-        return 0 if self.task.wide or self.task.files else int((table.blanks(asked) == len(asked)).sum())
+        told = self.task.wide or self.task.files or not asked
+        return 0 if told else int((table.blanks(asked) == len(asked)).sum())
 
     @property
     def streams(self) -> bool:

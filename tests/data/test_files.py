@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import os
-import resource
 import struct
 import zipfile
 import zlib
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tests.peaks import peak
 from tests.runs import write_lines
 from tunesmith.data import images
 from tunesmith.data.files import resolve
@@ -88,9 +88,9 @@ def bomb(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("size", [(60_000, 60_000), (8_000, 8_000), (12_000, 10_000)])
 def test_a_bomb_is_refused_before_a_pixel_is_decoded(photo, size):
     (photo / "bomb.png").write_bytes(bomb(*size))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = codes(table(photo, ["bomb.png"])[1])
-    assert "image-too-large" in found and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
+    with peak() as taken:
+        found = codes(table(photo, ["bomb.png"])[1])
+    assert "image-too-large" in found and taken.bytes < 60_000 << 10
 
 
 def test_what_a_file_is_its_content_says(photo):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.peaks import peak
 from tests.tiny_sounds import FORMATS, floats, packed, tone, wav
 from tunesmith.data import sounds
 from tunesmith.data.files import resolve
@@ -91,12 +92,9 @@ def test_silence_is_a_warning_and_a_lying_name_is_recorded(tmp_path):
 
 
 def test_a_sound_of_three_hours_takes_no_memory():
-    import resource
-
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(DataError, match="at most 2 hours"):
+    with peak() as taken, pytest.raises(DataError, match="at most 2 hours"):
         sounds.inspect(BAD["long.flac"][0])
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
+    assert taken.bytes < 64 << 20
 
 
 # -- where sounds come from -------------------------------------------------------------------------------------------

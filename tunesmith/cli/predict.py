@@ -79,6 +79,7 @@ def command(
         answer_file(predictor, file, out, replace=replace, quiet=quiet)
     elif out is not None:
         answer_asked(predictor if entities else predictor.predictor, asked, out, replace=replace)
+        _say_wordless(0 if quiet else _wordless(predictor, asked), len(asked))
     elif _streams(predictor, asked, stream, as_json=json):
         show_stream(predictor.stream(asked[0]), as_json=json)
     else:
@@ -244,7 +245,7 @@ def answer_file(predictor: Any, file: str, out: str | None, *, replace: bool, qu
         for positions in chunks(len(table), CHUNK):
             part = table.take(positions)
             write([joined(row, answer) for row, answer in zip(part.rows(), predictor.predict(part), strict=True)])
-            wordless += _wordless(predictor, part)
+            wordless += 0 if quiet else _wordless(predictor, part)
             if not quiet and time.monotonic() - last >= SAY_EVERY_SECONDS:
                 last = time.monotonic()
                 _say(positions.stop, len(table), last - start)
