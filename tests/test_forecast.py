@@ -92,13 +92,20 @@ def test_a_machine_makes_up_its_mind_once(tiny_bert: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("strategy", "options", "tried"),
-    [("head-only", {}, False), ("head-only", {"solve": False}, True), ("full", {}, True), ("auto", {}, True)],
+    ("strategy", "options", "much", "tried"),
+    [
+        ("head-only", {}, 10.0, False),
+        ("head-only", {}, 0.0, True),
+        ("head-only", {"solve": False}, 10.0, True),
+        ("full", {}, 10.0, True),
+        ("auto", {}, 10.0, True),
+    ],
 )
-def test_bf16_is_tried_only_where_steps_will_be_taken(
-    strategy: str, options: dict[str, bool], tried: bool, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_bf16_is_tried_only_where_steps_will_be_taken_or_there_is_much_to_read(
+    strategy: str, options: dict[str, bool], much: float, tried: bool, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[bool]()
+    monkeypatch.setattr(choices, "MUCH_SECONDS", much)
     monkeypatch.setattr(choices, "SMALL", 0)
     monkeypatch.setattr(choices, "trial", lambda *_, bf16: asked.append(bf16))
     ready = make_ready(tmp_path, tiny_bert, strategy=strategy, strategy_options=options)
@@ -159,3 +166,7 @@ def test_words_that_no_row_has_and_bf16_are_foretold() -> None:
     asked = api.make_spec("x.csv", **{"train.precision": "bf16"})
     usual, quick = forecast.pace(half, spec, strategy, stage), forecast.pace(half, asked, strategy, stage)
     assert (usual.token / quick.token, usual.step / quick.step) == pytest.approx((1.5, 1.5))
+    rows = {"train": 100, "validation": 50}
+    for cost in (lambda spec: forecast._frozen(spec, half, (stage,), rows), lambda spec: forecast._validating(spec, half, stage, rows)):
+        slow, fast = cost(spec), cost(asked.model_copy(update={"train": spec.train.model_copy(update={"precision": "bf16"})}))
+        assert slow == pytest.approx(1.5 * fast)

@@ -37,6 +37,8 @@ FEW = 5_000
 """Training rows below which batches are small."""
 VIEWS = 4
 """Views of changed images that are kept where nobody asks otherwise."""
+MUCH_SECONDS = 10.0
+"""Seconds of reading all rows once, at the rate of a plain matrix product, from which a trial of bf16 is worth its own seconds."""
 STEPS = 1_050
 """Optimiser steps after which small encoders stop gaining on the sets in `benchmarks/`, and may lose (`docs/notes.md`)."""
 MOST_WORDS = 0.8
@@ -88,7 +90,8 @@ class Facts:
 
 
 def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool = True) -> Facts:
-    """Row lengths from a sample, and what this machine is. `steps`: whether weights will learn step by step, so that bf16 may pay."""
+    """Row lengths from a sample, and what this machine is. `steps`: whether weights will learn step by step; where rows are only read,
+    bf16 is tried if there is much to read."""
     reader, rows = processor(source), min(SAMPLE, len(data.train))
     start = time.perf_counter()
     encoded = encode(task, reader, data.train.take(np.arange(rows)))
@@ -100,7 +103,8 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
         )
     cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
     threads, flops = (cores or 1) if spec.train.threads == "auto" else int(spec.train.threads), matrix_rate()
-    unsure = steps and not cuda and spec.train.precision == "auto" and source.parameters > SMALL
+    much = 2 * source.parameters * encoded.lengths_N.mean() * len(data.train) > MUCH_SECONDS * flops
+    unsure = (steps or much) and not cuda and spec.train.precision == "auto" and source.parameters > SMALL
     tried = trial(source, float(encoded.lengths_N.mean()), flops, threads, bf16=unsure)
     wish = task.suggested().get("train.epochs")
     return Facts(
@@ -280,8 +284,8 @@ def choose_precision(train: Train, facts: Facts, strategy: Strategy) -> Choice[s
         return Choice("bf16", "CUDA matrix units are made for it")
     faster = facts.trial.bf16 if facts.trial else 0.0
     if faster >= CLEARLY:
-        return Choice("bf16", f"tried on this model and machine: steps of {faster:.2f} times the speed of fp32")
-    tried = f"tried on this model and machine: bf16 steps have {faster:.2f} times the speed, {CLEARLY:g} is asked; " if faster else ""
+        return Choice("bf16", f"tried on this model and machine: passes of {faster:.2f} times the speed of fp32")
+    tried = f"tried on this model and machine: bf16 has {faster:.2f} times the speed, {CLEARLY:g} is asked; " if faster else ""
     return Choice("fp32", tried + "repeatable to the bit")
 
 

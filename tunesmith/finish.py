@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import json
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -33,6 +33,7 @@ from .task import Outputs, Solution, Task
 from .training import cache, solve
 from .training.checkpoint import write_bytes, write_json
 from .training.events import Event, Judging
+from .training.stages import how_read
 from .training.state import State
 
 GATE_ROWS = 64
@@ -234,9 +235,12 @@ def _probes(ready: Ready, state: State) -> Iterator[tuple[str, Outputs]]:
     untouched = _untouched(ready)
     body = tuple(n for n in untouched.outline.at_least(0) if n not in untouched.outline.head)
     cut = cache.Cut(None, untouched.model.features, body, untouched.model.per_token)
-    features = lambda part, made=lambda rows: rows: _features(  # noqa: E731
-        task, untouched, made(encode(task, state.processor, data.part(part))), cut, state
-    )
+    learnt, judged = how_read(untouched, pad_id(state.processor)), cache.How(pad_id(state.processor), untouched.micro_tokens)
+
+    def features(part: str, made: Callable[[Encoded], Encoded] = lambda rows: rows) -> Encoded:
+        how = learnt if part in ("train", "validation") else judged
+        return _features(task, untouched, made(encode(task, state.processor, data.part(part))), cut, how)
+
     solution = state.probe or _solution(ready, features("train", task.learned), features("validation"))
     if solution is not None:
         yield "probe", _both(*(solve.apply(task, solution, features(part)) for part in ("calibration", "test")))
@@ -289,14 +293,13 @@ def _untouched(ready: Ready) -> State:
     return State.start(plain)
 
 
-def _features(task: Task, untouched: State, encoded: Encoded, cut: cache.Cut, state: State) -> Encoded:
+def _features(task: Task, untouched: State, encoded: Encoded, cut: cache.Cut, how: cache.How) -> Encoded:
     if not len(encoded):
         return encoded
-    pad = pad_id(state.processor)
     try:
-        return cache.attach(task, untouched.model, encoded, cut, pad=pad, micro_tokens=untouched.micro_tokens)
+        return cache.attach(task, untouched.model, encoded, cut, how)
     except ResourceError:  # a full disk: the report needs no cache
-        return cache.compute(task, untouched.model, encoded, cut, pad=pad, micro_tokens=untouched.micro_tokens)
+        return cache.compute(task, untouched.model, encoded, cut, how)
 
 
 def _report(

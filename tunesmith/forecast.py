@@ -114,7 +114,7 @@ def pace(facts: Facts, spec: Spec, strategy: Strategy, stage: Stage) -> Pace:
     token *= TWICE if spec.train.gradient_checkpointing == "on" else 1.0
     below = 0.0 if _cached(spec, stage, facts) else (facts.trial.forward if facts.trial else token / 3) * (1 - upper)
     update = _learning(facts, stage, strategy) * (facts.trial.update if facts.trial else 1e-8)
-    quicker = facts.trial.bf16 if facts.trial and facts.trial.bf16 and spec.train.precision == "bf16" else 1.0
+    quicker = _quicker(spec, facts)
     return Pace((token + below) * PADDING / quicker, update / quicker)
 
 
@@ -137,6 +137,11 @@ def _forward(facts: Facts) -> float:
     return (facts.trial.forward if facts.trial else seconds_per_token(facts) / 3) * facts.tokens * PADDING
 
 
+def _quicker(spec: Spec, facts: Facts) -> float:
+    """How many times faster passes are than in float32 while the model learns; what is judged is computed in float32."""
+    return facts.trial.bf16 if facts.trial and facts.trial.bf16 and spec.train.precision == "bf16" else 1.0
+
+
 def _lowest(stage: Stage, layers: int) -> int:
     depths = sketch(layers, True).depths
     return min((depths[name] for name in stage.rates if name in depths), default=0 if not stage.solve else layers + 2)
@@ -156,7 +161,7 @@ def _frozen(spec: Spec, facts: Facts, stages: Sequence[Stage], rows: Mapping[str
     """Each depth of cut is computed once for training and validation rows; the probe beside a tuned model needs the deepest, too."""
     shares = {1 - _upper(stage, facts) for stage in stages if stage.solve or _cached(spec, stage, facts)}
     shares |= {1.0} if spec.evaluate.baselines else set()
-    return _forward(facts) * sum(shares) * (rows["train"] + rows["validation"])
+    return _forward(facts) / _quicker(spec, facts) * sum(shares) * (rows["train"] + rows["validation"])
 
 
 def _solving(facts: Facts, rows: Mapping[str, int], classes: int) -> float:
@@ -172,7 +177,7 @@ def _training(spec: Spec, facts: Facts, stage: Stage, strategy: Strategy, rows: 
 def _validating(spec: Spec, facts: Facts, stage: Stage, rows: Mapping[str, int]) -> float:
     times = float(spec.train.epochs) * stage.share * float(spec.train.evaluations)
     upper = _upper(stage, facts) if _cached(spec, stage, facts) else 1.0
-    return times * rows["validation"] * _forward(facts) * upper
+    return times * rows["validation"] * _forward(facts) / _quicker(spec, facts) * upper
 
 
 def _judging(spec: Spec, rows: Mapping[str, int], classes: int) -> float:

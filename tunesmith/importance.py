@@ -36,7 +36,7 @@ def importance(task: Task, state: State, rows: Table, metric: str) -> list[dict[
     few = rows.take(np.arange(min(ROWS, len(rows))))
     cut = cache.Cut(None, state.model.features, (), per_token=False)
     pad = pad_id(state.processor)
-    encoded = cache.compute(task, state.model, encode(task, state.processor, few), cut, pad=pad, micro_tokens=state.micro_tokens)
+    encoded = cache.compute(task, state.model, encode(task, state.processor, few), cut, cache.How(pad, state.micro_tokens))
     encoded = encoded.without("input_ids", "token_type_ids")
     features_NE, truth = np.asarray(encoded.arrays["pooled_D"]), task.truth(few)
     sign = 1 if task.directions[metric] else -1

@@ -6,8 +6,9 @@ Axes: N rows, B rows of a batch, T tokens.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
@@ -248,6 +249,24 @@ def passes(encoded: Encoded, budget: int) -> Iterator[np.ndarray]:
         trim()
 
 
+def reading(autocast: Any = None) -> Callable[[], AbstractContextManager[Any]]:
+    """Makes the context of a pass that only reads; with `autocast`, weights are cast once for all passes: none may change meanwhile."""
+    import torch
+
+    if autocast is None or isinstance(autocast, nullcontext):
+        return torch.inference_mode
+    from .models.quick import Casts, Quick
+
+    casts = Casts(reading=True)
+
+    @contextmanager
+    def within() -> Iterator[None]:
+        with torch.inference_mode(), autocast, Quick(casts, learning=False):
+            yield
+
+    return within
+
+
 def read_tokens(encoded: Encoded, most: int, device: Any) -> int:
     """Tokens of one pass of these rows where nothing has to be kept for a way back: at most `most`."""
     import torch
@@ -284,19 +303,15 @@ def infer_parts(
     task: Task, model: nn.Module, encoded: Encoded, *, pad: int, micro_tokens: int = MICRO_TOKENS, autocast: Any = None
 ) -> Iterator[tuple[np.ndarray, Outputs]]:
     """The same in parts, as they are computed, example by example: (positions, outputs of those)."""
-    import contextlib
-
-    import torch
-
     encoded = task.before(encoded)
-
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     try:
         budget = read_tokens(encoded, micro_tokens, device)
+        within = reading(autocast)
         for positions in passes(encoded, budget):
-            with torch.inference_mode(), autocast or contextlib.nullcontext():
+            with within():
                 batch = collate(task, encoded, positions, pad, device)
                 outputs = task.outputs(model, batch)
             yield positions, {name: _to_numpy(value) for name, value in outputs.items()}

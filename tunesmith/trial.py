@@ -176,9 +176,9 @@ def _batch(rows: int, tokens: int) -> dict[str, Any]:
 def _pass(model: Any, batch: Any, half: bool = False) -> None:
     import torch
 
-    from .models.attention import QuickAttention
+    from .models.quick import Quick
 
-    with torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext(), QuickAttention():
+    with torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext(), Quick():
         loss = model(**batch)[0].float().square().mean()
     loss.backward()
     model.zero_grad()

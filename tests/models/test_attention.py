@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from tunesmith.models.attention import QuickAttention
 from tunesmith.models.dropout import mask
+from tunesmith.models.quick import Quick
 from tunesmith.spec import Train
 from tunesmith.training import device
 
@@ -39,7 +39,7 @@ every = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_bf16_training_attends_as_float32_does(settings, dtype):
     """float32 inputs under autocast: a decoder's turned queries, which autocast would narrow."""
-    with torch.autocast("cpu", torch.bfloat16), QuickAttention():
+    with torch.autocast("cpu", torch.bfloat16), Quick():
         found = attended(drawn(dtype), **settings)
     wanted = attended([tensor.detach().float().requires_grad_() for tensor in drawn(dtype)], **settings)
     assert found[0].dtype == torch.bfloat16
@@ -50,7 +50,7 @@ def test_bf16_training_attends_as_float32_does(settings, dtype):
 @every
 def test_dropout_is_that_of_the_mask_drawn_and_nothing_else(settings):
     """Against attention in float64 with the same mask, written out."""
-    with QuickAttention():
+    with Quick():
         tensors = drawn(torch.float32)
         torch.manual_seed(1)
         found = attended(tensors, dropout_p=0.3, **settings)
@@ -67,7 +67,7 @@ def test_dropout_is_that_of_the_mask_drawn_and_nothing_else(settings):
 @pytest.mark.parametrize("narrow", [False, True])
 def test_on_average_dropout_changes_nothing(narrow):
     context = torch.autocast("cpu", torch.bfloat16) if narrow else contextlib.nullcontext()
-    with context, QuickAttention():
+    with context, Quick():
         wanted = scaled_dot_product_attention(*drawn(torch.float32)).float()
         tensors = drawn(torch.float32)
         many = torch.stack([scaled_dot_product_attention(*tensors, dropout_p=0.2).float() for _ in range(2_000)])
@@ -78,7 +78,7 @@ def test_on_average_dropout_changes_nothing(narrow):
 def test_outside_nothing_is_changed_and_other_functions_pass():
     tensors = drawn(torch.bfloat16)
     before = scaled_dot_product_attention(*tensors)
-    with QuickAttention():
+    with Quick():
         assert torch.equal(torch.softmax(tensors[0], -1), tensors[0].softmax(-1))
     assert torch.equal(scaled_dot_product_attention(*tensors), before)
 
@@ -86,7 +86,7 @@ def test_outside_nothing_is_changed_and_other_functions_pass():
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_training_on_a_cpu_uses_it(precision, monkeypatch):
     entered = []
-    monkeypatch.setattr(device, "QuickAttention", lambda: entered.append(1) or contextlib.nullcontext())
-    with device.computing(device.accelerator(Train(device="cpu", precision=precision, threads=1))):
+    monkeypatch.setattr(device, "Quick", lambda _: entered.append(1) or contextlib.nullcontext())
+    with device.computing(device.accelerator(Train(device="cpu", precision=precision, threads=1)), torch.nn.Linear(1, 1)):
         assert torch.is_autocast_enabled("cpu") == (precision == "bf16")
     assert entered

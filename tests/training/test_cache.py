@@ -34,7 +34,7 @@ def test_features_are_read_in_small_passes_and_do_not_depend_on_them(
     for tokens in (10**6, 64):
         monkeypatch.setattr(inference, "READ_TOKENS", tokens)
         sizes.clear()
-        rows = cache.compute(state.ready.task, state.model, work.train.encoded, counting, pad=work.pad, micro_tokens=4096)
+        rows = cache.compute(state.ready.task, state.model, work.train.encoded, counting, cache.How(work.pad, 4096))
         found.append(rows.arrays["pooled_D"])
         read = int(work.train.encoded.lengths_N.sum())
         assert sum(sizes) >= read and (max(sizes) <= 64 if tokens == 64 else max(sizes) > 64)

@@ -3,32 +3,20 @@ than in float32, and with dropout falls back to many passes over the weights, ea
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, final
+from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from .dropout import BITS, mask
 
 FUSED = torch.nn.functional.scaled_dot_product_attention
 
 
-@final
-class QuickAttention(TorchFunctionMode):
-    """While it is entered, `scaled_dot_product_attention` on a CPU is computed so, in the type that autocast asks for."""
-
-    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func is not FUSED or (args[0] if args else kwargs["query"]).device.type != "cpu":
-            return func(*args, **kwargs)
-        return _attend(*args, **kwargs)
-
-
-def _attend(
+def attend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None, dropout_p: float = 0.0,
     is_causal: bool = False, scale: float | None = None, **settings: Any,
 ) -> torch.Tensor:  # fmt: skip
+    """As `scaled_dot_product_attention`, (B, H, T, D), in the type that autocast asks for."""
     narrow = torch.is_autocast_enabled("cpu")
     asked = torch.get_autocast_dtype("cpu") if narrow else query.dtype
     dropped = round(dropout_p * 2**BITS)

@@ -21,7 +21,7 @@ from torch import nn
 
 from ..data import caches
 from ..disk import cannot_write, take_room
-from ..inference import Encoded, Ragged, on_device, passes, read_tokens
+from ..inference import Encoded, Ragged, on_device, passes, read_tokens, reading
 from ..memory import let_go
 from ..task import Example, Task
 
@@ -71,12 +71,23 @@ def fits(need: int) -> bool:
     return need <= min(caches.limit(), shutil.disk_usage(place).free // 2)
 
 
-def attach(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: int, micro_tokens: int) -> Encoded:
+@final
+@dataclass(frozen=True)
+class How:
+    """How passes are made."""
+
+    pad: int
+    micro_tokens: int
+    autocast: Any = None
+    """The context in which layers compute, None: in float32; the file is float32 in any case."""
+
+
+def attach(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, how: How) -> Encoded:
     """The rows with their activations at the cut, from the cache or computed now. Raises ResourceError when the disk is full."""
-    place = folder() / _key(model, encoded, cut)
+    place = folder() / _key(model, encoded, cut, how)
     try:
         if not caches.whole(place):
-            _compute(task, model, encoded, cut, place, pad, micro_tokens)
+            _compute(task, model, encoded, cut, place, how)
         values = np.load(place / VALUES, mmap_mode="r", allow_pickle=False)
         beside = {path.stem: np.load(path, allow_pickle=False) for path in sorted(place.glob("*.npy")) if path.name != VALUES}
     except OSError as error:
@@ -95,46 +106,45 @@ def _starts(encoded: Encoded, tokens: int) -> np.ndarray:
     return said if said[-1] == tokens else np.arange(len(encoded) + 1) * (tokens // max(1, len(encoded)))
 
 
-def compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, *, pad: int, micro_tokens: int) -> Encoded:
+def compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, how: How) -> Encoded:
     """The rows with their activations at the cut, in memory, kept nowhere."""
     was_training = model.training
     model.eval()
     try:
         beside: dict[str, np.ndarray] = {}
-        return _with(encoded, cut, _fill(task, model, encoded, cut, None, pad, micro_tokens, beside)).with_arrays(**beside)
+        return _with(encoded, cut, _fill(task, model, encoded, cut, how, None, beside)).with_arrays(**beside)
     finally:
         model.train(was_training)
 
 
-def _compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, place: Path, pad: int, micro_tokens: int) -> None:
+def _compute(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, place: Path, how: How) -> None:
     was_training = model.training
     model.eval()
     try:
-        caches.keep(place, lambda folder: _written(task, model, encoded, cut, folder, pad, micro_tokens))
+        caches.keep(place, lambda folder: _written(task, model, encoded, cut, how, folder))
     finally:
         model.train(was_training)
 
 
-def _written(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, folder: Path, pad: int, micro_tokens: int) -> None:
+def _written(task: Task, model: nn.Module, encoded: Encoded, cut: Cut, how: How, folder: Path) -> None:
     beside: dict[str, np.ndarray] = {}
-    _fill(task, model, encoded, cut, folder / VALUES, pad, micro_tokens, beside).flush()
+    _fill(task, model, encoded, cut, how, folder / VALUES, beside).flush()
     for name, array in beside.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
 def _fill(
-    task: Task, model: nn.Module, encoded: Encoded, cut: Cut, path: Path | None, pad: int, micro_tokens: int,
-    beside: dict[str, np.ndarray],
+    task: Task, model: nn.Module, encoded: Encoded, cut: Cut, how: How, path: Path | None, beside: dict[str, np.ndarray]
 ) -> Any:
     """Activations of all rows; `beside` gets what else changed with changed rows."""
     values: Any = None
     starts = np.concatenate([[0], np.cumsum(encoded.lengths_N)])
     device = next(model.parameters()).device
-    budget = read_tokens(encoded, micro_tokens, device)
-    for positions in passes(encoded, budget):
+    within = reading(how.autocast)
+    for positions in passes(encoded, read_tokens(encoded, how.micro_tokens, device)):
         examples = encoded.examples(positions)
-        with torch.inference_mode():
-            found = cut.below(on_device(task.collate(examples, pad), device)).float().cpu().numpy()
+        with within():
+            found = cut.below(on_device(task.collate(examples, how.pad), device)).float().cpu().numpy()
         if encoded.later is not None and encoded.later.drawn is not None:
             _keep(examples, positions, len(encoded), beside)
         if values is None and encoded.later is not None and cut.layer is not None:
@@ -168,10 +178,11 @@ def _on_disk(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     return values
 
 
-def _key(model: nn.Module, encoded: Encoded, cut: Cut) -> str:
+def _key(model: nn.Module, encoded: Encoded, cut: Cut, how: How) -> str:
     digest = hashlib.blake2b(digest_size=20)
     # Versions: what another one computed may differ in its last bits, and a run's with it.
-    about = [2, version("tunesmith"), torch.__version__, torch.get_num_threads(), cut.layer, cut.array]
+    narrow = getattr(how.autocast, "fast_dtype", None)
+    about = [3, version("tunesmith"), torch.__version__, torch.get_num_threads(), cut.layer, cut.array, narrow]
     digest.update("|".join(map(str, about)).encode())
     named = dict(model.named_parameters())
     for name in sorted(cut.frozen):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from ..models.attention import QuickAttention
+from ..models.quick import Quick
 from ..models.recompute import recomputing
 from ..spec import Train
 
@@ -61,8 +62,8 @@ def autocast(settings: Train) -> Any:
 
 
 @contextlib.contextmanager
-def computing(accelerator: Accelerator, twice: Any = None) -> Iterator[None]:
-    """The context of a forward pass that will be gone back through. `twice`: the model, where its layers are computed again then."""
-    attention = QuickAttention if accelerator.device.type == "cpu" else contextlib.nullcontext
-    with accelerator.autocast(), attention(), recomputing(twice, attention) if twice else contextlib.nullcontext():
+def computing(accelerator: Accelerator, model: Any, *, twice: bool = False) -> Iterator[None]:
+    """The context of a forward pass of `model` that will be gone back through. `twice`: its layers are computed again then."""
+    quick = partial(Quick, getattr(model, "casts", None))
+    with accelerator.autocast(), quick(), recomputing(model, quick) if twice else contextlib.nullcontext():
         yield

@@ -32,7 +32,7 @@ def settled(
     vectors = []
     for index, batch in enumerate(batches):
         device.seed(*seeds, index)
-        with torch.no_grad(), device.computing(accelerator):
+        with torch.no_grad(), device.computing(accelerator, model):
             vectors.append(task.represent(model, batch).float())
     whole_BKD = torch.cat(vectors).requires_grad_()
     loss_B = task.joint_loss(whole_BKD, merged(batches))

@@ -16,11 +16,11 @@ from .. import memory
 from ..errors import DivergedError, listing
 from ..inference import Encoded, collate
 from ..task import Solution
-from . import batches, blend, checkpoint, device, optim, range_test, room, solve, soup, words
+from . import batches, blend, cache, checkpoint, device, optim, range_test, room, solve, soup, words
 from .crew import Crew
 from .events import Adjusted, Evaluated, Event, Finished, Saved, Started, Step
 from .retold import retold
-from .stages import Work, batches_from, frozen_cut, gradient_of, steps_in, this_epoch, validate, with_cache
+from .stages import Work, batches_from, frozen_cut, gradient_of, how_read, steps_in, this_epoch, validate, with_cache
 from .state import Best, State
 from .step import Gradient, average, bad_rows
 from .watch import Watch
@@ -128,13 +128,11 @@ def _set_head(state: State, solution: Solution) -> None:
 
 def _with_features(state: State, encoded: Encoded, pad: int) -> Encoded:
     """The rows with what the head reads, from the cache where it is on."""
-    from . import cache
-
     cut = frozen_cut(state, state.current)
     assert cut is not None and cut.layer is None
     if cut.array in encoded.arrays:
         return encoded
-    return cache.compute(state.ready.task, state.model, encoded, cut, pad=pad, micro_tokens=state.micro_tokens)
+    return cache.compute(state.ready.task, state.model, encoded, cut, how_read(state, pad))
 
 
 def _descend(state: State, work: Work, folder: Path) -> Iterator[Event]:

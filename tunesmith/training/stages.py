@@ -129,9 +129,7 @@ def with_cache(state: State, work: Work, epochs: float) -> tuple[Work, list[Adju
                 f"it would take {need / 2**20:,.0f} MiB {cut.where}: over the limit or half the free disk",
             )
         ]
-    attach = lambda encoded: cache.attach(  # noqa: E731
-        state.ready.task, state.model, encoded, cut, pad=work.pad, micro_tokens=state.micro_tokens
-    )
+    attach = lambda encoded: cache.attach(state.ready.task, state.model, encoded, cut, how_read(state, work.pad))  # noqa: E731
     why = f"activations {cut.where} do not change: computed once ({need / 2**20:,.0f} MiB), dropout off below"
     try:
         return work.map(attach), [_note(state, "activation cache", why)]
@@ -145,12 +143,18 @@ def _with_views(state: State, work: Work, cut: cache.Cut, epochs: float, need: i
     if not views:
         return work, [_note(state, "no activation cache", why)]
     try:
-        train = view.attached(state, work.train.encoded, cut, views, work.pad)
-        rows = cache.attach(state.ready.task, state.model, work.validation.encoded, cut, pad=work.pad, micro_tokens=state.micro_tokens)
+        how = how_read(state, work.pad)
+        train = view.attached(state, work.train.encoded, cut, views, how)
+        rows = cache.attach(state.ready.task, state.model, work.validation.encoded, cut, how)
     except ResourceError as error:
         return work, [_note(state, "no activation cache", f"it could not be written: {error.got}; training goes on without")]
     made = Work(Rows(train, work.train.truth), Rows(rows, work.validation.truth), work.pad, cached=True)
     return made, [_note(state, "activation cache", f"activations {cut.where} do not change: {why}; dropout off below")]
+
+
+def how_read(state: State, pad: int) -> cache.How:
+    """How frozen layers read rows that are learnt from, or chosen by: as they would in each step, without a cache."""
+    return cache.How(pad, state.micro_tokens, device.autocast(state.ready.plan.spec.train))
 
 
 def _width(state: State, cut: cache.Cut) -> int:

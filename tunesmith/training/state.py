@@ -17,13 +17,13 @@ from torch import nn
 
 from .. import memory
 from ..errors import DataError, ModelError, SpecError
-from ..models import dropout, vocabulary
+from ..models import dropout, quick, vocabulary
 from ..models.heads import bare, set_dropout
 from ..models.outline import outline
 from ..models.quantised import quantise
 from ..models.source import load, processor
 from ..spec import Train
-from ..strategy import Outline, Stage
+from ..strategy import Outline, Stage, Strategy
 from ..task import Solution
 from . import checkpoint, device, optim, room
 
@@ -113,6 +113,8 @@ class State:
             model.to(accelerator.device)  # adapters are shaped on the base as it will compute
         ready.strategy.shape(model, settings.seed)
         dropout.quicken(model)
+        model.casts = quick.Casts()
+        _quicken(ready.strategy, model)
         model.to(accelerator.device)
         padded = _pack(model, settings)
         shape = outline(model)
@@ -177,6 +179,7 @@ class State:
     def enter_stage(self) -> None:
         """Free and freeze as the stage says, and make its optimiser (none for a stage that solves)."""
         rates = self.current.rates
+        self.model.casts.clear()
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name in rates)
         self.optimizer = None if self.current.solve else optim.make(self.ready.plan.spec.train, self.model, rates)
@@ -277,6 +280,14 @@ class State:
             self.enter_stage()
             if self.optimizer is not None:
                 optim.load_state_tensors(self.optimizer, tensors["optimizer"])
+
+
+def _quicken(strategy: Strategy, model: Any) -> None:
+    """Compute low-rank updates in few passes. peft is imported where a strategy has any."""
+    if strategy.adapter:
+        from ..models.updates import quicken
+
+        quicken(model)
 
 
 def _pack(model: Any, settings: Train) -> str:

@@ -79,10 +79,10 @@ def accumulate(
     """
     losses, tokens = [], []
     weight = float(sum(task.weight(batch) for batch in batches))
-    twice = model if settings.gradient_checkpointing == "on" else None
+    twice = settings.gradient_checkpointing == "on"
     for index, batch in enumerate(batches):
         device.seed(*seeds, first + index)
-        with device.computing(accelerator, twice):
+        with device.computing(accelerator, model, twice=twice):
             loss = _loss(task, model, batch, settings) / whole
         losses.append(loss.detach())
         mask = batch.get("attention_mask")

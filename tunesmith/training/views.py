@@ -29,9 +29,9 @@ def count(state: State, encoded: Encoded, epochs: float, need: int) -> tuple[int
     return fitting, f"{fitting} views of each image are computed once ({need * fitting / 2**20:,.0f} MiB), and epochs go round them"
 
 
-def attached(state: State, encoded: Encoded, cut: cache.Cut, views: int, pad: int) -> Encoded:
+def attached(state: State, encoded: Encoded, cut: cache.Cut, views: int, how: cache.How) -> Encoded:
     """The rows with the activations of their views. Raises ResourceError when the disk is full."""
     seed, task = state.ready.plan.spec.train.seed, state.ready.task
     seen = [encoded.at(seed, epoch + 1000 * state.stage) for epoch in range(views)]
-    made = tuple(cache.attach(task, state.model, one, cut, pad=pad, micro_tokens=state.micro_tokens) for one in seen)
+    made = tuple(cache.attach(task, state.model, one, cut, how) for one in seen)
     return dataclasses.replace(made[0], views=made)
