@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -115,6 +116,26 @@ def test_rows_that_cannot_be_answered_are_refused(run):
         run.predict([{"texte": "x"}])
     with pytest.raises(tunesmith.DataError, match="row 2"):
         run.predict(["x", 3])
+
+
+def test_rows_are_answered_alike_in_whatever_they_are_held(run):
+    """A frame is no list of its columns' names."""
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    texts = ["a good film", "dull and cold", "we saw it again"]
+    columns, arrow = {"text": texts, "number": [1, 2, 3]}, pa.table({"text": texts})
+    held = [
+        pandas.DataFrame(columns), polars.DataFrame(columns), polars.DataFrame(columns).lazy(), arrow, arrow.to_batches()[0], columns,
+        pandas.Series(texts), polars.Series(texts), arrow["text"], np.array(texts), tuple(texts), iter(texts), [{"text": t} for t in texts],
+    ]  # fmt: skip
+    wanted = run.predict(texts)
+    assert len(wanted) == 3 and all(run.predict(rows) == wanted for rows in held)
+    assert run.predict({"text": texts[0]}) == run.predict(texts[0]) == run.predict(texts[:1])
+
+
+@pytest.mark.parametrize("rows", [None, 3, 2.5], ids=str)
+def test_what_is_no_row_is_refused_in_words(run, rows):
+    with pytest.raises(tunesmith.DataError, match=f"got {type(rows).__name__}"):
+        run.predict(rows)
 
 
 def test_what_is_said_of_nothing_is_told(run, tmp_path, capsys):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, final
@@ -58,8 +58,8 @@ class Predictor:
         sealed.require()
         return made
 
-    def predict(self, rows: str | Sequence[str] | Sequence[Mapping[str, Any]] | Table) -> list[dict[str, Any]]:
-        """Answers in the order asked: for texts, for rows with the columns the run learned from, or for a table.
+    def predict(self, rows: Any) -> list[dict[str, Any]]:
+        """Answers in the order asked: for a text, for texts, for rows with the columns the run learned from, or for a table or frame.
 
         Raises DataError where a column is missing or a text is no text.
         """
@@ -159,17 +159,40 @@ class Predictor:
             return table.rename({self.task.modality: named[0]})  # a folder calls its files so, whatever the training table did
         return table
 
-    def table(self, rows: str | Sequence[str] | Sequence[Mapping[str, Any]] | Table) -> Table:
+    def table(self, rows: Any) -> Table:
         """What was asked, as a table with the run's input columns."""
         from .data.table import Table
 
         if isinstance(rows, Table):
             return rows
-        texts = [rows] if isinstance(rows, str) else list(rows)
+        texts = self._each(rows)
         asked = self.task.questions(texts)
         if asked is not None:
             return Table.of(asked, name="the request")
         return Table.of([self._row(row, index, self._asked(row)) for index, row in enumerate(texts)], name="the request")
+
+    def _each(self, rows: Any) -> list[Any]:
+        """What was asked, row by row: of one text or row, of many, of a frame, or of columns by name."""
+        from .data.frames import is_frame, to_arrow
+
+        if isinstance(rows, str | bytes | os.PathLike) or (isinstance(rows, Mapping) and not self._columnwise(rows)):
+            return [rows]
+        if is_frame(rows) or isinstance(rows, Mapping):
+            found: list[Any] = to_arrow(rows).to_pylist()
+            return found
+        if not isinstance(rows, Iterable):
+            raise DataError(
+                "the request", expected="a text, texts, rows or a frame", got=type(rows).__name__,
+                fix="give a list of texts", code="bad-row",
+            )  # fmt: skip
+        return list(rows.to_pylist() if hasattr(rows, "to_pylist") else rows)
+
+    def _columnwise(self, rows: Mapping[str, Any]) -> bool:
+        """Whether these are columns by name, not one row: each holds a list, where a row's own cells are none."""
+        asked = [rows[name] for name in self.task.columns(self.task.inputs) if name in rows]
+        if self.task.writes or self.task.lists:
+            return bool(asked) and all(isinstance(cell, list) and cell and isinstance(cell[0], list) for cell in asked)
+        return bool(asked) and all(isinstance(cell, list | tuple) for cell in asked)
 
     def _asked(self, row: Any) -> list[str]:
         """The columns that a row needs; of a task that answers the first of its inputs alone, those that it has."""

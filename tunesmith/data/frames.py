@@ -14,6 +14,9 @@ from .cells import REFUSALS, normalise
 from .dialect import check_names
 from .spool import write_table
 
+NAMES = frozenset({"DataFrame", "LazyFrame", "Table", "RecordBatch"})
+"""Of the classes that hold columns by name."""
+
 
 def write_frame(frame: Any, folder: Path | str) -> Path:
     """Store a frame in `folder` as an Arrow file named by its content; a frame stored before is not stored again.
@@ -29,6 +32,12 @@ def write_frame(frame: Any, folder: Path | str) -> Path:
     if not path.exists():
         write_table(path, table.schema, iter([table]))
     return path
+
+
+def is_frame(value: Any) -> bool:
+    """Whether this is a frame of pandas or polars, or a table of Arrow: none of these libraries is imported to tell."""
+    kind = type(value)
+    return kind.__module__.partition(".")[0] in ("pandas", "polars", "pyarrow") and kind.__name__ in NAMES
 
 
 def to_arrow(frame: Any) -> pa.Table:
