@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.runs import write_lines
 from tunesmith import api, choices, forecast
+from tunesmith.errors import SpecError
 from tunesmith.registry import STRATEGIES
 from tunesmith.spec import Train
 from tunesmith.strategies.full import Full
@@ -62,3 +64,39 @@ def test_runs_of_one_process_may_differ_in_precision() -> None:
     for precision in ("bf16", "fp32", "bf16"):
         made = accelerator(Train(device="cpu", precision=precision, threads=1))  # type: ignore[arg-type]
         assert made.mixed_precision == ("bf16" if precision == "bf16" else "no")
+
+
+WAYS = ("weights", "oversample", "undersample")
+MARKED = {
+    "text-classification": (("label", ("yes", "no")), WAYS), "text-multilabel": (("labels", (["a"], ["a", "b"])), ("weights",)),
+    "text-regression": (("score", tuple(at / 64 for at in range(40))), ()),
+}
+"""Task -> its target's column and cells of it, and the ways of balancing that change what it learns."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("task", MARKED)
+def test_balancing_is_refused_where_it_would_change_nothing(task: str, way: str, tiny_bert: Path, tmp_path: Path) -> None:
+    (column, cells), ways = MARKED[task]
+    rows = [{"text": f"the {word} was {at}", column: cells[at % len(cells)]} for at, word in enumerate(THINGS["latin"] * 8)]
+    spec = api.make_spec(
+        str(write_lines(tmp_path / "rows.jsonl", rows)), task=task, model=str(tiny_bert), runs=str(tmp_path / "runs"),
+        **{"train.balance": way},
+    )
+    if way in ways:
+        assert api.plan(spec).plan.spec.train.balance == way
+        return
+    with pytest.raises(SpecError) as refused:
+        api.plan(spec)
+    said = str(refused.value)
+    assert refused.value.code == "unsuitable-balance" and "train.balance" in said and way in said and ("balance=weights" in said) == bool(ways)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_several_targets_are_balanced_by_weights_alone(tiny_bert: Path, tmp_path: Path) -> None:
+    rows = [{"text": f"the {word} was {at}", "a": "yn"[at % 2], "b": at / 10} for at, word in enumerate(THINGS["latin"] * 8)]
+    path = str(write_lines(tmp_path / "rows.jsonl", rows))
+    settings = {"task": "multi-task", "options.target": ["a", "b"], "model": str(tiny_bert), "runs": str(tmp_path / "runs")}
+    assert api.plan(api.make_spec(path, **settings, **{"train.balance": "weights"})).task.balances == ("weights",)
+    with pytest.raises(SpecError, match="no single class"):
+        api.plan(api.make_spec(path, **settings, **{"train.balance": "oversample"}))

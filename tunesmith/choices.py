@@ -163,6 +163,19 @@ def decide(spec: Spec, facts: Facts) -> dict[str, Choice[Any]]:
     return {"strategy": choose_strategy(spec, facts)}
 
 
+def balance(spec: Spec, task: Task) -> str:
+    """What is done about rare classes. Raises SpecError where the task's targets cannot be balanced so: it would change nothing."""
+    asked, ways = spec.train.balance, task.balances
+    if asked == "none" or asked in ways:
+        return asked
+    has = "no single class" if ways else "no class that could be balanced"
+    instead = "weights, which weighs the classes in the loss" if ways else "none; repeat or leave out rows in the file itself"
+    raise SpecError(
+        "train.balance", expected=f"{' or '.join(('none', *ways))}, for a row of this task has {has}", got=repr(asked),
+        fix=f"say --set train.balance={instead}", code="unsuitable-balance",
+    )
+
+
 def choose_strategy(spec: Spec, facts: Facts) -> Choice[str]:
     """`probe-then-tune` unless the model is too large or the budget too short."""
     if spec.strategy != "auto":

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from .choices import decide, device_rate, measure, seconds_of, settle_training
+from .choices import balance, decide, device_rate, measure, seconds_of, settle_training
 from .data.dataset import Dataset, Sources, arrange, read_sources
 from .data.files import resolve
 from .data.finding import Finding, refuse
@@ -309,7 +309,7 @@ def _sight_reason(asked: str, source: Source) -> str:
 def _fit_task(task: Task, data: Dataset, source: Source, spec: Spec) -> Task:
     """The task fitted on training rows only; what depends on the model's limits is settled here."""
     fitted = task.meet(source).fit(data.train)
-    return fitted.suit(data.train, processor(source), limit=source.max_length, balance=spec.train.balance)
+    return fitted.suit(data.train, processor(source), limit=source.max_length, balance=balance(spec, fitted))
 
 
 def _beside_learnt_tokens(task: Task, strategy: Strategy, data: Dataset, source: Source, spec: Spec) -> Task:

@@ -121,7 +121,7 @@ class Train(Section):
     average: Count = 1
     """Average the weights of this many best checkpoints (a greedy soup, arXiv 2203.05482)."""
     balance: Literal["none", "weights", "oversample", "undersample"] = "none"
-    """What to do about rare classes: weigh the loss, or repeat or leave out rows."""
+    """What to do about rare classes: weigh the loss, or repeat or leave out rows; refused where targets are no classes."""
     patience: int | Auto | None = "auto"
     """Evaluations without gain before stopping; `null`: never stop early."""
     evaluations: Count | Annotated[float, Field(gt=0, le=1)] | Auto = "auto"

@@ -159,6 +159,14 @@ class Task(Hooks, ABC):
         """Whether the task has a linear head with a known optimum, and the model no head of its own."""
         return type(self).solve is not Task.solve and not self.form
 
+    @property
+    def balances(self) -> tuple[str, ...]:
+        """Ways of `train.balance` that change what is learned: classes weigh in the loss; rows are drawn by class where each has one."""
+        classed = hasattr(self, "class_weights") and self.target_kind != "number"
+        if classed and self.target_kind == "label":
+            return "weights", "oversample", "undersample"
+        return ("weights",) if classed or any("weights" in part.balances for part in getattr(self, "parts", ())) else ()
+
     def settle(self, **fitted_fields: Any) -> Self:
         """A copy with fitted fields set."""
         return dataclasses.replace(self, **fitted_fields)
