@@ -56,6 +56,7 @@ def test_json_is_strict(capsys) -> None:
     ("value", "shown"),
     [
         ({"value": 0.87123, "low": 0.8, "high": 0.9}, "0.871 (0.800 to 0.900)"),
+        ({"value": 0.5, "low": 0.5, "high": 0.5, "method": "fixed"}, "0.500 (no interval)"),
         (Score.of({"value": 0.5, "low": 0.25, "high": 0.75}), "0.500 (0.250 to 0.750)"),
         ({"value": None, "low": None, "high": None}, "unknown"),
         (0.5, "0.500"),

@@ -138,6 +138,36 @@ def test_a_perfect_score_is_not_certain(classes):
         assert interval.low == pytest.approx(wilson(30, 30)[0])
 
 
+def test_the_last_digit_of_a_sum_is_no_evidence(classes):
+    """A score that some orders of the rows round one digit lower is as still as one that none does, and so is a difference."""
+
+    class Rounded(classes):
+        def score(self, outputs, truth):
+            return {name: value - 2e-16 * (outputs["logits"][0, 0] > 0) for name, value in super().score(outputs, truth).items()}
+
+    truth = np.arange(50) % 2
+    perfect, constant = np.eye(2)[truth] * 9, np.ones((50, 2))
+    kinds = {"perfect": (Rounded(), perfect), "exact": (classes(), perfect), "constant": (Rounded(), constant)}
+    draws = resample({name: Candidate(task, {"logits": logits}) for name, (task, logits) in kinds.items()}, truth, resamples=100)
+    assert draws.interval("perfect", "macro_f1").low == draws.interval("exact", "macro_f1").low == wilson(50, 50)[0]
+    assert draws.interval("constant", "log_loss").method == "fixed"
+    assert draws.difference("perfect", "exact", "macro_f1").as_json() == {"value": 0.0, "low": 0.0, "high": 0.0, "method": "fixed"}
+
+
+@pytest.mark.parametrize("rows", [20, 50, 200])
+def test_a_perfect_correlation_covers_too(classes, rows):
+    """Of two equal classes an MCC of 1 is seen by chance where it truly is 2a - 1: seldom with a true value under its interval."""
+
+    class Correlated(classes):
+        def score(self, outputs, truth):
+            return {"mcc": float(np.corrcoef(outputs["logits"].argmax(1), truth)[0, 1])}
+
+    truth = np.arange(rows) % 2
+    low = resample({"m": Candidate(Correlated(), {"logits": np.eye(2)[truth] * 9})}, truth, resamples=100).interval("m", "mcc").low
+    right = np.linspace(0.5, 1, 2001)
+    assert (right**rows)[2 * right - 1 < low].max() <= 0.05 and low > 2 * 0.5 - 1
+
+
 def test_the_same_seed_gives_the_same_interval(classes, logits):
     rng = np.random.default_rng(8)
     truth = rng.integers(0, 2, 80)

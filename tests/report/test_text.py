@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tunesmith.judging import words
 from tunesmith.report.text import beware, fragment, summary, table
 
 
@@ -44,3 +45,12 @@ def test_the_notebook_fragment_is_safe(make_run):
     assert "<script>" not in html
     assert "\u202e" not in html
     assert html.startswith('<div class="tunesmith">') and html.endswith("</div>")
+
+
+def test_a_score_without_an_interval_says_so_and_why(make_run):
+    report = _report(make_run("binary"))
+    scores = report["parts"]["test"]["scores"]
+    assert words.UNMOVED not in summary(report) and "no interval" not in summary(report)
+    last = list(scores)[-1]
+    scores[last] = {"value": 0.5, "low": 0.5, "high": 0.5, "method": "fixed"}
+    assert "0.500 (no interval)" in summary(report) and words.UNMOVED in summary(report)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from ..judging.words import UNMOVED, unmoved
 from ._show import console, print_json, quoted, rows_into, safe, score, table
 
 
@@ -63,3 +64,5 @@ def show_scores(scores: Mapping[str, Any], title: str) -> None:
     out = console()
     out.print(safe(title), soft_wrap=True)
     out.print(rows_into(table("score", "value (interval)"), ((name, score(value)) for name, value in scores.items())))
+    if any(isinstance(value, Mapping) and unmoved(value) for value in scores.values()):
+        out.print(UNMOVED, soft_wrap=True)

@@ -109,7 +109,9 @@ def score(value: Any) -> str:
     if not isinstance(point, (int, float)):
         return "unknown" if point is None else safe(point)
     shown = number(float(point))
-    return f"{shown} ({number(low)} to {number(high)})" if _finite(low) and _finite(high) else shown
+    if not (_finite(low) and _finite(high)):
+        return shown
+    return f"{shown} (no interval)" if low == high else f"{shown} ({number(low)} to {number(high)})"
 
 
 def _finite(value: object) -> bool:

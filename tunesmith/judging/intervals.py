@@ -29,6 +29,10 @@ BLOCKS = 60
 ROUNDS = (100, 200, 500, 1000, 2000, 5000)
 """Numbers of resamples that a time limit may fall back to: few steps, so that a slightly slower machine gives the same
 numbers."""
+ROUNDING = 1e-12
+"""Differences up to which scores are the same: some sums round their last digit otherwise in other orders."""
+CORRELATIONS = ("mcc", "pearson", "spearman")
+"""Scores from -1 to 1, 0 by chance: a wrong row costs twice what it costs a share."""
 
 
 @final
@@ -109,9 +113,9 @@ class Draws:
             return Interval(value, low, high, "wilson")
         draws_R = self.draws_R[candidate][score]
         if _still(draws_R, value):
-            return self._unmoved(value, self.counted.get(score, self.rows))
+            return self._unmoved(score, value)
         low, high = bca(value, draws_R, self.left_out_J[candidate][score], self.level, self.rows)
-        return Interval(value, low, high, "bootstrap")
+        return self._unmoved(score, value) if high - low <= ROUNDING else Interval(value, low, high, "bootstrap")
 
     def difference(self, ours: str, theirs: str, score: str) -> Interval:
         """The interval of ours minus theirs on the same rows (paired)."""
@@ -121,6 +125,7 @@ class Draws:
         if not math.isfinite(value):
             return Interval(value, math.nan, math.nan, "bootstrap")
         if _still(draws_R, value):
+            value = value if abs(value) > ROUNDING else 0.0
             return Interval(value, value, value, "fixed")
         return Interval(value, *bca(value, draws_R, left_out_J, self.level, self.rows), "bootstrap")
 
@@ -129,12 +134,15 @@ class Draws:
         with np.errstate(invalid="ignore"):
             return float(np.nanstd(self.draws_R[ours][score] - self.draws_R[theirs][score], ddof=1))
 
-    def _unmoved(self, value: float, rows: int) -> Interval:
-        """A perfect score on few rows says no more than that the rows were right: Wilson's end for them. Else fixed by
-        nature."""
-        if value == 1.0:
-            return Interval(value, *wilson(rows, rows, self.level), "wilson")
-        return Interval(value, value, value, "fixed")
+    def _unmoved(self, score: str, value: float) -> Interval:
+        """A perfect score on few rows says no more than that the rows were right: Wilson's end for them, of a correlation as far down
+        as so many wrong rows take it. Else fixed by nature."""
+        rows = self.counted.get(score, self.rows)
+        if abs(value - 1.0) > ROUNDING:
+            return Interval(value, value, value, "fixed")
+        low, high = wilson(rows, rows, self.level)
+        related = score.replace(":", " ").split()[-1] in CORRELATIONS
+        return Interval(value, max(-1.0, 2 * low - 1) if related else low, high, "wilson")
 
     def _design(self, candidate: str, score: str) -> float:
         """How much wider the share varies than with independent rows, from the resamples of whole groups; at least
@@ -282,7 +290,7 @@ def _adds_up(parts: Sequence[tuple[int, float]], total: float) -> bool:
 
 
 def _still(draws_R: np.ndarray, value: float) -> bool:
-    return bool((draws_R[np.isfinite(draws_R)] == value).all())
+    return bool((np.abs(draws_R[np.isfinite(draws_R)] - value) <= ROUNDING * max(1.0, abs(value))).all())
 
 
 def take(outputs: Outputs, index_N: np.ndarray) -> Outputs:

@@ -78,11 +78,21 @@ def number(value: float | None, digits: int = 3) -> str:
     return _minus(f"{value:.{digits}f}" if abs(value) < 10 else f"{value:.4g}")
 
 
+UNMOVED = "No interval: every resample of the rows gives the same score, so that they cannot tell how sure it is."
+
+
 def scored(score: Mapping[str, Any]) -> str:
-    """`0.912 (0.895–0.927)`."""
+    """`0.912 (0.895–0.927)`; `0.500 (no interval)` where no resample moves it."""
+    if unmoved(score):
+        return f"{number(score['value'])} (no interval)"
     if score.get("low") is None or score["low"] == score["high"]:
         return number(score["value"])
     return f"{number(score['value'])} ({span(score['low'], score['high'])})"
+
+
+def unmoved(score: Mapping[str, Any]) -> bool:
+    """Whether a score has no interval because every resample gives the same (`UNMOVED`)."""
+    return score.get("method") == "fixed" and score.get("value") is not None
 
 
 def span(low: float | None, high: float | None) -> str:

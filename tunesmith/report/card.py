@@ -95,7 +95,8 @@ def _scores(report: Mapping[str, Any]) -> str:
     ]
     heads = ["score", *(f"{part} ({report['parts'][part]['rows']:,} rows)" for part in parts)]
     note = f"In brackets the {show.percent(report['level'])} interval. The test rows were looked at {_times(report['looks'])}."
-    return f"{_table(heads, rows)}\n\n{note} Validation rows chose the checkpoint."
+    still = any(words.unmoved(score) for part in parts for score in report["parts"][part]["scores"].values())
+    return f"{_table(heads, rows)}\n\n{note} Validation rows chose the checkpoint.{f' {words.UNMOVED}' if still else ''}"
 
 
 def _ladder(report: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ..judging.words import title
+from ..judging.words import title, unmoved
 from .show import number, percent, span, visible
 from .svg import Frame, Scale, dot, drawing, join, line, path, tag, text
 
@@ -33,7 +33,7 @@ def bar(score: Mapping[str, Any], ends: tuple[float, float], class_: str = "", m
     if low is not None and high is not None:
         shapes.append(tag("line", x1=f"{place(low)}%", x2=f"{place(high)}%", y1="11", y2="11", class_="range"))
     shapes.append(tag("circle", cx=f"{place(value)}%", cy="11", r="4.5", class_="point"))
-    label = f"{number(value)}, interval {span(score)}" if span(score) else number(value)
+    label = f"{number(value)}, {'' if unmoved(score) else 'interval '}{span(score)}" if span(score) else number(value)
     return tag("svg", join(shapes), width="100%", height="22", role="img", aria_label=label, class_=f"bar {class_}".strip())
 
 

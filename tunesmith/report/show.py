@@ -16,6 +16,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from ..judging.words import unmoved
+
 MARKS = 4
 """Combining marks in a row that are still writing; more are a prank."""
 HIDDEN = frozenset(
@@ -104,8 +106,10 @@ def minus(text: str) -> str:
 
 
 def span(score: Any) -> str:
-    """`0.895–0.927`, or nothing where there is no interval."""
+    """`0.895–0.927`, or nothing where there is no interval; in words where no resample moves the score."""
     low, high = (score or {}).get("low"), (score or {}).get("high")
+    if score and unmoved(score):
+        return "no interval"
     if low is None or high is None or low == high:
         return ""
     if number(low) == number(high):

@@ -80,7 +80,8 @@ def _ladder(report: Mapping[str, Any]) -> list[str]:
 def _scores(report: Mapping[str, Any]) -> list[str]:
     scores = report["parts"]["test"]["scores"]
     wide = max(len(words.title(name)) for name in scores)
-    return [f"  {words.title(name):<{wide}}  {words.scored(score)}" for name, score in scores.items()]
+    lines = [f"  {words.title(name):<{wide}}  {words.scored(score)}" for name, score in scores.items()]
+    return [*lines, words.UNMOVED] if any(map(words.unmoved, scores.values())) else lines
 
 
 def _against(rung: Mapping[str, Any]) -> str:
