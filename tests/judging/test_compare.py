@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tunesmith.judging import words
 from tunesmith.judging.compare import compare, flips, mcnemar, rank
 from tunesmith.judging.intervals import Candidate
 
@@ -100,3 +101,17 @@ def test_flips_name_the_rows():
 def test_what_is_not_a_number_ranks_last():
     assert sorted([0.3, float("nan"), 0.5], key=lambda value: rank(value, True))[1:] == [0.3, 0.5]
     assert sorted([0.3, float("nan"), 0.5], key=lambda value: rank(value, False))[1:] == [0.5, 0.3]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.01, 0.4), (-0.385, -0.039)])
+@pytest.mark.parametrize("higher", [True, False])
+def test_an_interval_that_the_test_does_not_confirm_is_said_to_be_one(low, high, higher):
+    """Never "may be chance" beside an interval without zero; and where it holds zero, no test is spoken of."""
+    found = {"score": "macro_f1", "ours": 0.5, "theirs": 0.5, "verdict": "not distinguishable", "p": 0.07,
+             "difference": {"value": (low + high) / 2, "low": low, "high": high}}
+    said = words.gain("macro_f1", "TF-IDF", found, higher)
+    assert "may be chance" not in said and "(p = 0.070) does not confirm it" in said and "can be claimed" in said
+    assert "(p = 0.070)" in words.sharing("intent", found, higher)
+    found["difference"] |= {"low": -0.5, "high": 0.5}
+    assert not words.unconfirmed(found) and "may be chance" in words.gain("macro_f1", "TF-IDF", found, higher)
+    assert not words.unconfirmed(found | {"verdict": "better", "difference": {"value": 0.2, "low": 0.1, "high": 0.3}})

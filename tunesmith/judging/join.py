@@ -144,7 +144,8 @@ def _sentence(run_a: Run, run_b: Run, metric: str, found: dict[str, Any], rows: 
     size = f"{words.number(difference['value'])} ({words.span(difference['low'], difference['high'])})"
     what = f"{words.title(metric)}, b - a = {size} on {rows:,} shared test rows"
     if found["verdict"] == "not distinguishable":
-        return f"The two are not distinguishable: {what}."
+        doubt = words.unconfirmed(found)
+        return f"The two are not distinguishable: {what}{f'; {doubt}' if doubt else ''}."
     return f"{run_b.path.name} is {found['verdict']} than {run_a.path.name}: {what}."
 
 

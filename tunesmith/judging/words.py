@@ -121,8 +121,19 @@ def gain(metric: str, against: str, comparison: Mapping[str, Any], higher: bool)
     way = "ahead of" if (difference["value"] or 0) * sign >= 0 else "behind"
     if difference["value"] == 0:
         return f"It scores the same as {against}, the strongest baseline: no gain can be claimed."
+    if doubt := unconfirmed(comparison):
+        size = f"{number(abs(difference['value'] or 0))} {way} {against}, the strongest baseline ({span(low, high)})"
+        return f"It is {size}; {doubt}: no {'gain' if way == 'ahead of' else 'difference'} can be claimed."
     return (f"It is {number(abs(difference['value'] or 0))} {way} {against}, the strongest baseline, which may be "
             f"chance ({span(low, high)}): no gain can be claimed.")
+
+
+def unconfirmed(comparison: Mapping[str, Any]) -> str:
+    """What to say of a difference that is none by the paired test although its interval lies on one side of zero; else nothing."""
+    low, high = (comparison["difference"].get(end) or 0.0 for end in ("low", "high"))
+    if comparison["verdict"] != "not distinguishable" or low <= 0 <= high or comparison.get("p") is None:
+        return ""
+    return f"the interval excludes no difference, but the paired test (p = {number(comparison['p'])}) does not confirm it"
 
 
 def sharing(target: str, comparison: Mapping[str, Any], higher: bool) -> str:
@@ -133,7 +144,8 @@ def sharing(target: str, comparison: Mapping[str, Any], higher: bool) -> str:
     score = title(comparison["score"].removeprefix(f"{target} "))
     size = f"{number(difference['value'])} ({span(difference['low'], difference['high'])})"
     ours, theirs = number(comparison["ours"]), number(comparison["theirs"])
-    return f"{target}: {verdict}, {score} {ours} against {theirs} alone, a difference of {size}."
+    doubt = unconfirmed(comparison)
+    return f"{target}: {verdict}, {score} {ours} against {theirs} alone, a difference of {size}{f'; {doubt}' if doubt else ''}."
 
 
 def _inside(name: str) -> str:

@@ -66,7 +66,7 @@ def _environment() -> Any:
         "number": show.number, "amount": show.amount, "span": show.span, "gap": show.gap,
         "percent": show.percent, "seconds": show.seconds, "size": show.size, "title_of": words.title, "short": plots.short,
         "setting": setting, "places": show.places, "moment": show.moment, "unbroken": show.unbroken, "shell": shlex.quote,
-        "python": repr,
+        "python": repr, "unconfirmed": words.unconfirmed,
     }
     environment.globals |= {
         "bar": plots.bar, "loss_curve": plots.loss_curve, "score_curve": plots.score_curve, "reliability": plots.reliability,
