@@ -75,6 +75,31 @@ def test_evaluate_counts_its_looks_and_unknown_labels_as_wrong(run, folder):
     assert found["looks"] >= 2
 
 
+def test_rows_that_the_run_learned_from_are_told_and_left_out(run, folder):
+    """The whole file: what remains are the sealed test rows and those in no part, whose scores are theirs alone; and a file of new rows."""
+    found = tunesmith.evaluate(run.path, folder / "rows.csv")
+    parts = run.run.read("data.json")["splits"]["parts"]
+    assert found["met"] == {part: parts[part]["rows"] for part in ("train", "validation", "calibration")}
+    warned = next(finding for finding in found["findings"] if finding["code"] == "rows-met")
+    assert warned["level"] == "warning" and f"trained on {parts['train']['rows']} of {found['rows']} rows" in warned["message"]
+    assert found["unmet"]["rows"] == found["rows"] - sum(found["met"].values()) >= parts["test"]["rows"]
+    assert found["unmet"]["scores"]["accuracy"]["value"] == pytest.approx(run.scores["accuracy"])
+    assert f"macro-F1 is {found['unmet']['scores']['macro_f1']['value']:.3f}" in warned["message"]
+
+
+def test_of_new_rows_nothing_is_said_and_of_known_ones_alone_there_is_no_other_score(run, folder):
+    lines = (folder / "rows.csv").read_text().splitlines()
+    train = tunesmith.load(run.path).run.read("data.json")["splits"]["parts"]["train"]["row_ids"]
+    ids = [f"{one:016x}" for one in run.read(folder / "rows.csv").row_ids]
+    known = [line for line, one in zip(lines[1:], ids, strict=True) if one in {train[at : at + 16] for at in range(0, len(train), 16)}]
+    (folder / "known.csv").write_text("\n".join([lines[0], *known[:30]]) + "\n")
+    (folder / "fresh.csv").write_text("text,label\nthe film was great,yes\nan awful room,no\n")
+    found, fresh = (tunesmith.evaluate(run.path, folder / name) for name in ("known.csv", "fresh.csv"))
+    assert found["met"]["train"] == found["rows"] == 30 and found["unmet"] is None
+    assert "no others" in found["findings"][0]["message"]
+    assert not any(fresh["met"].values()) and not fresh["findings"] and fresh["unmet"] is None
+
+
 def test_compare_with_itself_claims_nothing(run):
     found = tunesmith.compare(run.path, run.path)
     assert all(score["difference"]["value"] == 0 for score in found["scores"].values())

@@ -243,11 +243,13 @@ def predict(path: str | Path, rows: Any) -> list[dict[str, Any]]:
 
 
 def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
-    """Scores with intervals of a run on a labelled file; each look at the run's own test rows is counted."""
+    """Scores with intervals of a run on a labelled file; each look at the run's own test rows is counted. Rows that the run was trained on,
+    or that chose its weights, are counted (`met`) and warned of, with the scores without them (`unmet`)."""
     import numpy as np
 
     from .judging.judge import How, Judged, scores
     from .judging.looks import look
+    from .judging.met import met, told
 
     result = Result(path)
     predictor, found = result.predictor, _labelled(result, file)
@@ -258,12 +260,12 @@ def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
     whole = predictor.with_files(table) if of_files else table
     outputs, truth = predictor.judged(whole)
     judged = Judged(whole, outputs, np.zeros(len(whole), np.int8) if truth is None else truth, condensed=truth is None)
-    part = scores(
-        task, judged, How(level=settings.confidence, resamples=settings.resamples, seed=result.run.spec.train.seed)
-    )
-    said = {"findings": [finding.as_json() for finding in found.findings], "ledger": found.ledger.as_json()}
-    said["how_scored"] = dict(task.how_scored(judged.truth))
-    return dict(part) | said | {"file": str(file), "looks": looks}
+    how = How(level=settings.confidence, resamples=settings.resamples, seed=result.run.spec.train.seed, metric=settings.metric)
+    part = scores(task, judged, how)
+    known = told(task, judged, table, met(predictor, table), how)
+    findings = [finding.as_json() for finding in (*known["findings"], *found.findings)]
+    said = {"findings": findings, "ledger": found.ledger.as_json(), "how_scored": dict(task.how_scored(judged.truth))}
+    return dict(part) | said | {"file": str(file), "looks": looks, "met": known["met"], "unmet": known["unmet"]}
 
 
 def _labelled(result: Result, file: str | Path) -> Labelled:
