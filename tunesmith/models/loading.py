@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import inspect
 import logging
+import operator
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -144,7 +145,7 @@ def load_module(
         affordable(lambda: made_by(config, **extra), wanted, folder)
         if exact := _as_saved(lambda: made_by(config, **extra), wanted):
             sound.settle(exact)
-            return exact.float().eval(), spare
+            return finite(exact.float().eval(), folder), spare
         with quiet(), Undrawn():
             module, info = made_by.from_pretrained(
                 None,
@@ -162,7 +163,23 @@ def load_module(
         raise bad_config(folder / "config.json", config.model_type, error) from None
     _strict(info, folder, spared=not extra, own=own)
     sound.settle(module)
-    return module.float().eval(), spare
+    return finite(module.float().eval(), folder), spare
+
+
+def finite(module: nn.Module, folder: Path) -> nn.Module:
+    """The model, once it is sure that all its weights are numbers. Raises ModelError with the first tensor's name: one weight that is
+    none makes all answers none, and says so late."""
+    for name, weight in module.named_parameters():
+        if not weight.detach().sum().isfinite() and not bool((known := weight.detach().isfinite()).all()):
+            count = int((~known).sum())
+            raise ModelError(
+                f"{folder}, tensor {shorten(name)!r}",
+                expected="numbers",
+                got=f"NaN or infinity in {count:,} of {weight.numel():,} places",
+                fix="its training diverged, or the file is damaged: download or save the model again",
+                code="weights-not-finite",
+            )
+    return module
 
 
 def _as_saved(make: Callable[[], nn.Module], state: Mapping[str, torch.Tensor]) -> nn.Module | None:
@@ -244,6 +261,22 @@ def load_tokenizer(folder: Path) -> Any:
         # Padding is masked out: which known token stands there changes nothing. A new one would need a new row of weights.
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     return tokenizer
+
+
+def refuse_beyond(tokenizer: Any, folder: Path) -> None:
+    """Raises ModelError where a tokenizer gives ids for which the model has no vector."""
+    config = load_config(folder)
+    rows = getattr(getattr(config, "encoder", config), "vocab_size", None)
+    word, last = max(tokenizer.get_vocab().items(), key=operator.itemgetter(1), default=("", -1))
+    if isinstance(rows, int) and last >= rows:
+        raise ModelError(
+            f"the tokenizer in {folder}",
+            expected=f"ids below {rows:,}, for which the model has vectors (`vocab_size` of config.json)",
+            got=f"{last:,} for {shorten(repr(word))}",
+            fix="tokenizer and weights do not belong together: save or download both again; where tokens were added to the tokenizer, "
+            "resize the model's embeddings and save it",
+            code="tokenizer-beyond-model",
+        )
 
 
 def model_class(config: Any, folder: Path) -> Any:

@@ -218,7 +218,8 @@ def _save_adapter(model: nn.Module, folder: Path) -> str | None:
     config = model.backbone.peft_config["default"].to_dict()
     config = {key: _plain(value) for key, value in config.items() if value is not None and not key.startswith("megatron")}
     # The weights saved beside the adapter are those it was trained on: nothing is to be initialised from them again.
-    config |= {"inference_mode": True, "base_model_name_or_path": None}
+    named = model.source.name if model.source.kind in ("hub", "package") else None  # a folder's path is this machine's business
+    config |= {"inference_mode": True, "base_model_name_or_path": named}
     config |= {"init_lora_weights": True} if "init_lora_weights" in config else {}
     with quiet():
         state = get_peft_model_state_dict(model.backbone, save_embedding_layers=False)
@@ -264,7 +265,7 @@ def _adapter_config(path: Path) -> PeftConfig:
     if kind not in PEFT_TYPES or len(str(values.get("target_modules", ""))) > MAX_TARGETS:
         raise _bad_file(path, "keys 'peft_type' and 'target_modules'", f"one of {', '.join(PEFT_TYPES)}", repr(kind))
     made_by = PEFT_TYPE_TO_CONFIG_MAPPING[kind]
-    known = {field.name for field in dataclasses.fields(made_by)} - {"auto_mapping", "peft_type"}
+    known = {field.name for field in dataclasses.fields(made_by)} - {"auto_mapping", "peft_type", "base_model_name_or_path"}
     # A nested setting asks for more than a structure: a download, an import, another way to initialise.
     plain = {key: value for key, value in values.items() if key in known and not isinstance(value, dict)}
     plain |= {"init_lora_weights": True} if "init_lora_weights" in known else {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import ModelError
+from ..errors import ModelError, shorten
 from . import facts, pipelines, sound, tensors, vision, voices
 from .allow import check_folder, read_json
 from .places import look
@@ -178,9 +178,10 @@ def processor(source: Source) -> Any:
         return sound.load_processor(source.folder)
     if source.modality == "voice":
         return voices.load_processor(source.folder)
-    from .loading import load_tokenizer
+    from .loading import load_tokenizer, refuse_beyond
 
     tokenizer = load_tokenizer(source.folder)
+    refuse_beyond(tokenizer, source.folder)
     if source.picture is None:
         return tokenizer
     from .pictures import Both
@@ -280,12 +281,16 @@ def _other_modality(name: str, modality: str, reads: str, kind: str) -> ModelErr
 
 
 def _no_config(folder: Path) -> ModelError:
-    if (folder / "adapter_config.json").exists():
+    path = folder / "adapter_config.json"
+    if path.exists():
+        base = read_json(tensors.within(path, folder)).get("base_model_name_or_path")
+        named = isinstance(base, str) and base
+        model = f"--model {shorten(str(base))}" if named else "the model that it was trained on"
         return ModelError(
             str(folder),
             expected="a whole model",
-            got="an adapter alone",
-            fix="pass its base model",
+            got=f"an adapter of {shorten(repr(base))} alone" if named else "an adapter alone",
+            fix=f"pass its base ({model}), or merge the adapter into it first (`tunesmith merge RUN`, or peft's `merge_and_unload`)",
             code="adapter-alone",
         )
     return ModelError(
