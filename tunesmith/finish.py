@@ -99,9 +99,17 @@ def save(run: Run, ready: Ready, task: Task, state: State) -> None:
 def _save_all(state: State, folder: Path) -> None:
     from .models.save import save as save_model
 
-    save_model(state.model, state.processor, folder)
+    save_model(state.model, state.processor, folder, _said(state.ready.task))
     if state.ready.task.stocks:
         state.model.shelf.save(folder)
+
+
+def _said(task: Task) -> tuple[str, Sequence[str]]:
+    """What kind of problem the head solves, as transformers calls it, and what its outputs are called: labels, or targets."""
+    if task.target_kind == "number":
+        return "regression", task.columns(task.targets)
+    problem = {"label": "single_label_classification", "labels": "multi_label_classification"}.get(task.target_kind, "")
+    return problem, getattr(task, "vocabulary", ()) or getattr(task, "labels", ())
 
 
 def _whole(task: Task) -> Task:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -65,9 +65,12 @@ class MakesModels(Protocol):
         """The backbone with the task's head."""
 
 
-def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
+def save(model: nn.Module, processor: Any, folder: str | Path, says: tuple[str, Sequence[str]] = ("", ())) -> None:
     """Write backbone, adapter, head and tokenizer. What an earlier save left in the folder is replaced; the embedding is whole again
-    after it, where training had left words out."""
+    after it, where training had left words out.
+
+    `says`: what kind of problem the head solves, as transformers calls it, and the names of its outputs, for config.json.
+    """
     vocabulary.join(model)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,6 +84,7 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
     if keeps_head(model):
         module, state = model.whole, language_state(model, state)
     module.config._name_or_path = _public(source)
+    _name_outputs(module.config, model, *says)
     with quiet():
         module.save_pretrained(folder, state_dict=letters.with_head(model, module, sound.outer(module, state)))
         _save_tokenizer(processor, folder, source)
@@ -94,6 +98,13 @@ def save(model: nn.Module, processor: Any, folder: str | Path) -> None:
     if model.pooling in {"mean", "cls", "last"} and source.modality == "text":
         for name, values in sentence_files(model).items():
             _write_json(folder / name, values)
+
+
+def _name_outputs(config: Any, model: Any, problem: str, names: Sequence[str]) -> None:
+    """Whoever reads config.json learns what the linear head's outputs mean."""
+    if problem and not keeps_head(model) and len(names) == getattr(getattr(model, "head", None), "out_features", 0):
+        config.problem_type = problem
+        config.id2label, config.label2id = dict(enumerate(names)), {name: number for number, name in enumerate(names)}
 
 
 def load_model(folder: str | Path, task: MakesModels | None = None) -> nn.Module:

@@ -41,7 +41,7 @@ def card(told: Mapping[str, Any]) -> str:
     sections = {
         "What it is": _what(told), "Data": _data(told["data"], report), "Scores": _scores(report), "Beside it": _ladder(report),
         "Limits": _limits(report),
-        "How to use it": _use(told["path"], report.get("inputs", told["data"]["inputs"]), report["task"]),
+        "How to use it": _use(told["path"], report.get("inputs", told["data"]["inputs"]), report["task"]) + _plainly(told["plain"]),
         "How it was trained": _training(told),
         "Licence": _licence(told["model"]), "Environment": _environment(told["env"]),
     }
@@ -117,6 +117,15 @@ def _limits(report: Mapping[str, Any]) -> str:
 def _use(path: str, inputs: Sequence[str], task: str) -> str:
     return (f"```\ntunesmith predict {shlex.quote(show.visible(path))} {show.asked(inputs, task=task)}\n```\n\n"
             f"```python\nimport tunesmith\n\ntunesmith.load({show.visible(path)!r}).predict([{show.asked(inputs, True, task)}])\n```")
+
+
+def _plainly(recipe: str) -> str:
+    """The same in plain transformers, where that is possible."""
+    if not recipe:
+        return ""
+    why = ("In plain transformers and safetensors, the same answers (`AutoModelForSequenceClassification` would not do: it reads no "
+           "`head.safetensors` and puts a head of random weights on top; a pooler that is told to be missing is not used):")
+    return f"\n\n{why}\n\n```python\n{recipe}\n```"
 
 
 def _training(told: Mapping[str, Any]) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 from ..errors import RunError
 from ..judging.looks import looks
 from ..spec import fields_of, read_yaml
+from . import show
+from .plain import recipe
 
 PARTS = ("train", "validation", "calibration", "test")
 SHEETS = "samples"
@@ -42,7 +44,7 @@ def story(run_dir: str | Path) -> dict[str, Any]:
         "name": folder.resolve().name, "path": str(run_dir), "report": report, "events": events, "env": _flat(env),
         "model": {"name": "", "licence": ""} | (env.get("model") or {}), "plan": choices(plan), "others": defaults(plan),
         "data": data(_json(folder / "data.json"), plan), "cost": cost(plan, report, events), "looks": looks(folder),
-        "sheets": sheets(folder / SHEETS, events),
+        "sheets": sheets(folder / SHEETS, events), "plain": recipe(folder, show.visible(run_dir)),
         "adjusted": [ADJUSTED | e for e in events if e.get("event") == "adjusted"],
         "finished": FINISHED | _last(events, "finished"), "started": {"learning": None} | _last(events, "started"),
     }
