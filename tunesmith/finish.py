@@ -317,7 +317,8 @@ def _report(
     how = How(
         asked=task.asks() if task.models else None,
         level=evaluate.confidence, resamples=evaluate.resamples, seed=ready.plan.spec.train.seed, looks=looks,
-        name=ready.plan.spec.task, metric=evaluate.metric, costs={rung.name: rung.seconds for rung in rungs},
+        name=ready.plan.spec.task, metric=evaluate.metric, strategy=ready.plan.spec.strategy,
+        costs={rung.name: rung.seconds for rung in rungs},
         tasks={rung.name: rung.task for rung in rungs}, columns=importance(task, state, data.validation, task.chooses(evaluate.metric)),
     )  # fmt: skip
     groups_N = data.splits.duplicates.group_N

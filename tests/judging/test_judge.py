@@ -57,6 +57,22 @@ def test_a_worse_model_is_called_worse_and_the_better_one_named(classes, rows, l
     assert "use TF-IDF + linear instead" in report["sentence"]
 
 
+@pytest.mark.parametrize(("strategy", "advised"), [("full", True), ("lora", True), ("probe-then-tune", False), ("head-only", False)])
+@pytest.mark.parametrize("strongest", [True, False])
+def test_a_probe_that_is_better_than_the_tuned_model_is_named(classes, rows, logits, strategy, advised, strongest):
+    """Whether or not it is the strongest, and with the way to it where a strategy was asked for that leaves it behind."""
+    task, parts, baselines = _judged(classes, rows, logits, right=0.6, simple=0.7 if strongest else 0.95)
+    truth = parts["test"].truth
+    probe = {"logits": logits(truth, 0.85, 3, np.random.default_rng(5))}
+    report = judge(task, parts, baselines, probe, how=How(resamples=100, strategy=strategy))
+    value = next(rung for rung in report["ladder"] if rung["name"] == "probe")["scores"]["macro_f1"]["value"]
+    assert ("frozen encoder + linear" if strongest else f"linear head has {value:.3f}") in report["sentence"]
+    assert ("--strategy probe-then-tune" in report["sentence"]) == advised
+    weak = {"logits": logits(truth, 0.4, 3, np.random.default_rng(5))}
+    worse = judge(task, parts, baselines, weak, how=How(resamples=100, strategy=strategy))
+    assert "linear head" not in worse["sentence"] and "--strategy" not in worse["sentence"]
+
+
 def test_without_baselines_nothing_is_claimed(classes, rows, logits):
     task, parts, _ = _judged(classes, rows, logits)
     report = judge(task, parts, how=How(resamples=100))

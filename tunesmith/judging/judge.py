@@ -67,6 +67,8 @@ class How:
     """The task's name as the user knows it."""
     metric: str = ""
     """The headline; empty: the task's first score."""
+    strategy: str = ""
+    """The strategy that tuned the model; one that keeps the frozen probe where that is better is not advised to those who took it."""
     costs: Mapping[str, float] = field(default_factory=dict)
     """Seconds that a rung took to fit and answer."""
     columns: Sequence[Mapping[str, Any]] = ()
@@ -100,7 +102,7 @@ def judge(
     metric = how.metric or next(iter(draws.values[TUNED]))
     ladder = _ladder(draws, candidates, right, test, metric, task, how)
     scored = _all_parts(task, parts, draws, leaked_L, how)
-    verdict, strongest = _verdict(ladder, metric, task.directions.get(metric, True))
+    verdict, strongest = _verdict(ladder, metric, task.directions.get(metric, True), how.strategy)
     report: dict[str, Any] = {
         "version": VERSION, "kind": here.kind if here else "other", "task": how.name or type(task).__name__,
         "metric": metric, "directions": {name: task.directions.get(name, True) for name in draws.values[TUNED]},
@@ -140,7 +142,7 @@ def _untested(task: Task, parts: Mapping[str, Judged], how: How) -> Report:
     found = {name: scores(task, judged, how) for name, judged in parts.items() if len(judged.truth)}
     empty = Part(rows=0, groups=0, resamples=0, capped=False, scores=none)
     rung = Rung(name=TUNED, title=words.rung(TUNED), tuned=True, scores=none, seconds=how.costs.get(TUNED), comparison=None, oracle=False)
-    verdict, _ = _verdict([rung], metric, True)
+    verdict, _ = _verdict([rung], metric, True, how.strategy)
     sentence = "There are no test rows. Scores on validation rows flatter, because those rows chose the checkpoint."
     report: dict[str, Any] = {
         "version": VERSION, "kind": "other", "task": how.name or type(task).__name__, "metric": metric,
@@ -230,8 +232,8 @@ def _rung(
     )
 
 
-def _verdict(ladder: Sequence[Rung], metric: str, higher: bool) -> tuple[Verdict, str]:
-    """The verdict against the strongest baseline, and that baseline's name."""
+def _verdict(ladder: Sequence[Rung], metric: str, higher: bool, strategy: str) -> tuple[Verdict, str]:
+    """The verdict against the strongest baseline, and that baseline's name; the frozen probe is named beside it where it is better."""
     others = [rung for rung in ladder if not rung["tuned"] and not rung["oracle"]]
     if not others:
         sentence = "No baseline was fitted, so no gain can be claimed."
@@ -239,6 +241,9 @@ def _verdict(ladder: Sequence[Rung], metric: str, higher: bool) -> tuple[Verdict
     best = others[-1]
     compared = best["comparison"] or {}
     sentence = words.gain(metric, best["title"], compared, higher)
+    probe = next((rung["comparison"] for rung in others if rung["name"] == PROBE), None)
+    if probe and compare.rank(probe["theirs"] or 0.0, higher) > compare.rank(probe["ours"] or 0.0, higher):
+        sentence += words.probe(probe, strategy, best["name"] == PROBE)
     return Verdict(against=best["name"], word=compared["verdict"], sentence=sentence), best["name"]
 
 

@@ -128,6 +128,18 @@ def gain(metric: str, against: str, comparison: Mapping[str, Any], higher: bool)
             f"chance ({span(low, high)}): no gain can be claimed.")
 
 
+KEEPS = ("", "probe-then-tune", "head-only")
+"""Strategies that end with the frozen probe where validation rows say that it is better."""
+
+
+def probe(comparison: Mapping[str, Any], strategy: str, named: bool) -> str:
+    """What to add of the frozen probe where it is better than the tuned model; `named`: the sentence before has spoken of it."""
+    chance = "" if comparison["verdict"] == "worse" else ", which may be chance"
+    told = "" if named else f" The frozen encoder with a linear head has {number(comparison['theirs'])} on the same rows{chance}."
+    keeps = " Say --strategy probe-then-tune: it keeps the better of tuning and the frozen encoder."
+    return told + ("" if strategy in KEEPS else keeps)
+
+
 def unconfirmed(comparison: Mapping[str, Any]) -> str:
     """What to say of a difference that is none by the paired test although its interval lies on one side of zero; else nothing."""
     low, high = (comparison["difference"].get(end) or 0.0 for end in ("low", "high"))
