@@ -56,3 +56,21 @@ def test_labels_cannot_write_markup(make_run):
     assert "[x](" not in text.replace("\\[x\\](", "")
     assert "\n## heading" not in text
     assert "\u202e" not in text
+
+
+def test_what_changed_no_row_is_no_change_and_what_is_not_used_is_said_in_words(make_run):
+    told = read.story(make_run("binary"))
+    note = {"action": "noted", "why": "cls.csv: delimiter comma", "count": 0, "rows": []}
+    told["data"]["ledger"] = [note]
+    told["plan"] = [{"path": "train.patience", "value": None, "why": "no"}, {"path": "options.augment", "value": [], "why": "no"}]
+    text = card(told | {"env": read._flat({"translators": [], "gpu": None})})
+    assert "No row was changed or left out." in text and "noted" not in text
+    assert text.index("How the data was read:") < text.index("cls.csv: delimiter comma") < text.index("## Scores")
+    assert "| `train.patience` | none |" in text and "| `options.augment` | none |" in text
+    assert "| translators | none |" in text and "| gpu | not known |" in text and "| – |" not in text
+
+
+def test_a_licence_that_is_not_known_is_no_field_but_a_line(make_run):
+    told = read.story(make_run("binary"))
+    front = card(told | {"model": {"name": "m", "licence": ""}}).split("---")[1]
+    assert "license" not in yaml.safe_load(front) and "# license: the base model states none" in front

@@ -54,7 +54,8 @@ def _front(told: Mapping[str, Any]) -> str:
     model, report = told["model"], told["report"]
     known = {"library_name": "tunesmith", "license": str(model.get("licence") or "").lower(), "base_model": model.get("name")}
     lines = [f"{key}: {json.dumps(str(value))}" for key, value in known.items() if value]
-    return "\n".join(["---", *lines, f"tags: [{json.dumps(report['task'])}]", "---"])
+    unknown = [] if model.get("licence") or _new(model) else ["# license: the base model states none"]
+    return "\n".join(["---", *lines, *unknown, f"tags: [{json.dumps(report['task'])}]", "---"])
 
 
 def _what(told: Mapping[str, Any]) -> str:
@@ -82,9 +83,11 @@ def _data(data: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     how = f" Parted by: {show.markdown(data['how'].get('value'))}." if data["how"].get("value") else ""
     twins = data["duplicates"]
     same = f" {twins.get('exact', 0):,} exact and {twins.get('near', 0):,} near-duplicates stay on one side." if twins else ""
-    changed = [f"- {show.markdown(one['action'])} {one['count']:,}: {show.markdown(one['why'])}" for one in data["ledger"]]
+    changed = [f"- {show.markdown(one['action'])} {one['count']:,}: {show.markdown(one['why'])}" for one in data["ledger"] if one["count"]]
+    notes = [f"- {show.markdown(one['why'])}" for one in data["ledger"] if not one["count"]]
     ledger = "\n\nRows changed or left out:\n\n" + "\n".join(changed) if changed else "\n\nNo row was changed or left out."
-    return f"{name}{parts} rows.{how}{same}{ledger}"
+    read = "\n\nHow the data was read:\n\n" + "\n".join(notes) if notes else ""
+    return f"{name}{parts} rows.{how}{same}{ledger}{read}"
 
 
 def _scores(report: Mapping[str, Any]) -> str:

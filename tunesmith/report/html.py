@@ -77,8 +77,8 @@ def _environment() -> Any:
 
 def setting(value: Any) -> str:
     """A setting's value as one writes it in the spec."""
-    if value is None or value == "":
-        return "–"
+    if value is None or value == "" or value == [] or value == {}:
+        return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):

@@ -139,7 +139,7 @@ def _flat(values: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             found += _flat(value, f"{above}{key} ")
         else:
-            words = " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+            words = " ".join(map(str, value)) or "none" if isinstance(value, list) else "" if value is None else str(value)
             found.append((f"{above}{key}".replace("_", " "), words))
     return found
 
