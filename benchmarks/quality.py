@@ -238,12 +238,14 @@ def table(found: list[dict[str, Any]]) -> str:
         "rows but of " + ", ".join(f"{data.name} ({data.compared:,} rows)" for data in SETS.values() if data.compared)
         + ".",
         "",
+        f"Measured on: {'; '.join(sorted({one['machine'] for one in found}))} (as many cores as the process was given).",
+        "",
         *(f"- {line}" for line in misses(found)),
         "",
         "| set | score | seeds | tunesmith (95 % interval) | range | without leaked rows | probe | TF-IDF | floor | ours, 3 epochs "
         "| Trainer, 3 epochs | Trainer at 5e-5 | CPU seconds (threads) | peak MiB | forecast over fact: seconds, memory "
-        "| gain over the best baseline |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| gain over the best baseline | commits: as it comes; 3 epochs; Trainer |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join(lines + [_line(SETS[name], found) for name in SETS if _of(found, name, "tunesmith")]) + "\n"
 
@@ -259,7 +261,8 @@ def misses(found: list[dict[str, Any]]) -> list[str]:
         middle = _median(mine)
         value, probe = middle["score"]["value"], middle["ladder"].get("probe")
         if data.floor is not None and (value < data.floor if data.metric not in LOWER else value > data.floor):
-            said.append(f"{name}: {value:.3f} is worse than the floor of {data.floor:.3f} ({data.floor_of}).")
+            why = f": {data.why}" if data.why else ""
+            said.append(f"{name}: {value:.3f} is worse than the floor of {data.floor:.3f} ({data.floor_of}){why}.")
         if probe and (value <= probe["value"]) != (data.metric in LOWER) and middle["verdict"]["word"] != "better":
             said.append(f"{name}: no better than the frozen probe ({probe['value']:.3f}); the probe was kept, or is as good.")
         said += _behind(name, found)
@@ -306,8 +309,15 @@ def _line(data: Set, found: list[dict[str, Any]]) -> str:
         f"{max(m['peak_bytes'] for m in mine) / 2**20:,.0f}",
         _foretold(mine),
         middle["verdict"]["word"],
+        "; ".join(_commits(found, data.name, *arms) for arms in (("tunesmith",), ("tunesmith-3",), ("trainer", "trainer-5e-5"))),
     )
     return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _commits(found: list[dict[str, Any]], name: str, *arms: str) -> str:
+    """The commits that these measurements were made at, in the order in which they were."""
+    made = [one["commit"] for one in found if one["set"] == name and one["arm"] in arms]
+    return ", ".join(dict.fromkeys(made)) or "none"
 
 
 def _foretold(mine: list[dict[str, Any]]) -> str:

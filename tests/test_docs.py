@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -92,3 +93,15 @@ def test_the_example_task_is_tuned_from_beginning_to_end(tmp_path, tiny_bert) ->
     )
     assert run.scores["kappa"] > 0.5
     assert run.predict(["superb superb film, number 3"])[0]["grade"] in (4, 5)
+
+
+def test_the_table_of_quality_is_that_of_its_measurements_and_names_commits_and_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = ROOT / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    quality = importlib.import_module("quality")
+    found, text = quality.logged(), (folder / "quality.md").read_text("utf-8")
+    assert text == quality.table(found)
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
+    assert found and all(one["commit"] in rows[one["set"]] and one["machine"] in text for one in found)
+    lows = [line for line in text.splitlines() if "worse than the floor" in line]
+    assert all(quality.SETS[line[2:].split(":")[0]].why in line for line in lows)
