@@ -310,9 +310,9 @@ def test_shards_in_a_folder_are_one_table(tmp_path: Path) -> None:
 
 
 def test_members_of_an_archive(tmp_path: Path) -> None:
-    members = {"train.tsv": "text\tlabel\na\tx\n", "sub/dev.tsv.gz": gzip.compress(b"text\tlabel\nb\ty\n"), "about.md": "#"}
+    members = {"some.tsv": "text\tlabel\na\tx\n", "sub/more.tsv.gz": gzip.compress(b"text\tlabel\nb\ty\n"), "about.md": "#"}
     path = zipped(tmp_path / "a.zip", members)
-    assert load(path).column("text") == ["b", "a"]
-    assert load(path / "sub/dev.tsv.gz").column("text") == ["b"]
-    with pytest.raises(DataError, match=r"did you mean 'train.tsv'\?"):
-        load(path / "trian.tsv")
+    assert load(path).column("text") == ["a", "b"]
+    assert load(path / "sub/more.tsv.gz").column("text") == ["b"]
+    with pytest.raises(DataError, match=r"did you mean 'some.tsv'\?"):
+        load(path / "smoe.tsv")

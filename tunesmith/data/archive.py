@@ -17,7 +17,9 @@ from typing import IO
 
 from ..errors import DataError, listing, nearest, shorten
 from . import caches
+from .beside import one_table
 from .images import SUFFIXES as IMAGES
+from .ledger import Ledger
 from .sounds import SUFFIXES as SOUNDS
 from .source import READABLE, Source, refuse_code
 from .spool import content_key, disk_error
@@ -45,10 +47,10 @@ def unpack_gzip(source: Source, folder: Path) -> Source:
     return Source(source.name, target, Path(name).suffix.lower())
 
 
-def unpack_zip(source: Source, folder: Path, member: str = "") -> list[Source]:
-    """The files with rows within a .zip, or one named `member`. Raises DataError for archives that are refused."""
+def unpack_zip(source: Source, folder: Path, ledger: Ledger, member: str = "") -> list[Source]:
+    """The files within a .zip with the rows of one table, or one named `member`. Raises DataError for archives that are refused."""
     infos = check_members(source)
-    wanted = _wanted(source, infos, member)
+    wanted = _wanted(source, infos, member, ledger)
     made = []
     with zipfile.ZipFile(source.path) as archive:
         for i, info in enumerate(wanted):
@@ -137,7 +139,7 @@ def _check_size(name: str, unpacked: int, packed: int) -> None:
         raise _refused(name, f"at most {MAX_RATIO} bytes from each packed byte", f"{ratio:,}", "zip-bomb")
 
 
-def _wanted(source: Source, infos: list[zipfile.ZipInfo], member: str) -> list[zipfile.ZipInfo]:
+def _wanted(source: Source, infos: list[zipfile.ZipInfo], member: str, ledger: Ledger) -> list[zipfile.ZipInfo]:
     shown = [info for info in infos if not _hidden(PurePosixPath(info.filename))]
     for info in shown:
         refuse_code(f"{source.name}/{info.filename}", info.filename)
@@ -154,7 +156,8 @@ def _wanted(source: Source, infos: list[zipfile.ZipInfo], member: str) -> list[z
             got=listing([info.filename for info in shown]) or "an empty archive", fix="put one in",
             code="nothing-to-read",
         )
-    return sorted(readable, key=lambda info: info.filename)
+    kept = one_table(source.name, sorted(info.filename for info in readable), ledger)
+    return sorted((info for info in readable if info.filename in kept), key=lambda info: info.filename)
 
 
 def _hidden(path: PurePosixPath) -> bool:

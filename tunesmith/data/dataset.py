@@ -21,6 +21,7 @@ from .. import spec
 from ..errors import DataError, SpecError, listing
 from . import cut, labels, leaks
 from .audit import audit, empty_findings, target_findings, texts_of
+from .beside import refuse_held_out
 from .files import small_images
 from .finding import LISTED, Finding, count, places, refuse
 from .labels import Kind
@@ -110,6 +111,7 @@ def read_sources(data: spec.Data, ledger: Ledger | None = None) -> Sources:
     if not data.train:
         raise SpecError("data.train", expected="a file with rows to learn from", got="nothing", fix="name one",
             code="no-train-file")
+    refuse_held_out([data.train] if isinstance(data.train, str) else data.train)
     train = read(data.train, data, ledger)
     others = {part: getattr(data, part) for part in GIVEN[1:] if getattr(data, part)}
     # Files without a header take the training file's names.

@@ -12,20 +12,20 @@ import pyarrow as pa
 from ..errors import DataError, listing, shorten
 from ..spec import Data
 from . import boxed, masked
+from .beside import SPLITS, one_table
 from .cells import normalise
 from .encoding import MAX_LINE, open_text
 from .images import SUFFIXES as IMAGES
+from .ledger import Ledger
 from .sounds import SUFFIXES as SOUNDS
 from .source import READABLE, Loaded, Skip, Source
 from .spoken import transcribed
 from .table import Part
 
 TEXTS = (".txt", ".text", ".md")
-SPLITS = re.compile(r"(^|[^a-z])(train|training|test|testing|dev|val|valid|validation|eval)([^a-z]|$)", re.IGNORECASE)
-"""File names that say which part of the data they are."""
 
 
-def shards(folder: Path, name: str) -> list[Path]:
+def shards(folder: Path, name: str, ledger: Ledger) -> list[Path]:
     """The files with rows that lie directly in a folder, to be read as one table; none where it is no such folder.
 
     Raises DataError where they are of several kinds, or parts of a split that should not be mixed.
@@ -40,15 +40,8 @@ def shards(folder: Path, name: str) -> list[Path]:
         files = []
     if not files:
         return []
-    suffixes = sorted({path.name.lower().removesuffix(".gz").rpartition(".")[2] for path in files})
-    parts = [path.name for path in files if SPLITS.search(path.name.partition(".")[0])]
-    if len(files) > 1 and (parts or len(suffixes) > 1):
-        why = "parts of a split" if parts else f"files of several kinds ({listing(suffixes)})"
-        raise DataError(
-            name, expected="files that belong to one table", got=f"{why}: {listing([p.name for p in files])}",
-            fix="give the files by name (training rows, --validation, --test)", code="several-files",
-        )
-    return files
+    kept = one_table(name, [path.name for path in files], ledger)
+    return [path for path in files if path.name in kept]
 
 
 def load(folder: Path, name: str, options: Data) -> Loaded:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError, listing, nearest, shorten
-from .folder import SPLITS
+from .beside import SPLITS
 from .source import READABLE
 
 PREFIX = "hf://"

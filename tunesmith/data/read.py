@@ -53,7 +53,7 @@ def read(
     if not paths:
         raise DataError("data", expected="a path", got="none", fix="give the path of a file", code="bad-path")
     with ExitStack() as stack:
-        reading = _Reading(options, stack)
+        reading = _Reading(options, stack, ledger)
         files = [file for one in paths for file in reading.path(os.fspath(one))]
     for name, loaded in files:
         _tell(name, loaded, ledger)
@@ -70,10 +70,10 @@ def _tell(name: str, loaded: Loaded, ledger: Ledger) -> None:
 
 @final
 class _Reading:
-    """One call of `read`: its options, and a scratch folder for what is unpacked, made when first needed."""
+    """One call of `read`: its options, its ledger, and a scratch folder for what is unpacked, made when first needed."""
 
-    def __init__(self, options: Data, stack: ExitStack) -> None:
-        self._options, self._stack = options, stack
+    def __init__(self, options: Data, stack: ExitStack, ledger: Ledger) -> None:
+        self._options, self._stack, self._ledger = options, stack, ledger
         self._scratch: Path | None = None
         self._folders = 0
 
@@ -91,14 +91,14 @@ class _Reading:
         elif member:
             source = _source(found, found.name)
             kind_of(source)
-            for inner in archive.unpack_zip(source, self._new_folder(), member):
+            for inner in archive.unpack_zip(source, self._new_folder(), self._ledger, member):
                 yield from self._file(inner)
         else:
             yield from self._file(_source(found, found.name))
 
     def _folder(self, found: Path, name: str = "") -> Iterator[Named]:
         name = name or found.name or str(found)
-        files = folder.shards(found, name)
+        files = folder.shards(found, name, self._ledger)
         for file in files:
             yield from self._file(_source(locate(str(file)), f"{name}/{file.name}"))
         if not files:
@@ -117,8 +117,9 @@ class _Reading:
                 source.name, expected="a file with rows", got="an archive within an archive", fix="unpack it first",
                 code="nested-archive",
             )
-        unpack = archive.unpack_zip if kind == "zip" else _gzip
-        for inner in unpack(source, self._new_folder()):
+        into = self._new_folder()
+        packed = archive.unpack_zip(source, into, self._ledger) if kind == "zip" else [archive.unpack_gzip(source, into)]
+        for inner in packed:
             yield from self._file(inner, depth + 1)
 
     def _new_folder(self) -> Path:
@@ -129,10 +130,6 @@ class _Reading:
         made_folder = self._scratch / str(self._folders)
         made_folder.mkdir(mode=0o700)
         return made_folder
-
-
-def _gzip(source: Source, into: Path) -> list[Source]:
-    return [archive.unpack_gzip(source, into)]
 
 
 def _source(path: Path, name: str) -> Source:

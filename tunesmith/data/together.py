@@ -56,7 +56,7 @@ def _check_columns(first: Named, other: Named) -> None:
             f"without {listing(missing)}" if missing else "", f"with {listing(more)} besides" if more else "",
         ]))
         raise DataError(
-            other[0], expected=f"the columns of {first[0]} ({listing(wanted, 8)})", got=f"columns {got}",
+            other[0], expected=f"the columns of {first[0]} ({listing(wanted, 8)})", got=f"the columns {listing(there, 8)} ({got})",
             fix="give files with the same columns, or say whether they have a header (--header true or false)",
             code="other-columns",
         )
