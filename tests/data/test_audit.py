@@ -108,6 +108,14 @@ def test_a_copied_number_is_found_and_an_honest_one_is_not() -> None:
     assert "'cents'" in finding(arranged(rows, kind="number", targets=("price",)), "column-predicts-label").message
 
 
+@pytest.mark.parametrize("name", ["label_id", "target_idx", "key"])
+def test_a_copy_of_the_label_that_is_named_like_an_id_is_found_and_an_id_is_not(name: str) -> None:
+    rows = sorted(rows_of(200), key=lambda row: str(row["label"]))
+    assert "column-predicts-label" not in codes(arranged([row | {name: i} for i, row in enumerate(rows)])), "rows sorted by label"
+    copied = [row | {name: sorted(planted.TOPICS).index(row["label"])} for row in rows]
+    assert repr(name) in finding(arranged(copied), "column-predicts-label").message
+
+
 def test_what_a_column_knows_is_judged_without_the_row_itself() -> None:
     draw = random.Random(0)
     answers = [draw.choice("ab") for _ in range(400)]

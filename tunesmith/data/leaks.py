@@ -33,6 +33,8 @@ SAMPLE = 5_000
 """Rows whose words are looked at."""
 COLUMN_SAMPLE = 20_000
 """Rows whose columns are looked at."""
+UNIQUE = 0.9
+"""Different values a row from which a column that is named like an id is one, and only says where a row stands in its file."""
 BINS = 32
 _ID_NAME = re.compile(r"(^|[_\W])(?i:id|idx|uuid|guid|uid|key)$|[a-z]I[Dd]$")
 _GROUP_NAME = re.compile(
@@ -211,7 +213,7 @@ def column_findings(
     found = []
     numeric, answers = not any(labels), [" | ".join(sorted(row)) for row in labels]
     for name in table.names:
-        if name in targets or (name not in inputs and _ID_NAME.search(name)):
+        if name in targets or (name not in inputs and _is_id(table, name)):
             continue
         share = _copy(table, name, targets) if numeric else knows(_values(table, name), answers)
         if share >= SURE:
@@ -222,6 +224,11 @@ def column_findings(
                 (), f"is {name!r} known when a prediction is needed? If not, leave it out",
             ))
     return found
+
+
+def _is_id(table: Table, name: str) -> bool:
+    """Whether a column is named like an id and (nearly) never repeats: `label_id` may as well be the label's number."""
+    return bool(_ID_NAME.search(name)) and len(_ids(table, name)) >= UNIQUE * len(table)
 
 
 def knows(values: Sequence[object], labels: Sequence[str]) -> float:
