@@ -268,6 +268,23 @@ def test_multilabel_cells() -> None:
     assert finding(arranged(rows, unknown, kind="labels"), "unknown-label").rows[0] == "test.csv, row 1"
 
 
+@pytest.mark.parametrize("kind", ["label", "labels"])
+@pytest.mark.parametrize("broken", ['["sport", "food"', "sport, food", '["sport" "food"]'])
+def test_cells_that_are_no_lists_among_lists_are_refused_with_rows(kind: str, broken: str) -> None:
+    rows = [row | {"label": '["sport", "food"] ' if i % 2 else '["food"]'} for i, row in enumerate(rows_of(60))]
+    assert "broken-list" not in codes(arranged(rows, kind=kind))
+    rows[16]["label"] = rows[40]["label"] = broken
+    found = finding(arranged(rows, kind=kind), "broken-list")
+    assert found.level == "error" and found.rows == ("train.csv, row 17", "train.csv, row 41") and broken in found.message
+    test = [{"text": f"another {i}", "label": "[food]" if i else "[food"} for i in range(20)]
+    assert finding(arranged(rows[:16], test, kind=kind), "broken-list").rows == ("test.csv, row 1",)
+
+
+def test_labels_of_which_few_begin_with_a_bracket_are_labels() -> None:
+    rows = [row | {"label": "[sic]" if i % 4 else row["label"]} for i, row in enumerate(rows_of(60))]
+    assert "broken-list" not in codes(arranged(rows))
+
+
 def test_equal_texts_with_other_labels_are_told() -> None:
     rows = rows_of(80)
     rows[1] = {"text": rows[0]["text"].upper(), "label": "sport" if rows[0]["label"] != "sport" else "food"}

@@ -189,6 +189,7 @@ def cleaned(
     blank_N = table.blanks(inputs)
     no_text_N = np.asarray(blank_N == len(inputs))
     found = empty_findings(table, part, no_label_N, no_text_N, np.asarray((blank_N > 0) & ~no_text_N), drop)
+    found += labels.list_findings(table, targets, kind)
     out_N = no_label_N | (no_text_N & drop)
     if drop:
         for why, out in (("empty label", no_label_N), ("empty text", no_text_N & ~no_label_N)):

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +30,8 @@ MISSING = frozenset(("nan", "<na>", "#n/a", "nat"))
 """Labels that are none, in lower case: pandas and spreadsheets write them for an empty cell. `none` and `NA` may be labels."""
 FEW = 12
 """At most so many different whole numbers look like classes rather than a quantity."""
+BROKEN = 0.1
+"""Share of the cells up to which those that are no lists are taken for broken ones of a column of lists."""
 SEPARATORS = ("|", ";", ",")
 _LOCALE = re.compile(r"[+-]?(\d{1,3}([.,\s'’]\d{3})+([.,]\d+)?|\d+,\d+)")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE)
@@ -59,18 +61,31 @@ def tags(table: Table, name: str) -> list[list[str]]:
     if pa.types.is_list(arrow.type) or pa.types.is_large_list(arrow.type):
         return [[_text(tag) for tag in cell or () if tag is not None] for cell in arrow.to_pylist()]
     cells = texts(table, name)
-    if all(cell[0] == "[" and cell[-1] == "]" for cell in cells if cell):
+    if all(map(_is_bracketed, filter(None, cells))):
         return [_listed(cell) if cell else [] for cell in cells]
     mark = separator(cells)
     return [[t.strip() for t in cell.split(mark) if t.strip()] if cell else [] for cell in cells]
 
 
+def _is_bracketed(cell: str) -> bool:
+    """Whether a cell is written as a list: `["a", "b"]`, or `[a, b]`."""
+    return cell.strip()[0] == "[" and cell.strip()[-1] == "]"
+
+
+def _is_json(cell: str) -> bool:
+    """Whether a cell is written as a list in JSON."""
+    try:
+        return _is_bracketed(cell) and isinstance(json.loads(cell), list)
+    except ValueError:
+        return False
+
+
 def _listed(cell: str) -> list[str]:
-    """The tags of a cell written as a list: `["a", "b"]`, or `[a, b]`."""
+    """The tags of a cell written as a list."""
     try:
         return [str(tag) for tag in json.loads(cell) if tag is not None]
     except ValueError:
-        return [tag for part in cell[1:-1].split(",") if (tag := part.strip(" '\""))]
+        return [tag for part in cell.strip()[1:-1].split(",") if (tag := part.strip(" '\""))]
 
 
 def separator(cells: Iterable[str | None]) -> str | None:
@@ -186,6 +201,27 @@ def twin_findings(table: Table, labels: Sequence[Sequence[str]], merge: Mapping[
         "warning", "label-twins", f"{count(len(merge), 'label')} differ from another only in case or space: {pairs}",
         places(table, rows), "say --merge-labels to merge them, or mend the cells",
     )]
+
+
+def list_findings(table: Table, targets: Sequence[str], kind: Kind) -> list[Finding]:
+    """An error for cells that cannot be read as a list, where nearly all others of their column can."""
+    names = [name for name in targets if pa.types.is_large_string(table.arrow(name).type)] if kind in ("label", "labels") else []
+    found = []
+    for name in names:
+        cells = {row: cell for row, cell in enumerate(each_text(table, name)) if cell}
+        if bad := _unread(cells, _is_json) or _unread(cells, _is_bracketed):
+            got = f"{listing([repr(cells[row]) for row in bad], 3)} in {count(len(bad))}"
+            found.append(Finding(
+                "error", "broken-list", f"expected a list in column {name!r}, as in {count(len(cells) - len(bad))}, got {got}",
+                places(table, bad), 'write each cell as ["one", "two"] (a bracket or a quote is missing, or it is one label alone)',
+            ))
+    return found
+
+
+def _unread(cells: Mapping[int, str], reads: Callable[[str], bool]) -> list[int]:
+    """Rows whose cells are no lists, where nearly all are."""
+    bad = [row for row, cell in cells.items() if not reads(cell)]
+    return bad if len(bad) <= BROKEN * len(cells) else []
 
 
 def class_findings(table: Table, labels: Sequence[Sequence[str]], kind: Kind) -> list[Finding]:
