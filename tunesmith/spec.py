@@ -7,7 +7,6 @@ Flags, the reference page, the JSON schema and the checks are derived from these
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from .errors import SpecError, nearest, shorten
+from .plain_yaml import read_yaml
 
 T = TypeVar("T")
 Auto = Literal["auto"]
@@ -26,11 +26,6 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Factor = Annotated[float, Field(gt=0, le=1)]
-
-MAX_SPEC_BYTES = 1_000_000
-MAX_ALIASES = 100
-MAX_DEPTH = 50
-"""Levels of lists and mappings in a spec; PyYAML's time grows with the square of the depth."""
 
 
 @dataclass(frozen=True)
@@ -243,67 +238,6 @@ def fields_of(section: type[BaseModel] = Spec, prefix: str = "") -> dict[str, An
     return found
 
 
-def parse_value(text: str, place: str = "a value") -> Any:
-    """A value typed on the command line, as YAML would read it (`1e-4`, `true`, `[a, b]`, `auto`). Raises SpecError."""
-    return _plain_yaml(text, place)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping, read safely: no tags that make objects, bounded size and aliases."""
-    if path.stat().st_size > MAX_SPEC_BYTES:
-        raise SpecError(
-            str(path),
-            expected=f"at most {MAX_SPEC_BYTES:,} bytes",
-            got=f"{path.stat().st_size:,}",
-            fix="is this a spec?",
-            code="spec-too-large",
-        )
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _bad_yaml(str(path), str(error)) from None
-    values = _plain_yaml(text, str(path))
-    if not isinstance(values, dict):
-        raise SpecError(
-            str(path),
-            expected="keys with values",
-            got=type(values).__name__,
-            fix="see docs/reference.md",
-            code="bad-yaml",
-        )
-    return values
-
-
-def _plain_yaml(text: str, place: str) -> Any:
-    """What YAML says, once it is sure that it is neither deep nor a bomb of aliases. Raises SpecError."""
-    aliases = depth = 0
-    try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            aliases += isinstance(event, yaml.AliasEvent)
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if aliases > MAX_ALIASES or depth > MAX_DEPTH:
-                break
-        else:
-            return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise _bad_yaml(place, str(error)) from None
-    if aliases > MAX_ALIASES:
-        raise SpecError(
-            place,
-            expected=f"at most {MAX_ALIASES} aliases",
-            got="more",
-            fix="write the values out",
-            code="yaml-aliases",
-        )
-    raise _bad_yaml(place, f"more than {MAX_DEPTH} levels of lists and keys")
-
-
-def _bad_yaml(place: str, got: str) -> SpecError:
-    return SpecError(
-        place, expected="plain YAML", got=shorten(" ".join(got.split()), 200), fix="mend the file", code="bad-yaml"
-    )
-
-
 def checked(kind: Any, value: Any, place: str) -> Any:
     """The value, once it is sure that a type (`Count`, `Literal["a", "b"]`) allows it; a list becomes a tuple. Raises SpecError."""
     value = tuple(value) if isinstance(value, list) else value
@@ -316,15 +250,6 @@ def checked(kind: Any, value: Any, place: str) -> Any:
         raise SpecError(
             place, expected=wanted, got=shorten(repr(value)), fix="see docs/reference.md", code="bad-option"
         ) from None
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that also reads `2e-5` as a number, as people write it (YAML 1.1 wants `2.0e-5`)."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
 
 
 def _explain(error: ValidationError, place: str) -> SpecError:

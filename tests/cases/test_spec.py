@@ -9,6 +9,7 @@ import pytest
 
 from tests.cases.conftest import as_csv, rows, write
 from tests.cases.test_tables import matches
+from tunesmith.plain_yaml import parse_value
 
 TASKS = "text-classification"
 REFUSED: dict[str, tuple[str, tuple[str, ...], str, str]] = {
@@ -33,6 +34,9 @@ REFUSED: dict[str, tuple[str, tuple[str, ...], str, str]] = {
     "option that is a choice": (f"task: {TASKS}\noptions: {{loss_kind: focl}}\n", (), "bad-option", "option 'loss_kind' of text-classification: expected …\"focal\"…, got 'focl'; …"),
     "code in YAML": ("a: !!python/object/apply:os.system ['touch evil']\n", (), "bad-yaml", "s.yaml: expected plain YAML, got could not determine a constructor for the tag …; mend the file"),
     "YAML that is none": ("[1,2", (), "bad-yaml", "s.yaml: expected plain YAML, got …; mend the file"),
+    "a section twice": ("data: {test: b.csv}\ntrain: {lr: 1e-4}\n'data': {limit: 9}\n", (), "duplicate-key", "s.yaml, line 3: expected each key once, got 'data' again (first in line 1); leave one of them out, …"),
+    "a key twice": ("train:\n  lr: 1e-4\n  lr: 1e-3\n", (), "duplicate-key", "s.yaml, line 3: expected each key once, got 'lr' again (first in line 2); …"),
+    "a key twice in words": ("", ("--set", "options={text: a, text: b}"), "duplicate-key", "--set options, line 1: expected each key once, got 'text' again …"),
     "a list": ("- 1\n", (), "bad-yaml", "s.yaml: expected keys with values, got list; …"),
     "aliases": ("a: &a [x]\nb: [" + ", ".join(["*a"] * 200) + "]\n", (), "yaml-aliases", "s.yaml: expected at most 100 aliases, got more; write the values out"),
 }  # fmt: skip
@@ -70,3 +74,7 @@ def test_59_a_second_process_gets_a_lock_error(tunesmith, here, tmp_path_factory
     with Lock(here), pytest.raises(RunError, match="another process at work in it; wait for it, or stop it") as caught, Lock(here):
         pass
     assert caught.value.exit_code == 2 and caught.value.code == "run-locked"
+
+
+def test_a_key_may_replace_one_that_is_merged_in() -> None:
+    assert parse_value("[&a {x: 1, y: 1}, &b {<<: *a, x: 2}, {<<: [*b, *a], y: 3}]")[1:] == [{"x": 2, "y": 1}, {"x": 2, "y": 3}]

@@ -15,8 +15,8 @@ import pytest
 from tests.cli.conftest import Said, tunesmith
 from tests.runs import write_rows
 from tunesmith import api, finish, planning
+from tunesmith.plain_yaml import parse_value
 from tunesmith.run import Run
-from tunesmith.spec import parse_value
 from tunesmith.training import checkpoint
 
 __all__ = ["tunesmith"]

@@ -189,7 +189,7 @@ def _typed(path: str, value: Any) -> Any:
         return value[0] if len(value) == 1 else list(value)
     if not isinstance(value, str):
         return value
-    from ..spec import parse_value
+    from ..plain_yaml import parse_value
 
     setting = _setting(path)
     if setting and setting.is_text and not (setting.type.startswith(LISTS) and value.startswith("[")):

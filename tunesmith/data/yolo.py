@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, SpecError, shorten
-from ..spec import read_yaml
+from ..plain_yaml import read_yaml
 
 LISTS = ("classes.txt", "obj.names", "labels.txt", "names.txt")
 MOST_BYTES = 4 << 20

@@ -11,7 +11,8 @@ from typing import Any
 
 from ..errors import RunError
 from ..judging.looks import looks
-from ..spec import fields_of, read_yaml
+from ..plain_yaml import read_yaml
+from ..spec import fields_of
 from . import show
 from .plain import recipe
 
