@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.files import as_csv, load, notes, write
+from tunesmith.errors import DataError
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,46 @@ def test_headers(tmp_path: Path, content: str, headed: bool) -> None:
 
 def test_an_unnamed_column_gets_a_name(tmp_path: Path) -> None:
     assert load(write(tmp_path / "a.csv", ",text\n0,x\n1,y\n")).names == ("column_1", "text")
+
+
+# -- comments ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "above",
+    ["# made by us\n# v1\n", "#made by us\n", "# made by us, in May\n", "# a, b, c, d\n\n", '# it is "open\n#\n', "#\r\n##! one, two\r\n"],
+)
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_comments_above_the_header_are_passed_over_and_noted(tmp_path: Path, above: str, delimiter: str) -> None:
+    rows = [{"text": f"#{i} is read" if i % 2 else "# so is this", "label": "ab"[i % 2]} for i in range(30)]
+    path = write(tmp_path / "a.csv", above + as_csv(rows, delimiter))
+    table = load(path)
+    assert table.rows() == rows and table.place(0) == "a.csv, row 1"
+    assert f"{above.count(chr(10) + '#') + 1} comment" in notes(path)
+    ragged = write(tmp_path / "b.csv", above + as_csv(rows, delimiter) + f"x{delimiter}y{delimiter}z\n")
+    with pytest.raises(DataError, match=f"line {above.count(chr(10)) + 32} "):
+        load(ragged)
+    assert load(ragged, bad_rows="skip").rows() == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "first"),
+    [
+        ("#text,label\nx y,a\nz w,b\nv,a\n", ("#text", "label")),
+        ("# made by us\n#text,label\nx y,a\nz w,b\nv,a\n", ("#text", "label")),
+        ("#lovely film,pos\n#dull one,neg\na fine one,pos\n", "#lovely film"),
+        ("#tag one\nsecond text\nthird text\n", "#tag one"),
+    ],
+)
+def test_rows_and_headers_that_begin_with_a_hash_are_kept(tmp_path: Path, content: str, first: object) -> None:
+    table = load(write(tmp_path / "a.csv", content))
+    assert table.names == first if isinstance(first, tuple) else table.column(table.names[0])[0] == first
+    assert "comment" not in notes(tmp_path / "a.csv") or content.startswith("# made")
+
+
+def test_a_row_that_begins_with_a_hashtag_and_has_a_cell_too_many_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cells, got"):
+        load(write(tmp_path / "a.csv", "#lovely, really,pos\na dull one,neg\na fine one,pos\n"), header=False)
 
 
 # -- quotes -----------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from ..spec import Data
 from .cells import normalise
 from .dialect import Dialect, check_names, has_header, names_of, sniff
 from .encoding import MAX_LINE, Text, open_text
+from .finding import count
 from .numbers import Numbers
 from .source import Loaded, Skip, Source
 from .spool import LARGE, Spool
@@ -84,7 +85,8 @@ def _no_rows(source: Source, headed: bool, rows: _Rows) -> DataError:
 def _notes(text: Text, dialect: Dialect, headed: bool, names: list[str], blank: int) -> tuple[str, ...]:
     header = "the first line names the columns" if headed else f"no header: columns are called {listing(names, 4)}"
     blanks = f"{blank:,} empty lines passed over" if blank else ""
-    return tuple(filter(None, ["; ".join(filter(None, [text.note, dialect.words, header])), blanks]))
+    comments = f"{count(dialect.comments, 'comment')} (#) above the rows passed over" if dialect.comments else ""
+    return tuple(filter(None, ["; ".join(filter(None, [text.note, dialect.words, header])), comments, blanks]))
 
 
 @final

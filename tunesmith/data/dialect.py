@@ -10,8 +10,9 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ..errors import DataError, SpecError, listing, shorten
 from .encoding import MAX_LINE, Text
@@ -36,7 +37,8 @@ _USUAL = frozenset(
 class Dialect:
     """One way to read a delimited file. `quote` empty: quotes are characters like any other.
 
-    `backslash`: it stands before quotes within a cell. `space`: it is left out after a delimiter. `skip`: lines to pass.
+    `backslash`: it stands before quotes within a cell. `space`: it is left out after a delimiter. `skip`: lines to pass, `comments`
+    of which begin with `#`.
     """
 
     delimiter: str
@@ -44,6 +46,7 @@ class Dialect:
     backslash: bool = False
     space: bool = False
     skip: int = 0
+    comments: int = 0
 
     def rows(self, lines: Iterator[str]) -> Iterator[list[str]]:
         """Rows of cells, strictly: raises csv.Error where quotes do not close or stand amid a quoted cell."""
@@ -84,10 +87,41 @@ def sniff(text: Text, wanted: str) -> tuple[Dialect, list[list[str]]]:
     marked = re.fullmatch(r"(?i)sep=(.)\s*", lines[0]) if lines else None
     if marked:
         wanted, lines = (marked[1] if wanted == "auto" else wanted), lines[1:]
+    read = partial(_read, text=text, wanted=wanted)
+    chosen, passed = _after_comments(lines, read) or (read(lines), 0)
+    comments = sum(line.startswith("#") for line in lines[:passed])
+    return replace(chosen.dialect, skip=int(bool(marked)) + passed, comments=comments), chosen.rows
+
+
+def _read(lines: Sequence[str], text: Text, wanted: str) -> _Reading:
     delimiters = list(DELIMITERS) if wanted == "auto" else [_given(wanted)]
     readings = [found for delimiter in delimiters if (found := _best_quoting(delimiter, lines))]
-    chosen = _choose(readings, text, wanted) or _single(lines, text)
-    return replace(chosen.dialect, skip=int(bool(marked))), chosen.rows
+    return _choose(readings, text, wanted) or _single(lines, text)
+
+
+def _after_comments(lines: Sequence[str], read: Callable[[Sequence[str]], _Reading]) -> tuple[_Reading, int] | None:
+    """The reading of what stands after leading lines that begin with `#` and are no rows, and how many lines these are; None where
+    there are none. Of files with one column nobody knows."""
+    first = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), 0)
+    if not any(line.startswith("#") for line in lines[:first]):
+        return None
+    below = read(lines[first:])
+    passed = next((i for i, line in enumerate(lines[:first]) if not _is_comment(line, below)), first)
+    if below.width < 2 or not passed:
+        return None
+    return (below, first) if passed == first else (read(lines[passed:]), passed)
+
+
+def _is_comment(line: str, below: _Reading) -> bool:
+    """Whether a line above the rows is about them: empty; with other cells than they have and not only a hashtag at the start of a text;
+    or with as many, where not it but the row below has usual names."""
+    try:
+        cells = next(below.dialect.rows(iter([line])), [])
+    except csv.Error:
+        cells = []
+    if len(cells) == below.width:
+        return _usual(below.rows[0]) and not _usual([cells[0].lstrip("# "), *cells[1:]])
+    return len(cells) == 1 or line[1:2] in " \t#!\r\n"
 
 
 def _given(wanted: str) -> str:
@@ -216,8 +250,11 @@ def has_header(rows: Sequence[Sequence[str]], wanted: bool | str) -> bool:
         return True
     if any(map(_numeric, first)) or _seen_below(first, below):
         return False
-    usual = any(cell.strip().lower() in _USUAL for cell in first)
-    return usual or len(first) > 1 and not any(map(_is_sentence, first))
+    return _usual(first) or len(first) > 1 and not any(map(_is_sentence, first))
+
+
+def _usual(row: Sequence[str]) -> bool:
+    return any(cell.strip().lower() in _USUAL for cell in row)
 
 
 def _names_numbers(cell: str, column: Sequence[str]) -> bool:

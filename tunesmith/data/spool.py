@@ -26,7 +26,7 @@ LARGE = 64 << 20
 """Bytes of a file, or of its rows in memory, from which they are kept on disk."""
 SEGMENT = 32 << 20
 """Bytes of rows that are written at once."""
-VERSION = 1
+VERSION = 2
 """Part of the names in the cache: raise it when the readers' rules change."""
 
 
