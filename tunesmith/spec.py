@@ -52,7 +52,9 @@ class Data(Section):
     test: str | list[str] = ""
     """File with rows that are looked at once, at the end; else cut from the training rows."""
     split: Literal["auto", "random", "stratified", "group", "time", "column"] = "auto"
-    """How rows are parted where no file says so."""
+    """How rows are parted where no file says so. `auto`: by the column, group or time that is named, else `random`. `random`: by a hash of
+    what they say, so that new rows move no old one, and shares are met on average. `stratified`: each label (each range of a number) has
+    its share in every part to the row; new rows may move others at the edge. Rows with several labels are parted at random."""
     split_column: str = ""
     """Column that holds train, validation, calibration or test for `split: column`."""
     group: str = ""

@@ -208,6 +208,19 @@ def test_a_class_with_one_row_is_told_and_learned() -> None:
     assert "rare" in data.train.column("label")
 
 
+def test_a_label_that_chance_left_out_of_the_test_is_told_with_the_remedy_and_the_remedy_helps() -> None:
+    rows = rows_of(400)
+    for row in rows[:6] + rows[100:106]:
+        row["label"] = "rare" if row in rows[:6] else "seldom"
+    plain = arranged(rows, split="random")
+    absent = {part: {"rare", "seldom"} - set(plain.part(part).column("label")) for part in ("test", "validation")}
+    told = [f.message for f in plain.findings if f.code == "label-not-judged"]
+    assert any(absent.values()) and len(told) == sum(map(bool, absent.values()))
+    assert all(any(part in m and all(label in m for label in gone) for m in told) for part, gone in absent.items() if gone)
+    assert finding(plain, "label-not-judged").level == "warning" and "data.split=stratified" in finding(plain, "label-not-judged").fix
+    assert "label-not-judged" not in codes(arranged(rows, split="stratified"))
+
+
 def test_imbalance_is_told() -> None:
     rows = [row | {"label": "a" if i % 20 else "b"} for i, row in enumerate(rows_of(200))]
     assert "'a' has 190" in finding(arranged(rows), "imbalance").message

@@ -82,7 +82,7 @@ def test_a_column_that_says_so_is_used_unasked() -> None:
 
 
 def test_a_column_that_only_looks_like_one_is_not() -> None:
-    assert parted({"text": texts_of(100), "split": ["left", "right"] * 50}).how.value == "stratified"
+    assert parted({"text": texts_of(100), "split": ["left", "right"] * 50}).how.value == "random (by content)"
 
 
 def test_a_word_that_is_no_part_is_refused_with_its_row() -> None:
@@ -147,6 +147,39 @@ def test_each_class_has_a_training_row_and_the_shares_reached_are_told() -> None
     found = parted({"text": texts_of(300), "label": rare})
     assert {rare[i] for i in found.parts["train"]} == set(rare)
     assert any("class shares of the test rows are within" in note for note in found.notes)
+
+
+def test_what_is_said_of_a_split_is_what_was_done() -> None:
+    columns: dict[str, list[object]] = {"text": texts_of(300), "label": ["a", "b", "c"] * 100}
+    plain, random_, asked = parted(columns), parted(columns, split="random"), parted(columns, split="stratified")
+    assert plain.how.value == random_.how.value == "random (by content)" and "moves no old one" in plain.how.why
+    assert np.array_equal(plain.parts["test"], random_.parts["test"])
+    assert asked.how.value == "stratified" and "may move others" in asked.how.why
+    assert not np.array_equal(plain.parts["test"], asked.parts["test"])
+
+
+def test_rows_with_several_labels_or_none_are_parted_at_random_and_that_is_said() -> None:
+    class_M2 = np.array([(i, c) for i in range(200) for c in range(1 + i % 2)])
+    for memberships in (class_M2, np.zeros((0, 2), np.int64)):
+        found = split({"train": Table.of({"text": texts_of(200)})}, texts_of(200), memberships, spec.Data(split="stratified"), 0)
+        assert found.how.value == "random (by content)" and "stratified was asked for, but" in found.how.why
+
+
+def test_ranges_of_a_number_are_met_within_one_row() -> None:
+    number_N = np.random.default_rng(0).normal(size=400) ** 3
+    table = Table.of({"text": texts_of(400)})
+    found = split({"train": table}, texts_of(400), np.zeros((0, 2), np.int64), spec.Data(split="stratified"), 0, number_N=number_N)
+    tenth_N = np.argsort(np.argsort(number_N)) // 40
+    for name, share in (("test", 0.15), ("validation", 0.1), ("calibration", 0.05)):
+        assert np.abs(np.bincount(tenth_N[found.parts[name]], minlength=10) - 40 * share).max() <= 1
+    assert found.how.value == "stratified"
+
+
+def test_a_stratified_validation_beside_a_given_test_file() -> None:
+    test = Table.of({"text": texts_of(50, 1), "label": ["a", "b"] * 25}, "test.csv")
+    found = parted({"text": texts_of(400), "label": ["a", "b", "b", "b"] * 100}, {"test": test}, split="stratified")
+    assert found.how.value == "files" and np.bincount(found.parts["validation"] % 4, minlength=4)[0] == 10
+    assert len(found.parts["validation"]) == 40
 
 
 def test_rows_that_repeat_across_named_groups_are_set_aside() -> None:

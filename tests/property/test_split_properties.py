@@ -73,6 +73,33 @@ def test_parts_are_whole_disjoint_and_free_of_leaks(seed: int, n: int, classes: 
 
 
 @settings(max_examples=25, deadline=None)
+@given(SEEDS, st.integers(30, 400), st.integers(2, 30), st.sampled_from([0.0, 0.2]))
+def test_stratified_shares_are_met_within_one_row_in_every_label(seed: int, n: int, classes: int, repeats: float) -> None:
+    """Repeated rows stay together: where there are some, a share may be missed by as many rows as the largest group has."""
+    rows = rows_of(n, seed, classes, repeats)
+    splits = parted(rows, seed, split="stratified")
+    group_N, part_N, moved = splits.duplicates.group_N, part_of_rows(splits, n), len(splits.moved)
+    slack = 1 + moved + (int(np.bincount(group_N).max()) if splits.duplicates.exact else 0)
+    for label in {row["label"] for row in rows}:
+        mine_N = np.array([row["label"] == label for row in rows])
+        assert (part_N[mine_N] == PARTS.index("train")).any(), "every label can be learned"
+        for name, share in (("test", 0.15), ("validation", 0.1), ("calibration", 0.05)):
+            there = int((part_N[mine_N] == PARTS.index(name)).sum())
+            assert abs(there - share * mine_N.sum()) <= slack
+            assert there or name == "calibration" or mine_N.sum() < 5 or repeats or moved, "five rows are enough to be judged"
+    assert all(len(set(part_N[group_N == group])) == 1 for group in set(group_N.tolist())), "a group was torn apart"
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.integers(30, 150), st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_matter_to_strata(seed: int, n: int, draw: random.Random) -> None:
+    rows = rows_of(n, seed)
+    order = draw.sample(range(n), n)
+    plain = part_of_rows(parted(rows, seed, split="stratified"), n)
+    assert np.array_equal(plain[order], part_of_rows(parted([rows[i] for i in order], seed, split="stratified"), n))
+
+
+@settings(max_examples=25, deadline=None)
 @given(SEEDS, st.integers(60, 200), st.integers(2, 20))
 def test_every_class_has_a_training_row(seed: int, n: int, classes: int) -> None:
     rows = rows_of(n, seed, classes)

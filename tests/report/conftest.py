@@ -190,7 +190,7 @@ def _surroundings(folder: Path, report: dict[str, Any], task: str) -> None:
                     "channel": {"name": "channel", "kind": "category", "distinct": 3, "empty": 0}},
         "splits": {"parts": {"train": {"rows": 3320}, "validation": {"rows": 460}, "calibration": {"rows": 240},
                              "test": {"rows": report["parts"]["test"]["rows"]}}, "given": [],
-                   "how": {"value": "stratified", "why": "labels are uneven; the side of a row is a function of its content"}},
+                   "how": {"value": "random (by content)", "why": "labels are uneven; the side of a row is a function of its content"}},
         "duplicates": {"exact": 41, "near": 12},
         "findings": [
             {"level": "warning", "code": "label-twins", "message": "labels 'Positive' and 'positive ' differ only in case and space",

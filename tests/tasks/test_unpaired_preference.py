@@ -88,7 +88,7 @@ def test_all_parts_have_their_share_of_both_kinds(tmp_path):
     rows = [row | {"label": at % 10 == 0} for at, row in enumerate(TASKS.load("unpaired-preference").sample(200, 0))]
     rows = [row | {"prompt": f"{row['prompt']} {at}", "completion": f"{row['completion']} {at}"} for at, row in enumerate(rows)]
     data = api.check(api.make_spec(str(write_lines(tmp_path / "r.jsonl", rows)), near_duplicates=0.0)).data
-    assert data.splits.how.value == "stratified"
+    assert data.splits.how.value == "random (by content)"
     shares = [np.mean(data.part(name).column("label")) for name in ("train", "validation", "test")]
     assert all(0.05 < share < 0.15 for share in shares)
 

@@ -20,6 +20,7 @@ from .. import spec
 from ..errors import listing, shorten
 from . import labels, leaks, noise
 from .content import canonical_text
+from .cut import LEAST
 from .finding import Finding, count, places, refuse
 from .labels import Kind
 from .shingles import fold
@@ -109,7 +110,7 @@ def audit(
         found += _across(rest, parts[part], part, inputs, targets, options)
         found += leaks.shift_findings(whole, answers[part], part)
         found += _type_findings(rest, parts[part], part, targets, kind)
-    found += _unknown_findings(parts, answers, splits)
+    found += _unknown_findings(parts, answers, splits) + _absent_findings(answers, whole, splits, kind)
     if not splits.given and not options.group:
         found += leaks.ungrouped_findings(train, [*used, options.time])
     found += target_findings(rest, targets, kind)
@@ -152,6 +153,26 @@ def _unknown_findings(
             if part not in splits.given:
                 finding = replace(finding, level="warning", message=f"{finding.got}: labels that no training row has")
             found.append(finding)
+    return found
+
+
+def _absent_findings(
+    answers: Mapping[str, Sequence[Sequence[str]]], whole: Sequence[Sequence[str]], splits: Splits, kind: Kind
+) -> list[Finding]:
+    """Labels with rows enough for every part of which chance left none in ours."""
+    if splits.mode != "random" or kind not in ("label", "labels"):
+        return []
+    enough = {label for label, rows in Counter(label for row in whole for label in row).items() if rows >= LEAST}
+    single = max(map(len, whole), default=0) == 1
+    found = []
+    for part in ("test", "validation"):
+        absent = sorted(enough - {label for row in answers[part] for label in row})
+        if part not in splits.given and absent and answers[part]:
+            found.append(Finding(
+                "warning", "label-not-judged",
+                f"{count(len(absent), 'label')} with {LEAST} rows or more have none in {part}: {listing(absent)}", (),
+                "say --set data.split=stratified" if single else f"add rows, or give a file with rows of each label for {part}",
+            ))
     return found
 
 

@@ -17,10 +17,15 @@ added. Four rules bend this, all of them told:
 
 A group's content is the smallest content hash among its rows, so a group moves only when it merges with another.
 
+**By quota.** Within each stratum (a label, or a range of a number) groups are ranked by the same u: the first fill its
+share of the test, the next that of validation, and so on. Shares are met within one row in every stratum, as far as
+groups can be fitted in, and a stratum of five rows has one in test and validation. The price: new rows may move rows at
+the edge of a part. Rules 2 to 4 hold here too.
+
 **By time.** The latest rows are the test; validation and calibration share the latest of the rest by hash; equal times
 stay together.
 
-Axes: N rows, G groups, M memberships (row, class); a part is its index in PARTS.
+Axes: N rows, G groups, M memberships (row, class), S strata, P pairs (group, stratum); a part is its index in PARTS.
 """
 
 from __future__ import annotations
@@ -38,7 +43,9 @@ TRAIN, VALIDATION, CALIBRATION, TEST = range(4)
 ZONES = ("test", "validation", "calibration")
 MOST = {"validation": 5_000, "calibration": 1_000}
 LEAST = 5
-"""Rows that test and validation get, if the rows suffice."""
+"""Rows that test and validation get, if the rows suffice. Rows of a stratum from which each of them has one."""
+BINS, IN_BIN = 10, 20
+"""Ranges of a number within which rows are parted evenly, and rows that each has at least."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +73,83 @@ def by_hash(
 
     `shares`: share of each part besides train; a part that is absent gets no row.
     """
-    size_G = np.bincount(group_N)
-    key_G = np.full(len(size_G), np.iinfo(np.uint64).max)
-    np.minimum.at(key_G, group_N, key_N)
-    u_G = unit(key_G, seed)
+    size_G, u_G = np.bincount(group_N), _units(key_N, group_N, seed)
     own_G = _zones(u_G, size_G, shares)
     part_G, notes = own_G.copy(), list[str]()
     class_M2 = np.unique(np.stack([group_N[class_M2[:, 0]], class_M2[:, 1]], 1), axis=0)
     part_G[size_G > max(big * len(key_N), 2 * LEAST)] = TRAIN
     if kept := int(size_G[part_G != own_G].sum()):
-        notes.append(f"{kept:,} rows belong to groups too large for a test part and went to train")
+        notes.append(_too_large(kept))
     _rescue(part_G, u_G, class_M2, notes)
     for name in ("test", "validation"):
         if shares.get(name):
             _fill(part_G, PARTS.index(name), u_G, size_G, class_M2, notes)
     return Cut(part_G[group_N], (part_G != own_G)[group_N], tuple(notes))
+
+
+def by_quota(
+    key_N: np.ndarray, group_N: np.ndarray, stratum_N: np.ndarray, shares: Mapping[str, float], seed: int, big: float = 0.1
+) -> Cut:
+    """Parts by rank within strata, numbered from 0; the other arguments as in `by_hash`."""
+    size_G, u_G, n = np.bincount(group_N), _units(key_N, group_N, seed), len(key_N)
+    kinds = int(stratum_N.max(initial=0)) + 1
+    pair_P, count_P = np.unique(group_N * kinds + stratum_N, return_counts=True)
+    class_P2 = np.stack([pair_P // kinds, pair_P % kinds], 1)
+    first_S = np.ones(kinds)
+    np.minimum.at(first_S, stratum_N, u_G[group_N])
+    large_G = size_G > max(big * n, 2 * LEAST)
+    notes = [_too_large(int(size_G[large_G].sum()))] if large_G.any() else []
+    part_G = _filled(np.where(large_G, np.inf, u_G), class_P2, count_P, _quotas(np.bincount(stratum_N), first_S, shares))
+    own_G = part_G.copy()
+    for name in ("test", "validation"):
+        if shares.get(name):
+            _fill(part_G, PARTS.index(name), u_G, size_G, class_P2, notes)
+    return Cut(part_G[group_N], (part_G != own_G)[group_N], tuple(notes))
+
+
+def _quotas(size_S: np.ndarray, first_S: np.ndarray, shares: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Rows of each stratum in each part: its share rounded down or up, so that the whole part has its share, too; train keeps one."""
+    free_S, quotas = np.maximum(size_S - 1, 0), dict[str, np.ndarray]()
+    for name in ZONES:
+        wanted_S = size_S * min(shares.get(name, 0.0), MOST.get(name, np.inf) / max(1, size_S.sum()))
+        least_S = (size_S >= LEAST) & (wanted_S > 0) & (name != "calibration")
+        quota_S = np.minimum(np.maximum(np.floor(wanted_S).astype(np.int64), least_S), free_S)
+        order_S = np.lexsort((first_S, quota_S - wanted_S))
+        order_S = order_S[((quota_S < wanted_S) & (quota_S < free_S))[order_S]]
+        quota_S[order_S[: max(0, round(wanted_S.sum()) - int(quota_S.sum()))]] += 1
+        free_S = free_S - quota_S
+        quotas[name] = quota_S
+    return quotas
+
+
+def _filled(u_G: np.ndarray, class_P2: np.ndarray, count_P: np.ndarray, quotas: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Each group, in the order of u, in the first part whose quotas hold all its rows; without u (infinite) in train."""
+    left = [(PARTS.index(name), quota_S.tolist()) for name, quota_S in quotas.items()]
+    part_G, start_G = np.full(len(u_G), TRAIN), np.searchsorted(class_P2[:, 0], np.arange(len(u_G) + 1)).tolist()
+    strata, counts = class_P2[:, 1].tolist(), count_P.tolist()
+    for group in np.argsort(u_G, kind="stable")[: np.isfinite(u_G).sum()].tolist():
+        held = [(strata[p], counts[p]) for p in range(start_G[group], start_G[group + 1])]
+        for part, free in left:
+            if all(free[stratum] >= rows for stratum, rows in held):
+                part_G[group] = part
+                for stratum, rows in held:
+                    free[stratum] -= rows
+                break
+    return part_G
+
+
+def strata(class_M2: np.ndarray, number_N: np.ndarray | None, n: int) -> np.ndarray | None:
+    """(N,) the label of each of n rows, or which of at most BINS ranges with equally many rows its number is in; None where rows have
+    several labels, or none."""
+    if number_N is not None:
+        known_N = number_N[~np.isnan(number_N)]
+        inner = np.linspace(0, 1, max(1, min(BINS, len(known_N) // IN_BIN)) + 1)[1:-1]
+        return np.searchsorted(np.quantile(known_N, inner) if len(inner) else inner, number_N, side="right")
+    if not len(class_M2) or np.bincount(class_M2[:, 0]).max() > 1:
+        return None
+    stratum_N = np.full(n, class_M2[:, 1].max() + 1)
+    stratum_N[class_M2[:, 0]] = class_M2[:, 1]
+    return stratum_N
 
 
 def by_time(time_N: np.ndarray, key_N: np.ndarray, shares: Mapping[str, float], seed: int) -> Cut:
@@ -101,6 +170,16 @@ def by_time(time_N: np.ndarray, key_N: np.ndarray, shares: Mapping[str, float], 
     part_N[recent] = VALIDATION
     part_N[recent[: max(calibration, 0)]] = CALIBRATION
     return Cut(part_N, np.zeros(len(time_N), bool), ())
+
+
+def _units(key_N: np.ndarray, group_N: np.ndarray, seed: int) -> np.ndarray:
+    key_G = np.full(int(group_N.max(initial=-1)) + 1, np.iinfo(np.uint64).max)
+    np.minimum.at(key_G, group_N, key_N)
+    return unit(key_G, seed)
+
+
+def _too_large(rows: int) -> str:
+    return f"{rows:,} rows belong to groups too large for a test part and went to train"
 
 
 def _latest(time_N: np.ndarray, wanted: float) -> np.ndarray:

@@ -27,7 +27,7 @@ from .finding import LISTED, Finding, count, places, refuse
 from .labels import Kind
 from .ledger import Ledger
 from .profile import Profile
-from .split import PARTS, Splits, split
+from .split import BY_CONTENT, PARTS, Splits, split
 from .table import Table
 
 GIVEN = ("train", "validation", "test")
@@ -144,7 +144,7 @@ def arrange(
     class_M2, _ = labels.memberships([row for table in tables.values() for row in labels.of_rows(table, *told)])
     try:
         small = small_images(tables.values(), inputs) if data.near_duplicates else None
-        splits = split(tables, texts, class_M2, data, seed, bool(spread) or kind not in ("number", "other"), small)
+        splits = split(tables, texts, class_M2, data, seed, small, _number(tables, targets, kind))
     except DataError as error:
         if error.code == "too-few-rows":
             raise
@@ -252,6 +252,12 @@ def rewritten(
     return [mark.join(row) or None for row in new]
 
 
+def _number(tables: Mapping[str, Table], targets: Sequence[str], kind: Kind) -> np.ndarray | None:
+    """(N,) what is learned of all rows, where it is one number."""
+    one = kind == "number" and len(targets) == 1
+    return np.concatenate([labels.numbers(table, targets[0])[0] for table in tables.values()]) if one else None
+
+
 def _limited(table: Table, limit: int | None, ledger: Ledger) -> Table:
     """At most `limit` rows, drawn by content, so that a larger limit only adds rows and file order does not matter."""
     if limit is None or len(table) <= limit:
@@ -302,7 +308,7 @@ def _enter(tables: Mapping[str, Table], splits: Splits, ledger: Ledger) -> None:
     group_N = splits.duplicates.group_N
     together = np.flatnonzero(np.bincount(group_N)[group_N] > 1)
     together = together[together < len(train)]
-    if len(together) and splits.how.value in ("stratified", "random"):
+    if len(together) and splits.how.value in ("stratified", BY_CONTENT):
         ledger.add("kept-together", "equal or similar rows on one side of the split",
             [train.place(int(i)) for i in together])
     if len(splits.aside):

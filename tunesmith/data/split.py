@@ -42,6 +42,8 @@ FEWEST = 10
 """Rows from which test and validation can be cut."""
 CHAIN = 0.1
 """Share of the rows from which a group of near-duplicates is a chain."""
+BY_CONTENT = "random (by content)"
+"""How rows are parted where nothing else was said: by a hash of what they say, so that new rows move no old one."""
 USUAL_COLUMNS = ("split", "fold", "subset", "partition", "part", "set")
 WORDS = {
     "train": TRAIN, "training": TRAIN, "tr": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION,
@@ -58,7 +60,7 @@ class Splits:
     parts: Mapping[str, np.ndarray]
     """Part -> positions of its rows, ascending, in the given files one after another."""
     how: Choice[str]
-    """`files`, `column`, `group`, `time`, `stratified` or `random`, and why."""
+    """`files`, `column`, `group`, `time`, `stratified` or BY_CONTENT, and why."""
     duplicates: Duplicates
     leaked_test: np.ndarray
     """Positions WITHIN the test part of rows that have a duplicate, exact or near, in another part."""
@@ -77,6 +79,8 @@ class Splits:
     notes: tuple[str, ...] = ()
     column: str = ""
     """Column that said which part a row is in."""
+    mode: str = "random"
+    """How rows without a given part were cut: `column`, `group`, `time`, `stratified` or `random`."""
 
 
 @dataclass(frozen=True)
@@ -91,22 +95,26 @@ class _Rows:
     options: spec.Data
     seed: int
     shares: Mapping[str, float]
+    stratum_N: np.ndarray | None = None
 
 
 def split(
     tables: Mapping[str, Table], texts: Sequence[str], class_M2: np.ndarray, options: spec.Data, seed: int,
-    stratify: bool = True, small: Sequence[bytes] | None = None
+    small: Sequence[bytes] | None = None, number_N: np.ndarray | None = None
 ) -> Splits:
     """Parts for the rows of `tables` (train, and validation and test where given); `texts` are what all N rows say, in
-    that order; `small`: what they look like, where they are images.
+    that order; `small`: what they look like, where they are images; `number_N`: what is learned of them, where it is one number.
 
     Raises DataError where too few rows, groups or times are there; SpecError where the settings contradict each other.
     """
     found = duplicates.find(texts, options.near_duplicates, small)
-    mode, why = _mode(tables, options, stratify)
+    mode, why = _mode(tables, options)
+    stratum_N = cutting.strata(class_M2, number_N, len(texts)) if mode == "stratified" else None
+    if mode == "stratified" and stratum_N is None:
+        mode, why = "random", "stratified was asked for, but rows have several labels, or nothing to stratify by"
     given_N, column = _given(tables, options, mode)
     shares = _shares(options, given_N)
-    rows = _Rows(tables["train"], given_N, class_M2, found, options, seed, shares)
+    rows = _Rows(tables["train"], given_N, class_M2, found, options, seed, shares, stratum_N)
     pool = _pool(rows)
     _check_size(rows, pool)
     cut = _cut(rows, mode, pool)
@@ -116,13 +124,13 @@ def split(
     aside = _aside(rows, part_N, pool, mode)
     part_N[aside] = -1
     how = Choice(_name(tables, mode, column), f"{why}; {_cut_reason(rows, mode, pool)}" if shares else why)
-    return replace(_told(rows, part_N, how, replace(cut, moved_N=pool[cut.moved_N]), aside), column=column)
+    return replace(_told(rows, part_N, how, replace(cut, moved_N=pool[cut.moved_N]), aside), column=column, mode=mode)
 
 
 # -- what was asked ----------------------------------------------------------------------------------------------------
 
 
-def _mode(tables: Mapping[str, Table], options: spec.Data, stratify: bool) -> tuple[str, str]:
+def _mode(tables: Mapping[str, Table], options: spec.Data) -> tuple[str, str]:
     """How rows are cut where the user gave no part: column, time, group, stratified or random."""
     asked, table = options.split, tables["train"]
     if options.time and options.group and asked == "auto":
@@ -146,7 +154,7 @@ def _mode(tables: Mapping[str, Table], options: spec.Data, stratify: bool) -> tu
         return "column", f"column {needed['column']!r} says so"
     if asked != "auto":
         return asked, "as asked"
-    return "stratified" if stratify else "random", _default(tables)
+    return "random", _default(tables)
 
 
 def _default(tables: Mapping[str, Table]) -> str:
@@ -209,7 +217,7 @@ def _shares(options: spec.Data, given_N: np.ndarray) -> dict[str, float]:
 
 
 def _name(tables: Mapping[str, Table], mode: str, column: str) -> str:
-    return "column" if column else "files" if len(tables) > 1 else mode
+    return "column" if column else "files" if len(tables) > 1 else BY_CONTENT if mode == "random" else mode
 
 
 # -- cutting -----------------------------------------------------------------------------------------------------------
@@ -241,7 +249,10 @@ def _cut(rows: _Rows, mode: str, pool: np.ndarray) -> Cut:
         key_N = _group_keys(rows)[pool]
         return cutting.by_hash(key_N, _numbered(key_N), _within(rows.class_M2, pool), rows.shares, rows.seed, big=0.25)
     group_N, note = _loosened(rows.found, pool)
-    cut = cutting.by_hash(key_N, group_N, _within(rows.class_M2, pool), rows.shares, rows.seed)
+    if rows.stratum_N is not None:
+        cut = cutting.by_quota(key_N, group_N, rows.stratum_N[pool], rows.shares, rows.seed)
+    else:
+        cut = cutting.by_hash(key_N, group_N, _within(rows.class_M2, pool), rows.shares, rows.seed)
     return replace(cut, notes=(*note, *cut.notes))
 
 
@@ -371,5 +382,6 @@ def _cut_reason(rows: _Rows, mode: str, pool: np.ndarray) -> str:
     names = ", ".join(f"{share:.0%} {name}" for name, share in rows.shares.items())
     by = {
         "time": f"the latest rows of column {rows.options.time!r}", "group": f"a hash of column {rows.options.group!r}",
+        "stratified": "ranks of content hashes within each label or range (duplicates together): new rows may move others",
     }.get(mode, "a hash of each row's content (duplicates together), so that adding rows moves no old one")
     return f"{names} of {count(len(pool))} cut by {by}"
