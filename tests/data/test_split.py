@@ -163,6 +163,7 @@ def test_rows_with_several_labels_or_none_are_parted_at_random_and_that_is_said(
     for memberships in (class_M2, np.zeros((0, 2), np.int64)):
         found = split({"train": Table.of({"text": texts_of(200)})}, texts_of(200), memberships, spec.Data(split="stratified"), 0)
         assert found.how.value == "random (by content)" and "stratified was asked for, but" in found.how.why
+        assert "stratified was asked for, but" in found.notes[0]
 
 
 def test_ranges_of_a_number_are_met_within_one_row() -> None:

@@ -44,6 +44,7 @@ CHAIN = 0.1
 """Share of the rows from which a group of near-duplicates is a chain."""
 BY_CONTENT = "random (by content)"
 """How rows are parted where nothing else was said: by a hash of what they say, so that new rows move no old one."""
+UNMET = "data.split=stratified was asked for, but rows have several labels or none: they are parted at random (by content)"
 USUAL_COLUMNS = ("split", "fold", "subset", "partition", "part", "set")
 WORDS = {
     "train": TRAIN, "training": TRAIN, "tr": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION,
@@ -110,8 +111,9 @@ def split(
     found = duplicates.find(texts, options.near_duplicates, small)
     mode, why = _mode(tables, options)
     stratum_N = cutting.strata(class_M2, number_N, len(texts)) if mode == "stratified" else None
-    if mode == "stratified" and stratum_N is None:
-        mode, why = "random", "stratified was asked for, but rows have several labels, or nothing to stratify by"
+    unmet = mode == "stratified" and stratum_N is None
+    if unmet:
+        mode, why = "random", UNMET
     given_N, column = _given(tables, options, mode)
     shares = _shares(options, given_N)
     rows = _Rows(tables["train"], given_N, class_M2, found, options, seed, shares, stratum_N)
@@ -124,7 +126,8 @@ def split(
     aside = _aside(rows, part_N, pool, mode)
     part_N[aside] = -1
     how = Choice(_name(tables, mode, column), f"{why}; {_cut_reason(rows, mode, pool)}" if shares else why)
-    return replace(_told(rows, part_N, how, replace(cut, moved_N=pool[cut.moved_N]), aside), column=column, mode=mode)
+    told = _told(rows, part_N, how, replace(cut, moved_N=pool[cut.moved_N]), aside)
+    return replace(told, column=column, mode=mode, notes=(*[UNMET] * unmet, *told.notes))
 
 
 # -- what was asked ----------------------------------------------------------------------------------------------------
