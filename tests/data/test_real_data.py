@@ -45,7 +45,6 @@ KINDS: dict[str, tuple[int, tuple[str, ...], tuple[str, ...]]] = {
     f"{ZIP}/train.tsv": (9600, ("label", "text_a"), ("integer", "text")),
     f"{ZIP}/dev.tsv": (1200, ("label", "text_a"), ("integer", "text")),
     f"{ZIP}/test.tsv": (1200, ("label", "text_a"), ("integer", "text")),
-    ZIP: (12000, ("label", "text_a"), ("integer", "text")),
 }
 
 

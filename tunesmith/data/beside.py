@@ -46,9 +46,10 @@ def one_table(place: str, paths: Sequence[str], ledger: Ledger) -> list[str]:
     kept = [path for path in paths if path not in passed]
     kinds, found = sorted(set(map(_ending, kept))), parts(kept)
     if len(set(found)) > 1 or len(kinds) > 1:
-        why = "parts of a split" if any(found) else f"files of several kinds ({listing(kinds)})"
+        first = kept[found.index("train") if "train" in found else 0]
+        why = "parts of a split" if len(set(found)) > 1 else f"files of several kinds ({listing(kinds)})"
         raise DataError(
-            place, expected="files that belong to one table", got=f"{why}: {listing(kept)}", fix=f"{_BY_NAME}{place}/{kept[0]}",
+            place, expected="files that belong to one table", got=f"{why}: {listing(kept)}", fix=f"{_BY_NAME}{place}/{first}",
             code="several-files",
         )
     if passed:
