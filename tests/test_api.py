@@ -201,3 +201,24 @@ def test_a_frame_is_data(tmp_path, tiny_bert):
     assert len(ready.data.train) + len(ready.data.validation) + len(ready.data.calibration) + len(
         ready.data.test
     ) == len(rows)
+
+
+def test_what_there_is_to_say_of_the_data_is_said_before_training(tmp_path, tiny_bert, monkeypatch, capsys):
+    """In a pipe as lines, for programs as an event, and in the run's own record: leaked test rows, twins, the separator."""
+    monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path / "cache"))
+    rows = write_rows(tmp_path / "rows.csv", n=160)
+    header, *lines = rows.read_text().splitlines()
+    (tmp_path / "semi.csv").write_text("\n".join(line.replace(",", ";") for line in [header, *lines[:120]]) + "\n")
+    (tmp_path / "test.csv").write_text("\n".join([header, *lines[100:]]) + "\n")
+    words = ["fit", str(tmp_path / "semi.csv"), "--test", str(tmp_path / "test.csv"), "--model", str(tiny_bert), "--strategy", "head-only"]
+    words += ["--runs", str(tmp_path / "runs"), "--set", "evaluate.resamples=100"]
+    assert main(words) == 0
+    told = capsys.readouterr()
+    before, _, _ = told.err.partition("weights learn")
+    assert "! " in before and "test.csv, row" in before and "ledger: noted: semi.csv: " in before and "delimiter semicolon" in before
+    assert "duplicates among the training rows; without them" in told.out
+    (run,) = (tmp_path / "runs").iterdir()
+    first = json.loads((run / "events.jsonl").read_text().splitlines()[0])
+    assert first["event"] == "audited" and first["findings"] and first["ledger"]
+    assert main(["plan", *words[1:]]) == 0
+    assert "ledger: noted: semi.csv: " in capsys.readouterr().out

@@ -17,7 +17,7 @@ from .run import runs as _runs
 from .scores import Scores
 from .signals import gently
 from .spec import Spec
-from .training.events import Event, Finished, Started
+from .training.events import Audited, Event, Finished, Started
 
 if TYPE_CHECKING:
     from .data.dataset import Dataset
@@ -174,7 +174,15 @@ def fit_events(spec: Spec) -> Iterator[Event]:
     state = _start(ready)
     run = Run.create(ready)
     with run.locked():
+        yield _kept(run, _audited(ready))
         yield from _story(run, ready, state)
+
+
+def _audited(ready: Ready) -> Audited:
+    """What there is to say about the data; of long lists of rows the beginning."""
+    from .data.finding import LISTED
+
+    return Audited(ready.data.findings, tuple(replace(one, rows=one.rows[:LISTED]) for one in ready.data.ledger.entries))
 
 
 def _start(ready: Ready) -> State:

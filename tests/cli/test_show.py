@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith.cli import _show
-from tunesmith.cli._findings import show_findings
+from tunesmith.cli._findings import said, said_briefly, show_data
 from tunesmith.data.finding import Finding
+from tunesmith.data.ledger import Ledger
 from tunesmith.scores import Score
 
 
@@ -88,8 +89,24 @@ def test_findings_worst_first_with_rows_and_what_to_do(capsys) -> None:
         Finding("error", "e", "expected a label, got \x1b[2J", ("a.csv, row 3",), "fill it"),
         Finding("warning", "w", "[red]careful"),
     ]
-    show_findings(found)
+    show_data(found, Ledger())
     assert capsys.readouterr().out.splitlines() == [
         "1 error", "  x expected a label, got \\x1b[2J (a.csv, row 3)", "    do: fill it",
         "1 warning", "  ! [red]careful", "1 note", "  - a note",
     ]  # fmt: skip
+
+
+def test_before_a_training_warnings_have_a_line_each_and_notes_are_counted() -> None:
+    found = [
+        Finding("note", "n", "a note"), Finding("note", "m", "another"),
+        Finding("warning", "leak", "9 test rows are known", tuple(f"t.csv, row {i}" for i in range(9)), "take them\x1b out"),
+    ]  # fmt: skip
+    ledger = Ledger()
+    ledger.note("a.csv: cells are separated by ';'")
+    ledger.add("dropped", "empty label", [f"a.csv, row {i}" for i in range(12_000)])
+    lines = said_briefly(found, ledger.entries)
+    assert lines[0] == "! 9 test rows are known (t.csv, rows 0, 1, 2 and 6 more); do: take them\\x1b out"
+    assert "2 notes: tunesmith check" in lines[1] and "separated by ';'" in lines[2] and len(lines) == 4
+    assert lines[3].endswith("(a.csv, rows 0, 1, 2 and 11,997 more)"), "the ledger lists fewer rows than it counts"
+    assert said_briefly([], ()) == []
+    assert {line for line in said(found, ledger.entries) if "ledger" in line} > {lines[2]}, "the ledger is the same everywhere"

@@ -62,6 +62,17 @@ def test_a_finished_run_as_json_and_quietly(tunesmith, monkeypatch, finished) ->
     assert tunesmith("fit", "a.csv", "--quiet").out == "runs/x y\n"
 
 
+def test_a_score_on_rows_that_were_learned_is_told_with_the_score_without_them(tunesmith, monkeypatch, finished) -> None:
+    parts = REPORT["parts"] | {"test without leaked rows": {"rows": 80, "scores": {"macro_f1": SCORE | {"value": 0.7}}}}
+    monkeypatch.setattr(api, "fit_events", events("complete"))
+    assert "duplicates" not in tunesmith("fit", "a.csv").out
+    result = SimpleNamespace(report=REPORT | {"leaked": 20, "parts": parts}, report_path=Path("r.html"), path=Path("r"))
+    monkeypatch.setattr(api, "load", lambda path: result)
+    (line,) = [line for line in tunesmith("fit", "a.csv").out.splitlines() if REPORT["sentence"] in line]
+    assert "20 test rows have duplicates among the training rows; without them" in line and "0.7" in line
+    assert tunesmith("fit", "a.csv", "--json").json[-1]["scores_without_leaked"]["macro_f1"]["value"] == 0.7
+
+
 @pytest.mark.parametrize("reason", ["stopped", "second signal"])
 def test_a_stopped_run_exits_75_and_says_how_to_go_on(tunesmith, monkeypatch, reason) -> None:
     monkeypatch.setattr(api, "fit_events", events(reason))
@@ -88,6 +99,7 @@ def test_plan_shows_each_choice_with_its_reason_and_the_forecast(tunesmith, monk
     rows = [line.split() for line in said.out.splitlines()]
     assert ["options.label", "st[ars]", "its", "name"] in rows and ["train.lr", "0.0001", "suits"] in rows
     assert "forecast: 1 min 15 s, 1.0 GiB of memory" in said.out and "a note" in said.out and said.code == 0
+    assert "ledger: dropped 1: empty label (a.csv, row 3)" in said.out
     found = tunesmith("plan", "a.csv", "--json").json[0]
     assert (
         found["why"]["train.lr"] == "suits"

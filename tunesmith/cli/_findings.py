@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from ._show import LEVELS, console, jsonable, numbers, safe
+from ._show import LEVELS, MANY_ROWS, console, jsonable, numbers, safe
 
 LISTED = ("skipped", "dropped", "merged", "relabelled")
 """What was done to rows that their owner will want to look at: these are named."""
+FEW_ROWS = 3
 MARKS = {"error": "x", "warning": "!", "note": "-"}
 
 
@@ -23,29 +24,47 @@ def as_values(findings: Sequence[Any]) -> list[dict[str, Any]]:
     return [jsonable(finding) for finding in _sorted(findings)]
 
 
-def show_findings(findings: Sequence[Any]) -> None:
-    """Grouped by level, worst first; each with its rows and what to do."""
+def show_data(findings: Sequence[Any], ledger: Any) -> None:
+    """All findings, then the ledger."""
     out = console()
-    if not findings:
-        out.print("no findings: nothing suspicious was seen")
+    for line in said(findings, ledger.entries):
+        out.print(line, soft_wrap=True)
+
+
+def said(findings: Sequence[Any], entries: Sequence[Any]) -> list[str]:
+    """Lines about the data: findings by level, worst first, each with its rows and what to do; then what was done to rows."""
+    lines = [] if findings else ["no findings: nothing suspicious was seen"]
     for level in LEVELS:
-        group = [f for f in findings if f.level == level]
-        if group:
-            out.print(f"{len(group)} {level}{'s' if len(group) > 1 else ''}")
+        group = [finding for finding in findings if finding.level == level]
+        lines += [_counted(group)] if group else []
         for finding in group:
-            where = f" ({numbers(finding.rows)})" if len(finding.rows) else ""
-            out.print(f"  {MARKS[level]} {safe(finding.message)}{where}", soft_wrap=True)
-            if finding.fix:
-                out.print(f"    do: {safe(finding.fix)}", soft_wrap=True)
+            lines.append(f"  {_found(finding)}")
+            lines += [f"    do: {safe(finding.fix)}"] if finding.fix else []
+    return lines + [_done(entry, MANY_ROWS) for entry in entries]
 
 
-def show_ledger(ledger: Any) -> None:
-    """One line per thing that was done to rows."""
-    out = console()
-    for entry in ledger.entries:
-        count = f" {entry.count:,}" if entry.count else ""
-        where = f" ({numbers(entry.rows)})" if entry.rows and entry.action in LISTED else ""
-        out.print(f"ledger: {safe(entry.action)}{count}: {safe(entry.why)}{where}", soft_wrap=True)
+def said_briefly(findings: Sequence[Any], entries: Sequence[Any], files: str = "FILE") -> list[str]:
+    """The same in fewer lines, before a training: notes are counted, rows named sparingly."""
+    loud, notes = ([f for f in findings if (f.level == "note") == quiet] for quiet in (False, True))
+    lines = [f"{_found(f, FEW_ROWS)}{f'; do: {safe(f.fix)}' if f.fix else ''}" for f in _sorted(loud)]
+    lines += [f"- {_counted(notes)}: tunesmith check {files} shows {'them' if notes[1:] else 'it'}"] if notes else []
+    return lines + [_done(entry, FEW_ROWS) for entry in entries]
+
+
+def _counted(group: Sequence[Any]) -> str:
+    return f"{len(group)} {group[0].level}{'s' if len(group) > 1 else ''}"
+
+
+def _found(finding: Any, limit: int = MANY_ROWS) -> str:
+    where = f" ({numbers(finding.rows, limit)})" if len(finding.rows) else ""
+    return f"{MARKS[finding.level]} {safe(finding.message)}{where}"
+
+
+def _done(entry: Any, limit: int) -> str:
+    """One thing that was done to rows."""
+    count = f" {entry.count:,}" if entry.count else ""
+    where = f" ({numbers(entry.rows, limit, entry.count)})" if entry.rows and entry.action in LISTED else ""
+    return f"ledger: {safe(entry.action)}{count}: {safe(entry.why)}{where}"
 
 
 def show_marked(marked: Sequence[tuple[str, bool]]) -> None:
@@ -65,9 +84,10 @@ def show_marked(marked: Sequence[tuple[str, bool]]) -> None:
 
 def show_said(found: Mapping[str, Any]) -> None:
     """Findings and ledger of a result, where there is anything to say."""
-    if found.get("findings"):
-        show_findings([SimpleNamespace(**finding) for finding in found["findings"]])
-    show_ledger(SimpleNamespace(entries=[SimpleNamespace(**entry) for entry in found.get("ledger", ())]))
+    findings, entries = ([SimpleNamespace(**one) for one in found.get(name) or ()] for name in ("findings", "ledger"))
+    out = console()
+    for line in said(findings, entries) if findings else [_done(entry, MANY_ROWS) for entry in entries]:
+        out.print(line, soft_wrap=True)
 
 
 def _sorted(findings: Sequence[Any]) -> list[Any]:

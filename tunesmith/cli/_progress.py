@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
+from ._findings import said_briefly
 from ._show import console, duration, number, print_json, safe
 
 if TYPE_CHECKING:
@@ -125,7 +126,9 @@ def _heard(events: Iterable[Event], story: Story) -> Iterator[Event]:
 
 
 def said(event: Any) -> str:
-    """The sentence about an event that deserves one of its own; empty for the others."""
+    """The sentence about an event that deserves one of its own (of the data a line for each thing); empty for the others."""
+    if event.kind == "audited":
+        return "\n".join(said_briefly(event.findings, event.ledger))
     if event.kind == "started":
         where = f", going on from step {event.step:,}" if event.step else ""
         stages = " then ".join(map(safe, event.stages))

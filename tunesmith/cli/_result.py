@@ -19,14 +19,14 @@ def show(path: str, *, quiet: bool = False, as_json: bool = False) -> None:
     """The summary of the finished run in this folder."""
     from ..api import load
     from ..report.show import asked
+    from ..report.text import CLEAN
 
     run = load(path)
     if as_json:
-        report = {
-            "report": str(run.report_path),
-            "sentence": run.report["sentence"],
-            "scores": run.report["parts"]["test"]["scores"],
-        }
+        parts = run.report["parts"]
+        report = {"report": str(run.report_path), "sentence": run.report["sentence"], "scores": parts["test"]["scores"]}
+        report |= {"leaked": run.report["leaked"]} if run.report.get("leaked") else {}
+        report |= {"scores_without_leaked": parts[CLEAN]["scores"]} if CLEAN in parts else {}
         print_json({"event": "result", "run": str(path), **report})
     elif quiet:
         print(path)
@@ -40,14 +40,15 @@ def show(path: str, *, quiet: bool = False, as_json: bool = False) -> None:
 
 def show_report(report: Mapping[str, Any]) -> None:
     """The headline in words, the ladder of models, and all scores of the tuned one."""
-    out = console()
-    metric = report["metric"]
+    from ..report.text import leaked
+
+    out, metric = console(), report["metric"]
     rungs = ((rung["title"], score(rung["scores"].get(metric)), verdict(rung)) for rung in report["ladder"])
     out.print(rows_into(table("model", metric, "the tuned model is"), rungs))
     show_scores(
         report["parts"]["test"]["scores"], title=f"all scores on {report['parts']['test']['rows']:,} sealed test rows"
     )
-    out.print(safe(report["sentence"]), soft_wrap=True)
+    out.print(safe(f"{report['sentence']} {leaked(report)}".strip()), soft_wrap=True)
     for one in report.get("sharing") or ():
         out.print(safe(one["sentence"]), soft_wrap=True)
 

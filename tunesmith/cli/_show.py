@@ -120,8 +120,8 @@ def _finite(value: object) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def numbers(rows: Sequence[object], limit: int = MANY_ROWS) -> str:
-    """Places of rows, the file named once: `a.csv, rows 3, 17 and 4 more`."""
+def numbers(rows: Sequence[object], limit: int = MANY_ROWS, total: int = 0) -> str:
+    """Places of rows, the file named once: `a.csv, rows 3, 17 and 4 more`; `total`: how many there are, where not all are at hand."""
     places = [str(row).rpartition(", row ") for row in rows[:limit]]
     found: dict[str, list[str]] = {}
     for file, _, row in places:
@@ -130,7 +130,8 @@ def numbers(rows: Sequence[object], limit: int = MANY_ROWS) -> str:
         f"{safe(file, 60)}{', ' if file else ''}{'rows' if len(group) > 1 else 'row'} {', '.join(safe(row, 80) for row in group)}"
         for file, group in found.items()
     )
-    return f"{words} and {len(rows) - limit:,} more" if len(rows) > limit else words
+    more = max(total, len(rows)) - len(places)
+    return f"{words} and {more:,} more" if more else words
 
 
 def resume_hint(run: str) -> str:

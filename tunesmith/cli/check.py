@@ -16,7 +16,7 @@ from ._flags import Json, takes_spec
 def command(spec: Any, *, json: Json = False) -> int:
     """Check."""
     from .. import api
-    from ._findings import as_values, has_errors, show_findings, show_ledger, show_marked
+    from ._findings import as_values, has_errors, show_data, show_marked
     from ._show import print_json
     from .fit import _with_data
 
@@ -26,7 +26,6 @@ def command(spec: Any, *, json: Json = False) -> int:
         marked = [{"text": text, "learned": learned} for text, learned in ready.marked]
         print_json({"findings": as_values(findings), "ledger": ready.data.ledger.as_json()} | ({"marked": marked} if marked else {}))
     else:
-        show_findings(findings)
-        show_ledger(ready.data.ledger)
+        show_data(findings, ready.data.ledger)
         show_marked(ready.marked)
     return 3 if has_errors(findings) else 0

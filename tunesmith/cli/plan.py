@@ -16,7 +16,7 @@ from ._flags import Json, takes_spec
 def command(spec: Any, *, json: Json = False) -> int:
     """Plan."""
     from .. import api
-    from ._findings import as_values, has_errors, show_findings
+    from ._findings import as_values, has_errors, show_data
     from ._show import print_json
     from .fit import _with_data
 
@@ -34,7 +34,7 @@ def command(spec: Any, *, json: Json = False) -> int:
         )
     else:
         show_plan(ready.plan)
-        show_findings(findings)
+        show_data(findings, ready.data.ledger)
     return 3 if has_errors(findings) else 0
 
 

@@ -12,6 +12,8 @@ from . import show
 
 BAR = 24
 """Characters of a bar in the terminal."""
+CLEAN = "test without leaked rows"
+"""The part of a report in which test rows that have duplicates among the training rows are left out."""
 
 
 def summary(report: Mapping[str, Any]) -> str:
@@ -21,13 +23,17 @@ def summary(report: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *([""] if warnings else []), *(f"! {show.visible(w)}" for w in warnings)])
 
 
+def leaked(report: Mapping[str, Any]) -> str:
+    """How many test rows have twins among the training rows, and the score without them; empty where none has."""
+    count, clean = report.get("leaked", 0), report["parts"].get(CLEAN)
+    without = f"; without them {words.title(report['metric'])} is {words.scored(clean['scores'][report['metric']])}" if clean else ""
+    verb, twins = ("has a duplicate", "row") if count == 1 else ("have duplicates", "rows")
+    return f"{count:,} test {twins} {verb} among the training rows{without}." if count else ""
+
+
 def beware(report: Mapping[str, Any]) -> list[str]:
     """What a reader of the scores should know, in sentences."""
-    found = []
-    if report.get("leaked"):
-        clean = report["parts"].get("test without leaked rows")
-        without = f"; without them {words.title(report['metric'])} is {words.scored(clean['scores'][report['metric']])}" if clean else ""
-        found.append(f"{report['leaked']:,} test rows have duplicates among the training rows{without}.")
+    found = [leaked(report)] if report.get("leaked") else []
     found += [one["sentence"] for one in report.get("sharing") or []]
     if report.get("power"):
         found.append(report["power"]["sentence"])

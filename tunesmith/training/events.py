@@ -6,7 +6,11 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+if TYPE_CHECKING:
+    from ..data.finding import Finding
+    from ..data.ledger import Entry
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,16 @@ class Event:
     def as_json(self) -> dict[str, Any]:
         """A JSON-able dictionary; numbers that are not finite become null."""
         return {"event": self.kind} | _plain(dataclasses.asdict(self))
+
+
+@final
+@dataclass(frozen=True)
+class Audited(Event):
+    """The data was read: what its owner should know, and what was done to rows. `data.json` lists more rows of the ledger."""
+
+    kind: ClassVar[str] = "audited"
+    findings: tuple[Finding, ...]
+    ledger: tuple[Entry, ...]
 
 
 @final
