@@ -5,34 +5,28 @@ One small function per `auto`. A reason names the fact that decided, and the sou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
 from .choices import balance, decide, device_rate, measure, seconds_of, settle_training
+from .claims import choose_task
 from .data.dataset import Dataset, Sources, arrange, read_sources
 from .data.files import resolve
 from .data.finding import Finding, refuse
-from .data.labels import texts, twins
-from .data.profile import Profile
 from .data.split import PARTS
-from .errors import DataError, ModelError, SpecError, listing, nearest
+from .errors import ModelError, SpecError, listing, nearest
 from .forecast import Forecast, descends, forecast
 from .memory import give_back
 from .models.source import Source, find, processor, seeing
-from .parts.misfit import explain
 from .registry import STRATEGIES, TASKS
 from .spec import Choice, Data, Spec
 from .strategy import Strategy
-from .task import Claim, Task
+from .task import Task
 from .translators import Translator, find_both, measured, told
 
 CUT_SHARE = 0.02
 """Share of rows that lose their end from which it is told as a warning; `max_tokens: auto` cuts up to one in a hundred."""
-LONE = 0.3
-"""How sure a task that writes is of a file that holds nothing but texts."""
-UNSURE = 0.1
-"""How sure a task must be of a table to read it unasked."""
 SEEN = 20
 """Training rows among which a task finds the one that `check` shows."""
 OF_TEXTS = frozenset(("half-empty-text",))
@@ -198,99 +192,6 @@ def _with_files(task: Task, sources: Sources, spec: Spec) -> tuple[Sources, list
         tables[part], found = resolve(table, names, spec.data, sources.ledger, task.modality, optional=task.wide)
         bad += found
     return replace(sources, tables={part: task.tidied(table, sources.ledger) for part, table in tables.items()}), bad
-
-
-def choose_task(spec: Spec, sources: Sources) -> dict[str, Choice[Any]]:
-    """The task and its columns: as named, or the surest claim of all tasks."""
-    profile = _merged(sources) if spec.data.merge_labels else sources.profile
-    if spec.task != "auto":
-        task = TASKS.load(spec.task)
-        options = task.checked(spec.options, spec.task)
-        claim = task.claim(profile, options)
-        if claim is None and not _has_columns(task, options, profile):
-            raise _no_task(spec, sources)
-        return {"task": Choice(spec.task, "as asked")} | _columns(options, claim)
-    claims = {name: found for name, found in _claims(spec, profile) if found[1].sure >= UNSURE}
-    if spec.model == "auto":  # a lone column of texts lacks its labels rather than asks to be written, unless a model that writes is named
-        claims = {name: found for name, found in claims.items() if found[1].sure > LONE or not TASKS.load(name).writes}
-    if not claims:
-        raise _no_task(spec, sources)
-    name = max(claims, key=lambda n: claims[n][1].sure)
-    options, claim = claims[name]
-    return {"task": Choice(name, claim.why)} | _columns(options, claim)
-
-
-def _claims(spec: Spec, profile: Profile) -> Iterator[tuple[str, tuple[dict[str, Any], Claim]]]:
-    """Each task that would take the table, with the options as it reads them. Raises SpecError where none can read them."""
-    refusals, read = list[SpecError](), False
-    for name in TASKS.names():
-        if not _accepts(name, spec):
-            continue
-        try:
-            options = TASKS.load(name).checked(spec.options, name)
-        except SpecError as error:
-            refusals.append(error)
-            continue
-        read, claim = True, TASKS.load(name).claim(profile, options)
-        if claim is not None:
-            yield name, (options, claim)
-    if refusals and not read:
-        raise refusals[0]
-
-
-def _has_columns(task: type[Task], options: Mapping[str, Any], profile: Profile) -> bool:
-    """Whether the table has the columns that were named, and of those that were not the ones of the usual names."""
-    fields = task.options()
-    named = [options.get(role, fields[role].default) for role in (*task.inputs, *task.targets)]
-    flat = [name for value in named for name in (value if isinstance(value, list | tuple) else (value,))]
-    return all(name in profile.columns for name in flat if isinstance(name, str) and name)
-
-
-def _merged(sources: Sources) -> Profile:
-    """The profile with labels counted as they will be when twins (`Positive`, `positive `) are merged."""
-    table, profile = sources.tables["train"], sources.profile
-    columns = dict(profile.columns)
-    for name, column in profile.columns.items():
-        if column.kind == "category":
-            cells = [[cell] for cell in set(texts(table, name)) if cell]
-            columns[name] = replace(column, distinct=len(cells) - len(twins(cells)))
-    return replace(profile, columns=columns)
-
-
-def _accepts(name: str, spec: Spec) -> bool:
-    return set(spec.options) <= set(TASKS.load(name).options())
-
-
-def _columns(options: Mapping[str, Any], claim: Claim | None) -> dict[str, Choice[Any]]:
-    named = {f"options.{k}": Choice(list(v) if isinstance(v, tuple) else v, "as asked") for k, v in options.items()}
-    claimed = {f"options.{k}": c for k, c in (claim.columns if claim else {}).items() if k not in options}
-    return named | claimed
-
-
-def _no_task(spec: Spec, sources: Sources) -> Exception:
-    unknown = [o for o in spec.options if not any(o in TASKS.load(n).options() for n in TASKS.names())]
-    if unknown:
-        known = sorted({o for n in TASKS.names() for o in TASKS.load(n).options()})
-        return SpecError(
-            "options",
-            expected="an option of a task",
-            got=repr(unknown[0]),
-            fix=nearest(unknown[0], known),
-            code="unknown-option",
-        )
-    roles = {role for n in TASKS.names() for role in (*TASKS.load(n).inputs, *TASKS.load(n).targets)}
-    values = [value for option, value in spec.options.items() if option in roles]
-    named = [v for value in values for v in (value if isinstance(value, list | tuple) else (value,))]
-    missing = [v for v in named if isinstance(v, str) and v not in sources.profile.columns]
-    if missing:
-        return DataError(
-            sources.name,
-            expected=f"a column {missing[0]!r}",
-            got=f"columns {listing(list(sources.profile.columns), 12)}",
-            fix=nearest(missing[0], sources.profile.columns),
-            code="unknown-column",
-        )
-    return explain(sources.tables["train"], sources.profile, spec.options, sources.name)
 
 
 def _model_reason(spec: Spec, source: Source) -> str:

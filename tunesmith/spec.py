@@ -299,6 +299,8 @@ def _wanted(section: type[BaseModel], name: str) -> str:
 def _words(schema: dict[str, Any]) -> str:
     if "const" in schema or "enum" in schema:
         return ", ".join(json.dumps(v) for v in schema.get("enum", [schema.get("const")]))
+    if "enum" in schema.get("items", {}):
+        return f"a list of {_words(schema['items'])}"
     limits = {
         "exclusiveMinimum": "above",
         "minimum": "at least",

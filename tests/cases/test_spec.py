@@ -52,6 +52,40 @@ def test_refused_with_the_key(refused, tiny_bert, case: str) -> None:
     assert matches(sentence, message), message
 
 
+MISPLACED = {
+    # option -> column, cell of row i, the sentence
+    "loss_kind=focal": ("labels", lambda i: json.dumps(["a", *["b"] * (i % 2), *["c"] * (i % 3 == 0)]), "option 'loss_kind' of text-multilabel: expected \"bce\", \"asymmetric\", got 'focal'; …"),
+    "loss_kind=foo": ("target", lambda i: f"{i * 0.37 % 5:.3f}", "option 'loss_kind' of text-regression: expected \"mse\", \"mae\", \"huber\", got 'foo'; …"),
+    "label_names=x": ("target", lambda i: f"{i * 0.37 % 5:.3f}", "option 'label_names': expected an option of text-regression, the task that was found (…), got label_names=x, which only text-multilabel has; …"),
+    "augment=[swap, dorp]": ("label", lambda i: "ab"[i % 2], "option 'augment' of text-classification: expected a list of …\"swap\"…, got ('swap', 'dorp'); …"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", MISPLACED)
+def test_an_option_that_does_not_suit_is_named_with_the_task_that_was_found(refused, tiny_bert, option: str) -> None:
+    column, cell, sentence = MISPLACED[option]
+    write("a.csv", as_csv([(text, cell(i)) for i, (text, _) in enumerate(rows())], f"text,{column}"))
+    message = refused("plan", "a.csv", "--model", tiny_bert, "--option", option, exit=2)
+    assert matches(sentence, message), message
+
+
+def test_several_columns_are_named_with_commas_or_as_a_list(tunesmith, here, tiny_bert) -> None:
+    cells = [(text, *(str(int(i % n == 0)) for n in (2, 3, 5))) for i, (text, _) in enumerate(rows())]
+    write("a.csv", as_csv(cells, "text,red,big,old"))
+    for words in (["--labels", "red,big,old"], ["--labels", "red", "--labels", "big", "--labels", "old"], ["--option", "labels=[red, big, old]"]):
+        said = tunesmith("plan", "a.csv", "--model", tiny_bert, "--json", *words)
+        assert said.code == 0 and said.json[0]["spec"]["options"]["labels"] == ["red", "big", "old"], said.err
+    write("b.csv", as_csv([(text, '["a"]' if i % 2 else '["a", "b"]') for i, (text, _) in enumerate(rows())], 'text,"red,big"'))
+    said = tunesmith("plan", "b.csv", "--model", tiny_bert, "--json", "--labels", "red,big")
+    assert said.code == 0 and said.json[0]["spec"]["options"]["labels"] == "red,big", "a column may be called so"
+
+
+def test_a_list_of_ways_can_be_typed_without_naming_the_task(tunesmith, here, tiny_bert) -> None:
+    write("a.csv", as_csv(rows()))
+    said = tunesmith("plan", "a.csv", "--model", tiny_bert, "--json", "--option", "augment=[swap, drop]")
+    assert said.code == 0 and said.json[0]["spec"]["options"]["augment"] == ["swap", "drop"], said.err
+
+
 def test_a_column_or_label_called_by_a_number_is_that(tunesmith, here, tiny_bert) -> None:
     write("a.jsonl", "".join(json.dumps({"text": text, "3": label}) + "\n" for text, label in rows(labels=("0", "1"))))
     said = tunesmith("plan", "a.jsonl", "--model", tiny_bert, "--json", "--set", "options.label=3", "--set", "options.positive=1")

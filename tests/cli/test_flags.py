@@ -118,3 +118,23 @@ def test_what_cannot_be_used_is_named_as_it_was_typed(flags: dict, pairs: dict, 
         spec_of(["a.csv"], None, pairs, **flags)
     assert caught.value.place == place
     assert fix in caught.value.fix
+
+
+LISTS = [
+    *((f"options.{name}", "option", name) for task in TASKS.names() for name, s in options(TASKS, task).items() if s.holds_list),
+    *((f"strategy_options.{n}", "strategy_option", n)
+      for k in STRATEGIES.names() for n, s in options(STRATEGIES, k).items() if s.holds_list),
+    *((path, "settings", path) for path, s in settings().items() if s.holds_list),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "way", "name"), sorted(set(LISTS)))
+def test_a_list_can_be_typed_wherever_one_may_stand(path: str, way: str, name: str) -> None:
+    section, _, last = path.partition(".")
+    for pairs in ({way: [f"{name}=[swap, drop]"]}, {"settings": [f"{path}=[swap, drop]"]}):
+        found = spec_of([], pairs=pairs).model_dump()[section]
+        assert found[last] == ["swap", "drop"], pairs
+
+
+def test_a_column_that_looks_like_a_list_is_a_column() -> None:
+    assert spec_of([], label="[red]").options == {"label": "[red]"}

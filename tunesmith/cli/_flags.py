@@ -17,7 +17,6 @@ from ._words import Setting, options, settings
 if TYPE_CHECKING:
     from ..spec import Spec
 
-LISTS = ("str | list", "str | tuple", "list", "tuple")
 COLUMNS, DATA, LEARNING, OUTPUT = "Columns", "Data", "Model and training", "Output"
 
 
@@ -191,18 +190,18 @@ def _typed(path: str, value: Any) -> Any:
         return value
     from ..plain_yaml import parse_value
 
-    setting = _setting(path)
-    if setting and setting.is_text and not (setting.type.startswith(LISTS) and value.startswith("[")):
+    found = _settings(path)
+    if found and found[0].is_text and not (value.startswith("[") and any(setting.holds_list for setting in found)):
         return value
     return parse_value(value, next((flag.word for flag in FLAGS if flag.path == path), f"--set {path}"))
 
 
-def _setting(path: str) -> Setting | None:
-    """The setting behind a path; for `options.label`, the first task's that has such an option."""
+def _settings(path: str) -> list[Setting]:
+    """The settings behind a path; for `options.label`, those of all tasks that have it: the task may not be known yet."""
     section, _, name = path.partition(".")
     if section == "options":
-        return next((found[name] for task in TASKS.names() if name in (found := options(TASKS, task))), None)
-    return settings().get(path)
+        return [found[name] for task in TASKS.names() if name in (found := options(TASKS, task))]
+    return [settings()[path]] if path in settings() else []
 
 
 def _in_flags(error: SpecError, asked: Mapping[str, Any]) -> SpecError:
@@ -215,7 +214,7 @@ def _in_flags(error: SpecError, asked: Mapping[str, Any]) -> SpecError:
 
 def _annotation(flag: Flag) -> Any:
     """A typer annotation made from the setting's type and docstring."""
-    setting = _setting(flag.path)
+    setting = next(iter(_settings(flag.path)), None)
     kind = setting.type if setting else "str"
     default = (
         ""

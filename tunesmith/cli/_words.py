@@ -6,6 +6,7 @@ Reading the text instead of importing it keeps `--help` and the reference page f
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,11 @@ class Setting:
     def is_text(self) -> bool:
         """Whether a value typed by the user is to be taken as it stands (a column called `2024` stays text)."""
         return self.type.startswith(("str", "Literal", "Column"))
+
+    @property
+    def holds_list(self) -> bool:
+        """Whether its value may be a list."""
+        return bool(re.search(r"\b(list|tuple|Columns)\b", self.type))
 
 
 @cache
