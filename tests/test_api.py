@@ -100,6 +100,26 @@ def test_of_new_rows_nothing_is_said_and_of_known_ones_alone_there_is_no_other_s
     assert not any(fresh["met"].values()) and not fresh["findings"] and fresh["unmet"] is None
 
 
+def test_a_file_of_another_kind_is_read_as_is_said_and_what_is_left_out_is_told(run, tmp_path, capsys):
+    """The remedies that refusals name are there: another encoding, lines that cannot be read, rows without a label."""
+    file = tmp_path / "latin.csv"
+    file.write_bytes("text,label\nün film great,yes\na room,no\na,b,c,d\nan awful room,\n".encode("latin-1"))
+    skip = ["--encoding", "latin-1", "--bad-rows", "skip"]
+    for words in (["predict", str(run.path), "--file", str(file)], ["evaluate", str(run.path), str(file)]):
+        assert main(words) == 3 and "--encoding" in capsys.readouterr().err
+        assert main([*words, *skip[:2]]) == 3 and "--bad-rows skip" in capsys.readouterr().err
+    assert main(["predict", str(run.path), "--file", str(file), *skip]) == 0
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 3 and "ün" in json.loads(said.out.splitlines()[0])["text"]
+    assert "ledger: skipped 1" in said.err and "latin.csv, row 3" in said.err
+    assert main(["evaluate", str(run.path), str(file), *skip]) == 3 and "--empty drop" in capsys.readouterr().err
+    assert main(["evaluate", str(run.path), str(file), *skip, "--empty", "drop"]) == 0
+    said = capsys.readouterr()
+    assert "ledger: skipped 1" in said.out and "ledger: dropped 1: empty label" in said.out
+    assert main(["evaluate", str(run.path), str(file), "--empty", "dropp"]) == 2 and "--empty" in capsys.readouterr().err
+    assert main(["predict", str(run.path), "a text", "--encoding", "latin-1"]) == 2 and "--file" in capsys.readouterr().err
+
+
 def test_compare_with_itself_claims_nothing(run):
     found = tunesmith.compare(run.path, run.path)
     assert all(score["difference"]["value"] == 0 for score in found["scores"].values())

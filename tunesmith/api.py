@@ -6,7 +6,7 @@ run.scores["macro_f1"]; run.predict(["A quiet, exact film."])
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -84,9 +84,9 @@ class Result:
         """The answer to one question while it is written: pieces of text to iterate over, then `.answer`."""
         return self.predictor.stream(row)
 
-    def read(self, file: str | Path) -> Any:
-        """The rows of a file, read as the run's own were."""
-        return self.predictor.read(file)
+    def read(self, file: str | Path, ledger: Any = None, **settings: str) -> Any:
+        """The rows of a file, read as the run's own were but for these settings of `data` (`encoding="latin-1"`)."""
+        return self.predictor.read(file, ledger, **settings)
 
     def __repr__(self) -> str:
         return f"Result({str(self.path)!r})"
@@ -250,9 +250,12 @@ def predict(path: str | Path, rows: Any) -> list[dict[str, Any]]:
     return Result(path).predict(rows)
 
 
-def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
+def evaluate(path: str | Path, file: str | Path, **settings: str) -> dict[str, Any]:
     """Scores with intervals of a run on a labelled file; each look at the run's own test rows is counted. Rows that the run was trained on,
-    or that chose its weights, are counted (`met`) and warned of, with the scores without them (`unmet`)."""
+    or that chose its weights, are counted (`met`) and warned of, with the scores without them (`unmet`).
+
+    `settings`: those of `data` that differ for this file (`encoding="latin-1"`, `empty="drop"`).
+    """
     import numpy as np
 
     from .judging.judge import How, Judged, scores
@@ -260,7 +263,7 @@ def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
     from .judging.met import met, told
 
     result = Result(path)
-    predictor, found = result.predictor, _labelled(result, file)
+    predictor, found = result.predictor, _labelled(result, file, settings)
     task, table = predictor.task, found.rows
     looks = look(result.path, f"evaluate {Path(file).name}")
     settings = result.run.spec.evaluate
@@ -276,19 +279,20 @@ def evaluate(path: str | Path, file: str | Path) -> dict[str, Any]:
     return dict(part) | said | {"file": str(file), "looks": looks, "met": known["met"], "unmet": known["unmet"]}
 
 
-def _labelled(result: Result, file: str | Path) -> Labelled:
+def _labelled(result: Result, file: str | Path, settings: Mapping[str, str]) -> Labelled:
     """The rows of a labelled file, cleaned as the run's own were; labels that the run never learned are named."""
     from .data.finding import refuse
     from .data.labelled import ready
     from .data.ledger import Ledger
     from .task import Task
 
-    task, ledger, table = result.predictor.task, Ledger(), result.read(file)
+    task, ledger = result.predictor.task, Ledger()
+    table = result.read(file, ledger, **settings)
     if task.files and type(task).tidied is not Task.tidied:
         table = result.predictor.with_files(table)  # what cells say is checked against the files that they speak of
     found = ready(
         task.tidied(table, ledger),
-        result.run.spec.data,
+        result.run.spec.changed({f"data.{name}": value for name, value in settings.items()}).data,
         inputs=task.columns(task.inputs),
         targets=task.columns(task.targets),
         kind=task.target_kind,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, final
 import numpy as np
 
 from .data.arrays import objects
+from .data.ledger import Ledger
 from .data.table import Table
 from .errors import SpecError
 from .parts.relating import directed
@@ -51,9 +52,9 @@ class Chain:
                 )
         return made
 
-    def read(self, file: str | Path) -> Table:
-        """The rows of a file, read as those of the relations' run were. Raises DataError where it has no text."""
-        table = self.relations.read(file)
+    def read(self, file: str | Path, ledger: Ledger | None = None, **settings: str) -> Table:
+        """The rows of a file, read as `Predictor.read` of the relations' run does. Raises DataError where it has no text."""
+        table = self.relations.read(file, ledger, **settings)
         table.require([self._text])
         return table
 
@@ -64,7 +65,7 @@ class Chain:
         related = self._many(texts, found) if self.relations.task.many else self._pairs(texts, found)  # type: ignore[attr-defined]
         return [{"entities": own, "relations": links} for own, links in zip(found, related, strict=True)]
 
-    def evaluate(self, file: str | Path, level: float = 0.95, resamples: int = 1000) -> dict[str, Any]:
+    def evaluate(self, file: str | Path, level: float = 0.95, resamples: int = 1000, **settings: str) -> dict[str, Any]:
         """Scores with intervals on a file with the true entities and relations; a relation is right where both its entities were
         found, with their types (`boundary_f1`: whatever their types), and their relation is (arXiv 2010.12812).
 
@@ -77,12 +78,14 @@ class Chain:
             fix = "train it on rows with `entities` and `relations`"
             raise SpecError(str(self.relations.run.path), expected="a run of texts with all their entities", got="one of single pairs",
                             fix=fix, code="single-pairs")
-        table = self.read(file)
+        ledger = Ledger()
+        table = self.read(file, ledger, **settings)
         table.require([task.entities, task.relations])
         truth = objects([_true(said) for said in task.read(table)])
         outputs = {"found": objects([_found(answer) for answer in self.predict(table)])}
         how = How(level=level, resamples=resamples, seed=self.relations.run.spec.train.seed)
-        return dict(scores(_EndToEnd(), Judged(table, outputs, truth), how)) | {"file": str(file)}  # type: ignore[arg-type]
+        part = scores(_EndToEnd(), Judged(table, outputs, truth), how)  # type: ignore[arg-type]
+        return dict(part) | {"file": str(file), "ledger": ledger.as_json()}
 
     @property
     def _text(self) -> str:

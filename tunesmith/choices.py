@@ -377,7 +377,7 @@ def seconds_of(text: str) -> float | None:
             "train.budget",
             expected="a time such as 90s, 10m or 2h",
             got=repr(text),
-            fix="add the unit",
+            fix="say more than nothing" if match else "add the unit",
             code="bad-budget",
         )
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]

@@ -18,7 +18,9 @@ from .task import Outputs, Purpose, Task, Truth
 if TYPE_CHECKING:
     from torch import nn
 
+    from .data.ledger import Ledger
     from .data.table import Table
+
 
 @final
 class Predictor:
@@ -134,7 +136,7 @@ class Predictor:
     def with_files(self, part: Table, asked: Sequence[str] | None = None) -> Table:
         """Rows whose files are found and read whole; `asked`: of these columns alone. Raises DataError that names the first bad one, and
         how many there are."""
-        from .data.files import SKIP, resolve
+        from .data.files import DROP, SKIP, resolve
         from .data.finding import refuse
         from .data.ledger import Ledger
 
@@ -145,15 +147,19 @@ class Predictor:
         part, wrong = self.task.unfolded(part, False, Ledger())
         refuse(wrong)
         found, findings = resolve(part, names, options, Ledger(), self.task.modality, optional=self.task.wide)
-        refuse(replace(finding, fix=finding.fix.removesuffix(SKIP)) for finding in findings)  # nothing is skipped here
+        refuse(replace(finding, fix=finding.fix.removesuffix(SKIP).removesuffix(DROP)) for finding in findings)  # nothing is skipped here
         return found
 
-    def read(self, file: str | Path) -> Table:
-        """The rows of a data file, read as the run's own were."""
+    def read(self, file: str | Path, ledger: Ledger | None = None, **settings: str) -> Table:
+        """The rows of a data file, read as the run's own were but for these settings of `data` (`encoding="latin-1"`).
+
+        How it was understood, and lines that were skipped, are written to `ledger`. Raises SpecError for a setting that is none.
+        """
         from .data.ledger import Ledger
         from .data.read import read
 
-        table = read(str(file), self.run.spec.data, Ledger(), names=tuple(self.run.read("data.json")["columns"]))
+        options = self.run.spec.changed({f"data.{name}": value for name, value in settings.items()}).data
+        table = read(str(file), options, ledger or Ledger(), names=tuple(self.run.read("data.json")["columns"]))
         named = [name for name in self.task.columns(self.task.inputs) if name in self.task.columns(self.task.files)]
         if len(named) == 1 and named[0] not in table.names and self.task.modality in table.names:
             return table.rename({self.task.modality: named[0]})  # a folder calls its files so, whatever the training table did

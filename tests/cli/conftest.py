@@ -54,7 +54,7 @@ class Run:
         )
         return [{"label": f"={len(text or '')}", "confidence": 0.5, "scores": {"a": 0.5}} for text in texts]
 
-    def read(self, file: str) -> Table:
+    def read(self, file: str, *_: Any, **__: Any) -> Table:
         return Table.of(
             [{"id": "007", "text": "x" * (i % 7), "amount": "=1+1"} for i in range(int(Path(file).read_text()))]
         )

@@ -138,7 +138,7 @@ def test_compare_shows_differences_and_the_verdict(tunesmith, monkeypatch) -> No
 
 def test_evaluate_shows_scores_with_intervals(tunesmith, monkeypatch) -> None:
     monkeypatch.setattr(
-        api, "evaluate", lambda run, file: {"scores": {"macro_f1": SCORE}, "rows": 5, "looks": 2, "file": file}
+        api, "evaluate", lambda run, file, **_: {"scores": {"macro_f1": SCORE}, "rows": 5, "looks": 2, "file": file}
     )
     said = tunesmith("evaluate", "runs/x", "new.csv")
     assert "0.900 (0.850 to 0.940)" in said.out and "new.csv" in said.out

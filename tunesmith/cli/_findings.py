@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +50,13 @@ def said_briefly(findings: Sequence[Any], entries: Sequence[Any], files: str = "
     lines = [f"{_found(f, FEW_ROWS)}{f'; do: {safe(f.fix)}' if f.fix else ''}" for f in _sorted(loud)]
     lines += [f"- {_counted(notes)}: tunesmith check {files} shows {'them' if notes[1:] else 'it'}"] if notes else []
     return lines + [_done(entry, FEW_ROWS) for entry in entries]
+
+
+def say_left_out(ledger: Any) -> None:
+    """On stderr, which rows were left out."""
+    for entry in ledger.entries:
+        if entry.action in LISTED:
+            print(_done(entry, MANY_ROWS), file=sys.stderr)
 
 
 def _counted(group: Sequence[Any]) -> str:

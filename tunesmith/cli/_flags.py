@@ -69,6 +69,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only what was 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)]
 RunPath = Annotated[str, typer.Argument(metavar="RUN", help="A run folder.")]
 
+Encoding = Annotated[str | None, typer.Option("--encoding", metavar="NAME", help="Text encoding of the file, where the run's own differs.")]
+Delimiter = Annotated[str | None, typer.Option("--delimiter", metavar="TEXT", help="Character between cells of the CSV file.")]
+BadRows = Annotated[
+    str | None, typer.Option("--bad-rows", metavar="refuse|skip", help="Lines that cannot be read: stop, or skip, count and name them.")
+]
+
 Files = Annotated[
     list[str] | None,
     typer.Argument(
@@ -163,6 +169,18 @@ def make_spec(
         return base.changed(asked)
     except SpecError as error:
         raise _in_flags(error, asked) from None
+
+
+def reading(**flags: str | None) -> dict[str, str]:
+    """The settings of `data` that a file is to be read with. Raises SpecError in the words of the command line."""
+    from ..spec import Spec
+
+    asked = {f"data.{name}": value for name, value in flags.items() if value is not None}
+    try:
+        Spec().changed(asked)
+    except SpecError as error:
+        raise _in_flags(error, asked) from None
+    return {path.removeprefix("data."): value for path, value in asked.items()}
 
 
 def _pair(word: str, text: str) -> tuple[str, str]:

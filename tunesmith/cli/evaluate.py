@@ -6,11 +6,12 @@ Example: tunesmith evaluate RELATIONS test.jsonl --entities ENTITIES
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from ._flags import Json, RunPath
+from ._flags import BadRows, Delimiter, Encoding, Json, RunPath, reading
 
 File = Annotated[
     str, typer.Argument(metavar="FILE", help="A labelled file with the columns that the run learned from.")
@@ -23,15 +24,23 @@ Entities = Annotated[
     ),
 ]
 
+Empty = Annotated[
+    str | None, typer.Option("--empty", metavar="refuse|drop", help="Rows without label or text: stop, or drop, count and name them.")
+]
 
-def command(run: RunPath, file: File, *, entities: Entities = None, json: Json = False) -> int:
+
+def command(
+    run: RunPath, file: File, *, entities: Entities = None, encoding: Encoding = None, delimiter: Delimiter = None,
+    bad_rows: BadRows = None, empty: Empty = None, json: Json = False,
+) -> int:
     """Evaluate."""
     from .. import api
     from ._findings import show_said
     from ._result import show_scores
     from ._show import print_json, safe
 
-    found = _end_to_end(run, entities, file) if entities else api.evaluate(run, file)
+    settings = reading(encoding=encoding, delimiter=delimiter, bad_rows=bad_rows, empty=empty)
+    found = _end_to_end(run, entities, file, settings) if entities else api.evaluate(run, file, **settings)
     if json:
         print_json(found)
     else:
@@ -42,7 +51,10 @@ def command(run: RunPath, file: File, *, entities: Entities = None, json: Json =
     return 0
 
 
-def _end_to_end(run: str, entities: str, file: str) -> dict[str, Any]:
+def _end_to_end(run: str, entities: str, file: str, settings: Mapping[str, str]) -> dict[str, Any]:
     from ..chain import Chain
+    from ..errors import SpecError
 
-    return Chain.load(entities, run).evaluate(file)
+    if "empty" in settings:
+        raise SpecError("--empty", expected="a run judged alone", got="--entities", fix="leave --empty out", code="bad-pair")
+    return Chain.load(entities, run).evaluate(file, **settings)

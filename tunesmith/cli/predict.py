@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from ._flags import Json, Quiet, RunPath
+from ._flags import BadRows, Delimiter, Encoding, Json, Quiet, RunPath, reading
 
 Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="One or more texts.")]
 Cells = Annotated[
@@ -68,15 +68,19 @@ def command(
     replace: Replace = False,
     entities: Entities = None,
     stream: Stream = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    bad_rows: BadRows = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> int:
     """Predict."""
-    asked = _what_is_asked(texts, row, file, out)
+    asked, settings = _what_is_asked(texts, row, file, out), reading(encoding=encoding, delimiter=delimiter, bad_rows=bad_rows)
     _refuse_many(stream, asked, file or entities)
+    _refuse_idle(settings, file)
     predictor = _ready(run, entities, at_once=out is None)
     if file is not None:
-        answer_file(predictor, file, out, replace=replace, quiet=quiet)
+        answer_file(predictor, file, out, replace=replace, quiet=quiet, settings=settings)
     elif out is not None:
         answer_asked(predictor if entities else predictor.predictor, asked, out, replace=replace)
         _say_wordless(0 if quiet else _wordless(predictor, asked), len(asked))
@@ -173,6 +177,15 @@ def _refuse_many(stream: bool | None, asked: Sequence[Any], other: str | None) -
         )
 
 
+def _refuse_idle(settings: Mapping[str, str], file: str | None) -> None:
+    """Raises SpecError where it is said how a file is read, and there is none."""
+    if settings and file is None:
+        from ..errors import SpecError
+
+        flag = "--" + next(iter(settings)).replace("_", "-")
+        raise SpecError(flag, expected="--file FILE beside it", got="no file", fix=f"leave {flag} out, or name the file", code="no-file")
+
+
 def show_answers(asked: Sequence[Any], answers: Sequence[dict[str, Any]], *, as_json: bool) -> None:
     """One line per text: the answer, how sure, and the text."""
     from ._show import print_json, safe
@@ -234,13 +247,15 @@ def answer_asked(predictor: Any, asked: Sequence[Any], out: str, *, replace: boo
     print(out)
 
 
-def answer_file(predictor: Any, file: str, out: str | None, *, replace: bool, quiet: bool) -> None:
+def answer_file(
+    predictor: Any, file: str, out: str | None, *, replace: bool, quiet: bool, settings: Mapping[str, str] | None = None
+) -> None:
     """Every row of the file with its answer, in the file's order; says the rate and the time left while at it."""
     from ._answers import chunks, joined, writing
 
     wordless = 0
     with writing(out, replace=replace) if out else _to_stdout() as write:
-        table = predictor.read(file)
+        table = _read(predictor, file, settings or {})
         start = last = time.monotonic()
         for positions in chunks(len(table), CHUNK):
             part = table.take(positions)
@@ -252,6 +267,17 @@ def answer_file(predictor: Any, file: str, out: str | None, *, replace: bool, qu
     if not quiet:
         _say(len(table), len(table), time.monotonic() - start)
         _say_wordless(wordless, len(table))
+
+
+def _read(predictor: Any, file: str, settings: Mapping[str, str]) -> Any:
+    """The rows of a file; lines that were skipped are counted and named."""
+    from ..data.ledger import Ledger
+    from ._findings import say_left_out
+
+    ledger = Ledger()
+    table = predictor.read(file, ledger, **settings)
+    say_left_out(ledger)
+    return table
 
 
 def _wordless(predictor: Any, rows: Any) -> int:

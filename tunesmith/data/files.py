@@ -33,6 +33,7 @@ from .table import Table
 CHUNK = 512
 """Cells looked at together: bytes in cells are held only so long."""
 SKIP = ", or say --bad-rows skip to leave such rows out"
+DROP = ", or say --empty drop to leave such rows out"
 TINY = 4
 """Pixels of the shorter side below which an image shows hardly anything."""
 
@@ -112,7 +113,7 @@ def _looked_at(table: Table, name: str, options: spec.Data, kind: Any, optional:
         found.extras.append(whole.extra if whole else {})
         if seen is None and options.empty != "drop" and not optional:
             seen = DataError(table.place(row), expected=f"{kind.WHAT} in every row", got="an empty cell",
-                fix="fill it, or say --empty drop to leave such rows out", code=f"empty-{kind.WHAT.split()[-1]}")
+                fix=f"fill it{DROP}", code=f"empty-{kind.WHAT.split()[-1]}")
         if isinstance(seen, DataError):
             found.bad[seen.code].append((row, seen))
         elif seen is not None:

@@ -265,7 +265,7 @@ def _imbalance(counts: Counter[str]) -> list[Finding]:
     return [Finding(
         "note", "imbalance",
         f"label {shorten(most)!r} has {count(high)}, {shorten(least)!r} {low:,}: accuracy would flatter", (),
-        "read macro-F1; try --balance weights",
+        "read macro-F1; try --set train.balance=weights",
     )]
 
 

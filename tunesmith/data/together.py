@@ -57,7 +57,7 @@ def _check_columns(first: Named, other: Named) -> None:
         ]))
         raise DataError(
             other[0], expected=f"the columns of {first[0]} ({listing(wanted, 8)})", got=f"the columns {listing(there, 8)} ({got})",
-            fix="give files with the same columns, or say whether they have a header (--header true or false)",
+            fix="give files with the same columns, or say whether they have a header (--set data.header=true or =false)",
             code="other-columns",
         )
 
