@@ -130,6 +130,31 @@ def test_runs_are_listed(run, folder):
     assert tunesmith.runs(folder / "runs")[0]["state"] == "finished"
 
 
+def test_what_was_asked_and_what_was_decided_can_be_run_again(run, capsys):
+    """`spec.yaml` holds no more than was asked, `plan.yaml` no `auto`; planning either leads to the same settings."""
+    asked, decided = (tunesmith.Spec.load(run.path / name) for name in ("spec.yaml", "plan.yaml"))
+    assert asked.train.micro_tokens == asked.evaluate.metric == asked.task == "auto"
+    assert decided == run.run.spec and decided.task == "text-classification" and decided.evaluate.metric == "macro_f1"
+    assert api.plan(decided).plan.spec == decided
+    for name in ("spec.yaml", "plan.yaml"):
+        assert main(["plan", str(run.path / name), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)["spec"]
+        assert {**found, "train": 0} == {**decided.model_dump(mode="json"), "train": 0}
+    api.refuse_drift(run.run, api.plan(run.run.spec))
+
+
+def test_a_run_of_an_earlier_version_has_its_decisions_in_both_files(run, tmp_path):
+    import shutil
+
+    old = tmp_path / "old"
+    shutil.copytree(run.path, old)
+    (old / "spec.yaml").write_text(run.run.spec.dump())
+    assert Run(old).spec == run.run.spec
+    (old / "plan.yaml").unlink()
+    assert Run(old).spec == run.run.spec
+    api.refuse_drift(Run(old), api.plan(Run(old).spec))
+
+
 def test_a_notebook_shows_it(run):
     assert "macro" in run._repr_html_().lower() and "<script" not in run._repr_html_()
 

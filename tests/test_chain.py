@@ -37,7 +37,8 @@ def _relater(task: RelationExtraction, answer: Any, table: Table | None = None) 
         return [answer(row) for row in rows]
 
     spec = SimpleNamespace(task="relation-extraction", train=SimpleNamespace(seed=0))
-    return SimpleNamespace(task=task, predict=predict, asked=asked, read=lambda file, *_: table, run=SimpleNamespace(spec=spec, path=Path("r")))
+    run = SimpleNamespace(spec=spec, path=Path("r"))
+    return SimpleNamespace(task=task, predict=predict, asked=asked, read=lambda file, *_: table, run=run)
 
 
 def _lives(row: Any) -> Any:

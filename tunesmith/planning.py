@@ -66,6 +66,8 @@ class Ready:
     data: Dataset
     translators: tuple[Translator, ...] = ()
     """Models that say training texts anew: there, and back."""
+    asked: Spec = Spec()
+    """What the plan was made from."""
 
 
 def prepare(spec: Spec) -> Ready:
@@ -121,7 +123,7 @@ def prepare(spec: Spec) -> Ready:
         whole, {p: c.why for p, c in chosen.items()}, forecast(whole, facts, strategy, data, _outputs(task)),
         seconds_of(spec.train.budget),
     )
-    return Ready(plan, task, strategy, source, data, translators=both)
+    return Ready(plan, task, strategy, source, data, translators=both, asked=spec)
 
 
 def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:

@@ -63,7 +63,7 @@ class Run:
         write_json(path / "task.json", {"name": ready.plan.spec.task, "values": ready.task.as_json()})
         write_json(path / "data.json", ready.data.as_json())
         write_json(path / "env.json", environment(ready))
-        write_bytes(path / "spec.yaml", ready.plan.spec.dump().encode())
+        write_bytes(path / "spec.yaml", ready.asked.dump().encode())
         return cls(path)
 
     @property
@@ -78,8 +78,9 @@ class Run:
 
     @property
     def spec(self) -> Spec:
-        """What was asked, as decided: no `auto` in it."""
-        return Spec.load(self.path / "spec.yaml")
+        """What was asked, as decided: no `auto` in it. Runs of before `spec.yaml` was what was asked have the same in both files."""
+        plan = self.path / "plan.yaml"
+        return Spec.load(plan if plan.is_file() else self.path / "spec.yaml")
 
     @property
     def finished(self) -> bool:

@@ -192,13 +192,15 @@ class Spec(Section):
 
     @classmethod
     def load(cls, path: str | Path) -> Spec:
-        """The spec in a YAML file. Raises SpecError with the file, the key, and the nearest name."""
+        """The spec in a YAML file, or in the `plan.yaml` of a run. Raises SpecError with the file, the key, and the nearest name."""
         path = Path(path)
         if not path.is_file():
             raise SpecError(
                 str(path), expected="a YAML file", got="no such file", fix="check the path", code="no-such-file"
             )
-        return cls.of(read_yaml(path), place=str(path))
+        values = read_yaml(path)
+        whole = values["spec"] if {"spec", "why"} <= values.keys() and isinstance(values["spec"], dict) else values
+        return cls.of(whole, place=str(path))
 
     @classmethod
     def of(cls, values: Mapping[str, Any], *, place: str = "spec") -> Spec:

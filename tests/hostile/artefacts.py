@@ -179,7 +179,7 @@ ARTEFACTS: dict[str, list[Try]] = {
         Try(lambda folder: None, ("fit", "a.csv", "--set", f"model=!!python/object/apply:os.system ['touch {CANARY}']"), (2, 4)),
         Try(lambda folder: None, ("fit", "a.csv", "--set", f"train.lr=!!python/object/apply:os.system ['touch {CANARY}']"), SPEC),
         Try(lambda folder: None, ("fit", "a.csv", "--option", f"x=!!python/object/apply:os.system ['touch {CANARY}']"), SPEC),
-        Try(put("run/spec.yaml", OBJECT), PREDICT, SPEC, "bad-yaml"),
+        Try(put("run/plan.yaml", OBJECT), PREDICT, SPEC, "bad-yaml"),
     ],
     "YAML alias bomb": [
         Try(put("spec.yaml", aliases(11)), ("fit", "spec.yaml"), SPEC, "unknown-key"), Try(put("spec.yaml", aliases(200)), ("fit", "spec.yaml"), SPEC, "yaml-aliases"),
