@@ -143,6 +143,28 @@ def test_what_was_asked_and_what_was_decided_can_be_run_again(run, capsys):
     api.refuse_drift(run.run, api.plan(run.run.spec))
 
 
+def test_a_finished_run_is_not_finished_twice(run, capsys):
+    """`resume` of it says so, shows its report and touches nothing: no second look at the test rows."""
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.path.rglob("*") if path.is_file()}
+    assert main(["resume", str(run.path)]) == 0
+    said = capsys.readouterr()
+    assert "is finished" in said.err and str(run.report_path) in said.out
+    assert main(["resume", str(run.path), "--json"]) == 0
+    assert [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()] == ["already-finished", "result"]
+    assert tunesmith.resume(run.path).path == run.path
+    assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.path.rglob("*") if path.is_file()}
+
+
+def test_a_finished_run_whose_model_was_changed_is_finished_anew(run, tmp_path):
+    """What `verify` and loading name as the remedy."""
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    (copy / "model" / "model.safetensors").write_bytes(b"")
+    assert tunesmith.resume(copy).predict(["it"]) == run.predict(["it"]) and tunesmith.verify(copy) == []
+
+
 def test_a_run_of_an_earlier_version_has_its_decisions_in_both_files(run, tmp_path):
     import shutil
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from .errors import RunError
-from .run import Run
+from .run import Run, refuse_drift
 from .run import runs as _runs
 from .scores import Scores
 from .signals import gently
 from .spec import Spec
-from .training.events import Audited, Event, Finished, Started
+from .training.events import Already, Audited, Event, Finished, Started
 
 if TYPE_CHECKING:
     from .data.dataset import Dataset
@@ -113,7 +113,7 @@ def follow(events: Iterator[Event], on_event: Callable[[Event], None] | None = N
     """Run events to their end. Raises RunError where training was stopped before it."""
     path, reason = "", ""
     for event in events:
-        if isinstance(event, Started):
+        if isinstance(event, Started | Already):
             path = event.run
         if isinstance(event, Finished):
             reason = event.reason
@@ -203,14 +203,19 @@ def resume(path: str | Path, on_event: Callable[[Event], None] | None = None) ->
 def resume_events(path: str | Path, *, smaller: bool = False) -> Iterator[Event]:
     """Go on with a run; `smaller`: with half the micro-batch, since memory ran out: same batch, same steps, same order.
 
-    Raises RunError where its data or settings are no longer the same.
+    A run that is finished, and sealed, is left as it is: nothing is judged twice. Raises RunError where its data or settings are no
+    longer the same.
     """
     from .planning import prepare
+    from .seal import whole
     from .training.events import Adjusted
     from .training.room import require
     from .training.state import State
 
     run = Run(path)
+    if run.finished and whole(run.path):
+        yield Already(str(run.path))
+        return
     with run.locked():
         run.mend_events()
         ready = prepare(run.spec)
@@ -226,23 +231,6 @@ def resume_events(path: str | Path, *, smaller: bool = False) -> Iterator[Event]
                 ),
             )
         yield from _story(run, ready, state)
-
-
-def refuse_drift(run: Run, ready: Ready) -> None:
-    """Raises RunError where the data or the model differ from those the run began with."""
-    before, now = run.read("data.json"), ready.data.as_json()
-    if before["digest"] != now["digest"]:
-        raise _drift(run, "the data", before["digest"], now["digest"])
-    model = run.read("env.json")["model"]
-    if model["digest"] != ready.source.digest:
-        raise _drift(run, f"the model {model['name']}", model["digest"], ready.source.digest)
-    for one, known in zip(ready.translators, run.read("env.json").get("translators", ())):
-        if known["digest"] != one.digest:
-            raise _drift(run, f"the model {one.name}", known["digest"], one.digest)
-    was, here = run.spec.dump(), ready.plan.spec.dump()
-    if was != here:
-        changed = [f"{a.strip()} -> {b.strip()}" for a, b in zip(was.splitlines(), here.splitlines()) if a != b]
-        raise _drift(run, "the settings", was, "; ".join(changed[:3]))
 
 
 def predict(path: str | Path, rows: Any) -> list[dict[str, Any]]:
@@ -385,13 +373,3 @@ def _data_path(data: Any, spec: Spec) -> str | list[str]:
     from .data.frames import write_frame
 
     return str(write_frame(data, Path(spec.runs) / ".frames"))
-
-
-def _drift(run: Run, what: str, was: str, now: str) -> RunError:
-    return RunError(
-        str(run.path),
-        expected=f"{what} as at the start ({was[:16]})",
-        got=f"something else ({now[:200]})",
-        code="run-drift",
-        fix="bring it back, or start a new run with `tunesmith fit`",
-    )

@@ -240,3 +240,30 @@ def _no_run(path: Path) -> RunError:
         fix=fix,
         code="no-run",
     )
+
+
+def refuse_drift(run: Run, ready: Ready) -> None:
+    """Raises RunError where the data or the model differ from those the run began with."""
+    before, now = run.read("data.json"), ready.data.as_json()
+    if before["digest"] != now["digest"]:
+        raise _drift(run, "the data", before["digest"], now["digest"])
+    model = run.read("env.json")["model"]
+    if model["digest"] != ready.source.digest:
+        raise _drift(run, f"the model {model['name']}", model["digest"], ready.source.digest)
+    for one, known in zip(ready.translators, run.read("env.json").get("translators", ())):
+        if known["digest"] != one.digest:
+            raise _drift(run, f"the model {one.name}", known["digest"], one.digest)
+    was, here = run.spec.dump(), ready.plan.spec.dump()
+    if was != here:
+        changed = [f"{a.strip()} -> {b.strip()}" for a, b in zip(was.splitlines(), here.splitlines()) if a != b]
+        raise _drift(run, "the settings", was, "; ".join(changed[:3]))
+
+
+def _drift(run: Run, what: str, was: str, now: str) -> RunError:
+    return RunError(
+        str(run.path),
+        expected=f"{what} as at the start ({was[:16]})",
+        got=f"something else ({now[:200]})",
+        code="run-drift",
+        fix="bring it back, or start a new run with `tunesmith fit`",
+    )

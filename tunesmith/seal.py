@@ -88,6 +88,11 @@ def changes(run: Path) -> list[str]:
     return list(_changes(run, (*ANSWERS, *RECORDS)))
 
 
+def whole(run: Path) -> bool:
+    """Whether a run was sealed to the end, and what answers is as it was then."""
+    return (run / MANIFEST).is_file() and "report.json" in _read(run) and not any(_changes(run, ANSWERS))
+
+
 def _changes(run: Path, names: Sequence[str], most: float = float("inf")) -> Iterator[str]:
     if not (run / MANIFEST).is_file():
         return

@@ -41,6 +41,7 @@ class Story:
         """Take one event in."""
         found = {
             "started": self._started,
+            "already-finished": self._already,
             "step": self._step,
             "evaluated": self._evaluated,
             "finished": self._finished,
@@ -52,6 +53,9 @@ class Story:
 
     def _started(self, event: Any) -> None:
         self.run, self.total, self.step = event.run, event.total_steps, event.step
+
+    def _already(self, event: Any) -> None:
+        self.run = event.run
 
     def _step(self, event: Any) -> None:
         self.doing = ""
@@ -129,6 +133,8 @@ def said(event: Any) -> str:
     """The sentence about an event that deserves one of its own (of the data a line for each thing); empty for the others."""
     if event.kind == "audited":
         return "\n".join(said_briefly(event.findings, event.ledger))
+    if event.kind == "already-finished":
+        return f"run {safe(event.run)} is finished: there is nothing to go on with"
     if event.kind == "started":
         where = f", going on from step {event.step:,}" if event.step else ""
         stages = " then ".join(map(safe, event.stages))

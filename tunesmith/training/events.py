@@ -36,6 +36,15 @@ class Audited(Event):
 
 @final
 @dataclass(frozen=True)
+class Already(Event):
+    """A run that was to go on is finished: nothing is done."""
+
+    kind: ClassVar[str] = "already-finished"
+    run: str
+
+
+@final
+@dataclass(frozen=True)
 class Preparing(Event):
     """What is done before the first step (translating texts), how far it has come. `step` is where training stands."""
 
