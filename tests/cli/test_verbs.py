@@ -149,11 +149,19 @@ def test_runs_are_listed_and_none_is_said(tunesmith, monkeypatch) -> None:
     monkeypatch.setattr(api, "runs", lambda root: [line])
     assert "runs/a" in tunesmith("runs").out
     assert tunesmith("runs", "--json").json == [line]
+    monkeypatch.setattr(api, "runs", lambda root: [line | {"state": "unfinished", "score": "", "value": None}])
+    assert "not finished" in tunesmith("runs").out and "None" not in tunesmith("runs").out
+    assert tunesmith("runs", "--json").json[0]["value"] is None
     monkeypatch.setattr(api, "runs", lambda root: [])
     assert "tunesmith fit" in tunesmith("runs").out
 
 
-def test_report_says_where_it_is(tunesmith, finished) -> None:
+def test_report_says_where_it_is_once_there_is_one(tunesmith, finished, monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = tunesmith("report", "runs/x y", "--json")
+    assert said.code == 2 and said.json[0]["code"] == "run-unfinished" and "tunesmith resume" in said.err
+    Path("runs/x y").mkdir(parents=True)
+    Path("runs/x y/report.html").write_text("")
     assert tunesmith("report", "runs/x y").out == "runs/x y/report.html\n"
 
 

@@ -5,6 +5,7 @@ Example: tunesmith report RUN --open
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,7 @@ def command(run: RunPath, *, open: Open = False, json: Json = False) -> int:
     from ._show import print_json, safe
 
     path = api.load(run).report_path
+    _require(run, path)
     if json:
         print_json({"report": str(path)})
     else:
@@ -29,3 +31,12 @@ def command(run: RunPath, *, open: Open = False, json: Json = False) -> int:
 
         webbrowser.open(path.resolve().as_uri())
     return 0
+
+
+def _require(run: str, path: Path) -> None:
+    """Raises RunError where the run has no report yet."""
+    from ..errors import RunError
+
+    if not path.is_file():
+        fix = f"`tunesmith resume {run}` finishes it"
+        raise RunError(run, expected=f"a finished run with its {path.name}", got="none", fix=fix, code="run-unfinished")

@@ -5,7 +5,8 @@ Example: tunesmith runs
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -17,7 +18,7 @@ Root = Annotated[str, typer.Argument(metavar="[FOLDER]", help="The folder that h
 def command(folder: Root = "runs", *, json: Json = False) -> int:
     """Runs."""
     from .. import api
-    from ._show import console, number, print_json, rows_into, table
+    from ._show import console, print_json, rows_into, table
 
     found = api.runs(folder)
     if json:
@@ -27,5 +28,11 @@ def command(folder: Root = "runs", *, json: Json = False) -> int:
         print(f"no runs in {folder}; make one with: tunesmith fit FILE")
     else:
         names = list(found[0])
-        console().print(rows_into(table(*names), ([number(run[name]) for name in names] for run in found)))
+        console().print(rows_into(table(*names), ([_cell(run, name) for name in names] for run in found)))
     return 0
+
+
+def _cell(run: Mapping[str, Any], name: str) -> str:
+    from ._show import number
+
+    return "not finished" if name == "value" and run[name] is None else number(run[name])
