@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from .early import refuse_words
 from .errors import RunError
 from .run import Run, refuse_drift
 from .run import runs as _runs
@@ -146,6 +147,7 @@ def make_spec(data: Any = None, *, spec: Spec | None = None, **settings: Any) ->
 
 def plan(spec: Spec) -> Ready:
     """All decisions, nothing run."""
+    refuse_words(spec)
     from .planning import prepare
 
     return prepare(spec)
@@ -153,6 +155,7 @@ def plan(spec: Spec) -> Ready:
 
 def check(spec: Spec) -> Checked:
     """Findings about the data only."""
+    refuse_words(spec)
     from .data.finding import refuse
     from .errors import DataError
     from .planning import read, seen
@@ -168,6 +171,7 @@ def check(spec: Spec) -> Checked:
 
 def fit_events(spec: Spec) -> Iterator[Event]:
     """Everything `fit` does, event by event; each is in the run's `events.jsonl` before it is handed out."""
+    refuse_words(spec)
     from .planning import prepare
 
     ready = prepare(spec)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +16,8 @@ import numpy as np
 
 from .data import caches
 from .data.dataset import Dataset
-from .errors import ResourceError, SpecError
+from .early import seconds_of
+from .errors import ResourceError
 from .inference import Encoded, Ragged, encode
 from .models.source import Source, processor
 from .spec import Choice, Spec, Train
@@ -365,19 +365,3 @@ def seconds_per_row(facts: Facts) -> float:
     """Forward and backward of one row through all weights, with its share of an optimiser step of 32 rows."""
     update = facts.trial.update * facts.source.parameters / 32 if facts.trial else 0.0
     return seconds_per_token(facts) * facts.tokens + update
-
-
-def seconds_of(text: str) -> float | None:
-    """`90s`, `10m`, `1.5h` -> seconds; nothing -> None. Raises SpecError."""
-    if not text:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", text)
-    if not match or float(match[1]) == 0:
-        raise SpecError(
-            "train.budget",
-            expected="a time such as 90s, 10m or 2h",
-            got=repr(text),
-            fix="say more than nothing" if match else "add the unit",
-            code="bad-budget",
-        )
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]

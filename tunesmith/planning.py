@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from .choices import balance, decide, device_rate, measure, seconds_of, settle_training
+from .choices import balance, decide, device_rate, measure, settle_training
 from .claims import choose_task
 from .data.dataset import Dataset, Sources, arrange, read_sources
 from .data.files import resolve
 from .data.finding import Finding, refuse
 from .data.split import PARTS
+from .early import refuse_words, seconds_of
 from .errors import ModelError, SpecError, listing, nearest
 from .forecast import Forecast, descends, forecast
 from .memory import give_back
@@ -80,6 +81,8 @@ def prepare(spec: Spec) -> Ready:
     )
     task_class = TASKS.load(name)
     asked = task_class.build({**spec.options, **options}, name)
+    if isinstance(getattr(task_class, "directions", None), Mapping):  # of others they follow from the rows
+        _metric(spec, asked)
     wanted = asked.wanted(data.train, seconds_of(spec.train.budget), device_rate(spec)) if spec.model == "auto" else None
     source = seeing(find(wanted.value if wanted else spec.model, asked.models or asked.modality), asked.sees)
     chosen["model"] = wanted or Choice(source.name, _model_reason(spec, source))
@@ -128,6 +131,7 @@ def prepare(spec: Spec) -> Ready:
 
 def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
     """The rows, audited and parted, with the task and the columns that were chosen for them."""
+    refuse_words(spec)
     sources = read_sources(spec.data)
     chosen = choose_task(spec, sources)
     name = chosen["task"].value

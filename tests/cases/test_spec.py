@@ -26,6 +26,9 @@ REFUSED: dict[str, tuple[str, tuple[str, ...], str, str]] = {
     "strategy option unknown": ("strategy: lora\nstrategy_options: {rnk: 3}\n", (), "unknown-option", "options of lora: expected an option of the strategy, got 'rnk'; did you mean 'rank'?"),
     "task": ("task: text-clasification\n", (), "unknown-task", "task: expected the name of a task, got 'text-clasification'; did you mean 'text-classification'?"),
     "strategy": ("strategy: lorra\n", (), "unknown-strategy", "strategy: expected the name of a strategy, got 'lorra'; did you mean 'lora'?"),
+    "a budget of nothing": ("", ("--budget", "0s"), "bad-budget", "train.budget: expected a time such as 90s, 10m or 2h, got '0s'; say more than nothing"),
+    "a budget without unit": ("", ("--budget", "10"), "bad-budget", "train.budget: expected a time such as 90s, 10m or 2h, got '10'; add the unit"),
+    "a budget in words": ("", ("--budget", "soon"), "bad-budget", "train.budget: expected a time such as 90s, 10m or 2h, got 'soon'; write a number and its unit"),
     "metric": ("evaluate: {metric: f1}\n", (), "unknown-metric", "evaluate.metric: expected a score of the task (macro_f1, …), got 'f1'; …"),
     "option of no task": ("options: {colour: red}\n", (), "unknown-option", "options: expected an option of a task, got 'colour'; …"),
     "option of a type": (f"task: {TASKS}\noptions: {{smoothing: a}}\n", (), "bad-option", "option 'smoothing' of text-classification: expected a number, got 'a'; see docs/reference.md"),
@@ -84,6 +87,21 @@ def test_a_list_of_ways_can_be_typed_without_naming_the_task(tunesmith, here, ti
     write("a.csv", as_csv(rows()))
     said = tunesmith("plan", "a.csv", "--model", tiny_bert, "--json", "--option", "augment=[swap, drop]")
     assert said.code == 0 and said.json[0]["spec"]["options"]["augment"] == ["swap", "drop"], said.err
+
+
+@pytest.mark.parametrize("words", [("--budget", "0s"), ("--strategy", "lorra"), ("--task", "texts"), ("--set", "evaluate.metric=f1")])
+def test_what_words_alone_tell_is_told_before_a_model_is_looked_at(refused, monkeypatch, tiny_bert, words) -> None:
+    from tunesmith import planning
+
+    def looked(*_: object) -> None:
+        raise AssertionError("a model was looked for")
+
+    monkeypatch.setattr(planning, "find", looked)
+    write("a.csv", as_csv(rows()))
+    if words[0] != "--set":
+        monkeypatch.setattr(planning, "read_sources", looked)
+    for command in ("fit", "plan"):
+        refused(command, "a.csv", "--model", tiny_bert, *words, exit=2)
 
 
 def test_a_column_or_label_called_by_a_number_is_that(tunesmith, here, tiny_bert) -> None:

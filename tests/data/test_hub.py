@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -85,3 +86,27 @@ def test_offline_what_was_fetched_before_is_read(offline: Path) -> None:
     write(kept / "snapshots" / ("0" * 40) / "data" / "train.csv", "text,label\na b,x\nc d,y\n")
     table = load("hf://owner/name")  # type: ignore[arg-type]
     assert table.column("label") == ["x", "y"] and table.place(1) == "hf://owner/name/data/train.csv, row 2"
+
+
+def test_where_there_is_no_network_the_client_is_silent_and_what_it_tries_again_is_not_asked(
+    offline: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Listing files is tried six times with waits and a warning each; what a data set is, is asked once, before."""
+
+    def refuse(*_: object, **__: object) -> None:
+        logging.getLogger("huggingface_hub.utils._http").warning("no network; retrying in 8 s")
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", refuse)
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda *_, **__: pytest.fail("files were asked for"))
+    level = logging.getLogger("huggingface_hub").level
+    with pytest.raises(DataError, match="no network.*go online"):
+        load("hf://owner/name")  # type: ignore[arg-type]
+    assert not caplog.records and logging.getLogger("huggingface_hub").level == level
+
+
+@pytest.mark.parametrize("address", ["https://x.org/a.csv", "s3://bucket/a.csv", "file:///tmp/a.csv"])
+def test_other_addresses_are_not_fetched(address: str) -> None:
+    with pytest.raises(DataError) as caught:
+        load(address)  # type: ignore[arg-type]
+    assert caught.value.code == "not-fetched" and caught.value.place == address and "download it first" in caught.value.fix

@@ -5,8 +5,10 @@ Only plain files with rows are fetched, never a data set's script. What was fetc
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from .beside import SPLITS
 from .source import READABLE
 
 PREFIX = "hf://"
+TIMEOUT_SECONDS = 20
+"""How long the Hub may take to say what a data set is."""
 CONVERTED = "refs/convert/parquet"
 """Branch in which the Hub keeps every data set as Parquet."""
 
@@ -50,7 +54,8 @@ def fetch(address: str) -> list[tuple[str, Path]]:
 
     wanted = parse(address)
     try:
-        found = _fetched(wanted)
+        with _quietly():
+            found = _fetched(wanted)
     except DataError:
         raise
     except RepositoryNotFoundError:
@@ -70,12 +75,25 @@ def _fetched(wanted: Address) -> list[tuple[str, str]]:
     from huggingface_hub import HfApi, hf_hub_download
 
     api, revision = HfApi(), wanted.revision
+    api.dataset_info(wanted.repo, revision=revision, timeout=TIMEOUT_SECONDS)  # once; listing is tried six times
     files = api.list_repo_files(wanted.repo, repo_type="dataset", revision=revision)
     if not any(map(_readable, files)) and not revision:
         revision = CONVERTED
         files = api.list_repo_files(wanted.repo, repo_type="dataset", revision=revision)
     chosen = choose(files, wanted)
     return [(name, hf_hub_download(wanted.repo, name, repo_type="dataset", revision=revision)) for name in chosen]
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """The Hub's client says nothing of its own: what went wrong is told once, in our error."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _kept(wanted: Address) -> list[tuple[str, str]]:

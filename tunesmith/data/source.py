@@ -91,6 +91,11 @@ def locate(path: str) -> Path:
     """
     if "\0" in path or not path:
         raise DataError("data", expected="a path", got=repr(path), fix="give the path of a file", code="bad-path")
+    if re.match(r"[A-Za-z][\w+.-]+://", path):
+        raise DataError(
+            path, expected="a path on this machine", got="an address, and addresses are not fetched",
+            fix="download it first, or name a data set of the Hugging Face Hub: hf://owner/name", code="not-fetched",
+        )
     found = Path(path).expanduser()
     try:
         mode = os.stat(found).st_mode
