@@ -17,7 +17,7 @@ import numpy as np
 from .data import caches
 from .data.dataset import Dataset
 from .early import seconds_of
-from .errors import ResourceError
+from .errors import ResourceError, SpecError
 from .inference import Encoded, Ragged, encode
 from .models.source import Source, processor
 from .spec import Choice, Spec, Train
