@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.runs import write_lines
+from tests.runs import make_ready, write_lines
 from tunesmith import api, choices, forecast
 from tunesmith.errors import SpecError
 from tunesmith.registry import STRATEGIES
@@ -101,3 +101,16 @@ def test_several_targets_are_balanced_by_weights_alone(tiny_bert: Path, tmp_path
     assert api.plan(api.make_spec(path, **settings, **{"train.balance": "weights"})).task.balances == ("weights",)
     with pytest.raises(SpecError, match="no single class"):
         api.plan(api.make_spec(path, **settings, **{"train.balance": "oversample"}))
+
+
+@pytest.mark.parametrize(("strategy", "solve", "fits"), [("head-only", True, False), ("head-only", False, True), ("full", True, True)])
+def test_rows_are_drawn_by_class_only_where_steps_are_taken(
+    strategy: str, solve: bool, fits: bool, tmp_path: Path, tiny_bert: Path
+) -> None:
+    options = {"solve": solve} if strategy == "head-only" else {}
+    settings: dict[str, Any] = {"strategy": strategy, "strategy_options": options, "train": {"balance": "oversample"}}
+    if fits:
+        assert make_ready(tmp_path, tiny_bert, **settings).plan.spec.train.balance == "oversample"
+    else:
+        with pytest.raises(SpecError, match="all rows at once.*train.balance=weights"):
+            make_ready(tmp_path, tiny_bert, **settings)

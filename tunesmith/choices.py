@@ -176,6 +176,15 @@ def balance(spec: Spec, task: Task) -> str:
     )
 
 
+def refuse_undrawn(spec: Spec) -> None:
+    """Raises SpecError where rows are to be drawn by class, but none are drawn: a head that is solved sees every row at once."""
+    if spec.train.balance in ("oversample", "undersample"):
+        raise SpecError(
+            "train.balance", expected=f"weights or none, for strategy {spec.strategy!r} solves the head from all rows at once",
+            got=repr(spec.train.balance), fix="say --set train.balance=weights", code="unsuitable-balance",
+        )  # fmt: skip
+
+
 def choose_strategy(spec: Spec, facts: Facts) -> Choice[str]:
     """`probe-then-tune` unless the model is too large or the budget too short."""
     if spec.strategy != "auto":

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from .choices import balance, decide, device_rate, measure, settle_training
+from .choices import balance, decide, device_rate, measure, refuse_undrawn, settle_training
 from .claims import choose_task
 from .data.dataset import Dataset, Sources, arrange, read_sources
 from .data.files import resolve
@@ -97,6 +97,8 @@ def prepare(spec: Spec) -> Ready:
     if spec.strategy != "auto":
         built = STRATEGIES.load(spec.strategy).build(spec.strategy_options, spec.strategy)  # what is wrong with it is said at once
         steps = not task.solvable or task.wide or descends(built, source.layers)
+    if not steps:
+        refuse_undrawn(spec)
     facts = measure(spec, task, source, data, steps)
     facts = replace(facts, **measured(both, retelling, facts.tokens, device_rate(spec))) if steps else facts
     chosen |= told(both, retelling, facts.translating)
