@@ -68,7 +68,7 @@ def test_both_passes_drop_the_same(tiny_bert: Path) -> None:
     vectors, batches = [], [collate(task, encoded, part, 0) for part in cuts]
     for index, batch in enumerate(batches):  # the same loss with all activations held
         device.seed(5, 0, 0, index)
-        with device.computing(Accelerator(cpu=True)):
+        with device.computing(Accelerator(cpu=True), model):
             vectors.append(task.represent(model, batch))
     (task.joint_loss(torch.cat(vectors), joint.merged(batches)).sum() / 12).backward()
     for name, parameter in model.named_parameters():
