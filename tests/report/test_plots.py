@@ -61,6 +61,13 @@ def test_the_best_evaluation_is_named_in_both_directions():
     assert score_curve([], "m", True) == ""
 
 
+def test_names_of_stages_that_begin_close_together_stand_above_each_other():
+    begun = ((0, "probe"), (1, "tune"), (9, "blend"))
+    events = [{"event": "evaluated", "epoch": at, "stage": name, "scores": {"m": at / 9}} for at, name in begun]
+    lines = [float(y) for y in re.findall(r'y="([\d.]+)"[^>]*>(?:probe|tune|blend)<', score_curve(events, "m", True))]
+    assert lines[0] > lines[1] + 10 and lines[2] == lines[0]
+
+
 def test_curves_survive_nothing_and_nulls():
     assert loss_curve([]) == ""
     nulls = [{"event": "step", "epoch": i, "loss": None, "stage": "a"} for i in range(9)]

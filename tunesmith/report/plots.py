@@ -16,6 +16,8 @@ MOST_POINTS = 300
 """Points of a drawn curve."""
 LONG = 18
 """Characters of a label on an axis."""
+LETTER, LINE = 7, 13
+"""Most pixels of a character, and those from one line of small writing to the next."""
 
 
 def bar(score: Mapping[str, Any], ends: tuple[float, float], class_: str = "", mark: float | None = None) -> Markup:
@@ -194,16 +196,18 @@ def _column_name(x: float, y: float, name: str, slant: bool) -> Markup:
 
 
 def _stages(events: Sequence[Mapping[str, Any]], frame: Frame) -> Markup:
-    """Where a new stage begins: a faint line with its name; nothing where there is but one."""
+    """Where a new stage begins: a faint line with its name, above one that it would run into; nothing where there is but one."""
     starts: dict[str, float] = {}
     for event in events:
         starts.setdefault(str(event.get("stage", "")), float(event.get("epoch") or 0))
     if len(starts) < 2:
         return Markup("")
-    shapes = []
+    shapes, ends = [], list[float]()
     for name, epoch in starts.items():
         x = frame.x(epoch)
-        shapes.append(line(x, frame.y.start, x, frame.y.end, "stage") + text(x + 4, frame.y.start - 6, short(name), "faint"))
+        row = next((row for row, end in enumerate(ends) if end < x), len(ends))
+        ends[row : row + 1] = [x + 4 + LETTER * len(short(name))]
+        shapes.append(line(x, frame.y.start, x, frame.y.end, "stage") + text(x + 4, frame.y.start - 6 - LINE * row, short(name), "faint"))
     return join(shapes)
 
 
