@@ -106,7 +106,8 @@ def test_before_a_training_warnings_have_a_line_each_and_notes_are_counted() -> 
     ledger.add("dropped", "empty label", [f"a.csv, row {i}" for i in range(12_000)])
     lines = said_briefly(found, ledger.entries)
     assert lines[0] == "! 9 test rows are known (t.csv, rows 0, 1, 2 and 6 more); do: take them\\x1b out"
-    assert "2 notes: tunesmith check" in lines[1] and "separated by ';'" in lines[2] and len(lines) == 4
+    assert lines[1] == "- 2 notes: `tunesmith check` and the report show them"
+    assert "separated by ';'" in lines[2] and len(lines) == 4
     assert lines[3].endswith("(a.csv, rows 0, 1, 2 and 11,997 more)"), "the ledger lists fewer rows than it counts"
     assert said_briefly([], ()) == []
     assert {line for line in said(found, ledger.entries) if "ledger" in line} > {lines[2]}, "the ledger is the same everywhere"

@@ -44,11 +44,11 @@ def said(findings: Sequence[Any], entries: Sequence[Any]) -> list[str]:
     return lines + [_done(entry, MANY_ROWS) for entry in entries]
 
 
-def said_briefly(findings: Sequence[Any], entries: Sequence[Any], files: str = "FILE") -> list[str]:
+def said_briefly(findings: Sequence[Any], entries: Sequence[Any]) -> list[str]:
     """The same in fewer lines, before a training: notes are counted, rows named sparingly."""
     loud, notes = ([f for f in findings if (f.level == "note") == quiet] for quiet in (False, True))
     lines = [f"{_found(f, FEW_ROWS)}{f'; do: {safe(f.fix)}' if f.fix else ''}" for f in _sorted(loud)]
-    lines += [f"- {_counted(notes)}: tunesmith check {files} shows {'them' if notes[1:] else 'it'}"] if notes else []
+    lines += [f"- {_counted(notes)}: `tunesmith check` and the report show {'them' if notes[1:] else 'it'}"] if notes else []
     return lines + [_done(entry, FEW_ROWS) for entry in entries]
 
 
