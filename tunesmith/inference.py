@@ -30,7 +30,7 @@ MICRO_TOKENS = 4096
 READ_TOKENS = 1024
 """Tokens of texts that one thread of a CPU reads in a pass without a way back: their activations stay in its cache, and rows that
 stand together are more alike."""
-TRIMMED_EVERY = 16
+TRIMMED_EVERY = 8
 """Passes after which free memory is given back: under a hundredth of their time (`docs/performance.md`)."""
 
 
