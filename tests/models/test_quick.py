@@ -123,6 +123,19 @@ def test_steps_in_bf16_are_the_same_to_the_bit_without_kept_casts(
     assert equal(*found) and found[0]
 
 
+def test_where_layers_are_computed_again_no_copies_take_the_memory_that_this_saves(tiny_bert: Path, tmp_path: Path) -> None:
+    train = {"precision": "bf16", "gradient_checkpointing": "on"}
+    state = State.start(make_ready(tmp_path, tiny_bert, strategy="lora", train=train))
+    state.enter_stage()
+    work = Work.of(state)
+    total, per_epoch = steps_in(state, work, state.current)
+    gradient_of(state, work, next(iter(batches_from(state, work, per_epoch, total))))
+    assert not state.model.casts._kept
+    with torch.autocast("cpu", BF16):
+        weight = nn.Parameter(torch.ones(2, 2), requires_grad=False)
+        assert state.model.casts.of(weight) is weight
+
+
 def test_frozen_layers_read_in_the_precision_of_the_steps_and_are_kept_apart(tiny_bert: Path, tmp_path: Path) -> None:
     """With a cache as without one; a file made in another precision is not met."""
     read = {}

@@ -22,14 +22,15 @@ class Casts:
 
     def __init__(self, *, reading: bool = False) -> None:
         """`reading`: no weight changes while this is in use; else those that learn are left to autocast."""
-        self._reading = reading
+        self._reading, self._closed = reading, False
         self._kept: dict[int, tuple[torch.Tensor, int, torch.Tensor]] = {}
 
     def of(self, weight: torch.Tensor) -> torch.Tensor:
         """What autocast would compute with in this weight's place: a kept copy where it does not change, else the weight itself."""
         kind = weight.device.type
-        changes = weight.requires_grad and not (self._reading and not torch.is_grad_enabled())
-        if changes or weight.dtype != torch.float32 or not isinstance(weight, nn.Parameter) or not torch.is_autocast_enabled(kind):
+        stays = self._reading and not torch.is_grad_enabled() or not weight.requires_grad
+        wide = isinstance(weight, nn.Parameter) and weight.dtype == torch.float32 and torch.is_autocast_enabled(kind)
+        if self._closed or not (stays and wide):
             return weight
         found = self._kept.get(id(weight))
         if found is None or found[0] is not weight or found[1] != weight._version:
@@ -41,6 +42,11 @@ class Casts:
     def clear(self) -> None:
         """Forget all of them."""
         self._kept.clear()
+
+    def close(self) -> None:
+        """Forget them and keep none from here on: where layers are computed again to save memory, copies of weights would take it."""
+        self._closed = True
+        self.clear()
 
 
 @final

@@ -64,6 +64,9 @@ def autocast(settings: Train) -> Any:
 @contextlib.contextmanager
 def computing(accelerator: Accelerator, model: Any, *, twice: bool = False) -> Iterator[None]:
     """The context of a forward pass of `model` that will be gone back through. `twice`: its layers are computed again then."""
-    quick = partial(Quick, getattr(model, "casts", None))
+    casts = getattr(model, "casts", None)
+    if twice and casts is not None:
+        casts.close()
+    quick = partial(Quick, casts)
     with accelerator.autocast(), quick(), recomputing(model, quick) if twice else contextlib.nullcontext():
         yield
