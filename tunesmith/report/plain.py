@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ..models.loading import ENCODERS
@@ -25,20 +23,18 @@ ANSWERS = {
 LABELS = "labels = list(backbone.config.id2label.values())  # in the order of the columns"
 
 
-def recipe(run_dir: str | Path, shown: str) -> str:
+def recipe(shown: str, task: Mapping[str, Any], head: Mapping[str, Any], config: Mapping[str, Any], adapter: Mapping[str, Any]) -> str:
     """Python that answers a text by the run's model; empty where plain libraries cannot (other tasks, heads and adapters).
 
-    `shown`: the run's folder as it is to be written there.
+    `shown`: the run's folder as it is to be written there; then what the run's files of these names say, nothing where they are not there.
     """
-    folder = Path(run_dir)
-    task, head, config = (_json(path) for path in (folder / "task.json", folder / "model" / "head.json", folder / "model" / "config.json"))
     values, pooling = task.get("values") or {}, head.get("pooling")
-    adapter = _json(folder / "model" / "adapter" / "adapter_config.json").get("peft_type") if head.get("adapter") else ""
+    kind = adapter.get("peft_type") if head.get("adapter") else ""
     pair = values.get("text_pair")
-    if task.get("name") not in ANSWERS or pooling not in POOLED or adapter not in ("", *FOLDED) or (pair and pooling == "last"):
+    if task.get("name") not in ANSWERS or pooling not in POOLED or kind not in ("", *FOLDED) or (pair and pooling == "last"):
         return ""
-    kind = ENCODERS.get(str(config.get("model_type")), "AutoModel")
-    return "\n".join(_lines(f"{shown}/model", values, str(task["name"]), str(pooling), kind, bool(adapter), bool(pair)))
+    loader = ENCODERS.get(str(config.get("model_type")), "AutoModel")
+    return "\n".join(_lines(f"{shown}/model", values, str(task["name"]), str(pooling), loader, bool(kind), bool(pair)))
 
 
 def _lines(folder: str, values: Mapping[str, Any], task: str, pooling: str, kind: str, adapter: bool, pair: bool) -> list[str]:
@@ -66,11 +62,3 @@ def _lines(folder: str, values: Mapping[str, Any], task: str, pooling: str, kind
 
 def _numbers(value: Any) -> Any:
     return list(map(float, value)) if isinstance(value, list) else value
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -17,6 +17,8 @@ from . import show
 from .plain import recipe
 
 PARTS = ("train", "validation", "calibration", "test")
+TOLD = ("task.json", "model/head.json", "model/config.json", "model/adapter/adapter_config.json")
+"""Files of a run from which its model is told in plain libraries."""
 SHEETS = "samples"
 """Folder of a run with what was made at each validation (`training/loop.py`)."""
 KINDS = {".png": "image/png", ".wav": "audio/wav"}
@@ -45,7 +47,7 @@ def story(run_dir: str | Path) -> dict[str, Any]:
         "name": folder.resolve().name, "path": str(run_dir), "report": report, "events": events, "env": _flat(env),
         "model": {"name": "", "licence": ""} | (env.get("model") or {}), "plan": choices(plan), "others": defaults(plan),
         "data": data(_json(folder / "data.json"), plan), "cost": cost(plan, report, events), "looks": looks(folder),
-        "sheets": sheets(folder / SHEETS, events), "plain": recipe(folder, show.visible(run_dir)),
+        "sheets": sheets(folder / SHEETS, events), "plain": recipe(show.visible(run_dir), *map(_json, (folder / name for name in TOLD))),
         "adjusted": [ADJUSTED | e for e in events if e.get("event") == "adjusted"],
         "finished": FINISHED | _last(events, "finished"), "started": {"learning": None} | _last(events, "started"),
     }
