@@ -334,3 +334,9 @@ def test_labels_that_texts_do_not_explain_raise_no_warning() -> None:
 
 def test_too_few_rows_are_not_doubted() -> None:
     assert noise.suspects(["a b"] * 20, ["x", "y"] * 10, np.arange(20, dtype=np.uint64)).looked_at == 0
+
+
+def test_a_column_without_lists_is_not_read_to_its_end_for_them() -> None:
+    looked, table = list[str](), Table.of({"label": ["yes", "no"] * 500})
+    assert labels._unread(table, "label", lambda cell: bool(looked.append(cell))) == []
+    assert len(looked) == labels.BROKEN * len(table) + 1

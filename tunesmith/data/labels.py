@@ -208,20 +208,26 @@ def list_findings(table: Table, targets: Sequence[str], kind: Kind) -> list[Find
     names = [name for name in targets if pa.types.is_large_string(table.arrow(name).type)] if kind in ("label", "labels") else []
     found = []
     for name in names:
-        cells = {row: cell for row, cell in enumerate(each_text(table, name)) if cell}
-        if bad := _unread(cells, _is_json) or _unread(cells, _is_bracketed):
-            got = f"{listing([repr(cells[row]) for row in bad], 3)} in {count(len(bad))}"
+        bad = _unread(table, name, _is_json) or _unread(table, name, _is_bracketed)
+        if bad:
+            got = listing([repr(cell) for cell in texts(table.take(bad[:3]), name)])
             found.append(Finding(
-                "error", "broken-list", f"expected a list in column {name!r}, as in {count(len(cells) - len(bad))}, got {got}",
+                "error", "broken-list", f"expected a list in column {name!r}, as in nearly all rows, got {got} in {count(len(bad))}",
                 places(table, bad), 'write each cell as ["one", "two"] (a bracket or a quote is missing, or it is one label alone)',
             ))
     return found
 
 
-def _unread(cells: Mapping[int, str], reads: Callable[[str], bool]) -> list[int]:
-    """Rows whose cells are no lists, where nearly all are."""
-    bad = [row for row, cell in cells.items() if not reads(cell)]
-    return bad if len(bad) <= BROKEN * len(cells) else []
+def _unread(table: Table, name: str, reads: Callable[[str], bool]) -> list[int]:
+    """Rows whose cells are no lists, where nearly all are; of other columns no more than those few are looked at."""
+    bad, filled = list[int](), 0
+    for row, cell in enumerate(each_text(table, name)):
+        filled += bool(cell)
+        if cell and not reads(cell):
+            bad.append(row)
+            if len(bad) > BROKEN * len(table):
+                return []
+    return bad if len(bad) <= BROKEN * filled else []
 
 
 def class_findings(table: Table, labels: Sequence[Sequence[str]], kind: Kind) -> list[Finding]:
