@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import aside
 from .data import arrays
 from .data.table import Table
 from .errors import ResourceError, shorten
@@ -33,17 +31,7 @@ def answered(run: Path, asked: Sequence[Mapping[str, Any]], model: Path | None =
 
     `model`: a folder that stands for the run's own model. Raises ResourceError where the system kills that process for memory.
     """
-    found = subprocess.run(
-        [sys.executable, "-m", "tunesmith.gate", str(run), *([str(model)] if model else [])],
-        input=json.dumps(asked, default=str),
-        capture_output=True,
-        text=True,
-        env=os.environ
-        | {
-            "HF_HUB_OFFLINE": "1",
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
-        },
-    )
+    found = aside.run("tunesmith.gate", str(run), *([str(model)] if model else []), given=json.dumps(asked, default=str))
     if found.returncode == -signal.SIGKILL:
         raise ResourceError(
             str(run), expected="memory for the saved model in a second process", got="a kill of that process by the system",

@@ -27,7 +27,7 @@ CHUNK = 1024
 """Rows encoded at a time: enough for the tokeniser's threads, little enough to hold."""
 MICRO_TOKENS = 4096
 """Tokens, padding included, of one forward pass where nobody decided otherwise."""
-READ_TOKENS = 1024
+READ_TOKENS = 512
 """Tokens of texts that one thread of a CPU reads in a pass without a way back: their activations stay in its cache, and rows that
 stand together are more alike."""
 TRIMMED_EVERY = 8

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -324,6 +326,23 @@ def test_wrong_labels_come_first_among_the_suspects() -> None:
     assert all(s.suggested == truth[s.position] for s in hits)
     assert noise.suspects(texts, given, key_N) == doubts, "the same rows must give the same doubts"
     assert not noise.suspects(texts, truth, key_N).suspects
+
+
+def test_doubts_of_many_rows_come_from_a_process_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(2)
+    texts = [draw.choice(["match team", "bread soup"]) + f" w{draw.randrange(40)}" for _ in range(200)]
+    given = [draw.choice("ab") if draw.random() < 0.1 else "ab"["bread" in text] for text in texts]
+    key_N = np.array([draw.getrandbits(64) for _ in texts], np.uint64)
+    here = noise.suspects(texts, given, key_N)
+    monkeypatch.setattr(noise, "APART", 1)
+    monkeypatch.delitem(sys.modules, "sklearn")
+    monkeypatch.setattr(noise, "_by_folds", lambda *_: pytest.fail("computed here"))
+    assert noise.suspects(texts, given, key_N) == here and here.suspects
+    monkeypatch.undo()
+    monkeypatch.setattr(noise, "APART", 1)
+    monkeypatch.delitem(sys.modules, "sklearn")
+    monkeypatch.setattr(noise.aside, "run", lambda *_, **__: subprocess.CompletedProcess([], -9, "", ""))
+    assert noise.suspects(texts, given, key_N) == here, "where that process is killed, the rows are looked at here"
 
 
 def test_labels_that_texts_do_not_explain_raise_no_warning() -> None:
