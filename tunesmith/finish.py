@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import fresh, seal, singly, stock
-from .data import arrays
+from .data import arrays, bare
 from .data.table import Table
 from .disk import recover, replaced
 from .errors import ModelError, ResourceError
@@ -164,11 +164,11 @@ def _prediction_table(part: str, task: Task, table: Table, outputs: Outputs) -> 
     answers = [json.dumps(answer, ensure_ascii=False) for answer in task.answers(outputs)]
     return pa.table(
         {
-            "part": [part] * len(table),
-            "row_id": pa.array(table.row_ids, pa.uint64()),
-            "place": [table.place(i) for i in rows],
+            "part": bare.texts([part] * len(table)),
+            "row_id": bare.numbers(table.row_ids),
+            "place": bare.texts(table.place(i) for i in rows),
             "truth": arrays.to_arrow(task.truth(table), np.float64),
-            "answer": answers,
+            "answer": bare.texts(answers),
         }
         | raw
     )

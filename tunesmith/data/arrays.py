@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..memory import let_go
+from . import bare
 from .caches import LARGE_BYTES, scratch
 
 PIECE_BYTES = LARGE_BYTES // 2
@@ -28,7 +29,9 @@ def to_arrow(value_N: np.ndarray, kind: Any) -> pa.Array:
         return _as_lists(value_N, kind)
     if value_N.dtype == object:
         return pa.array([json.dumps(plain(value), ensure_ascii=False) for value in value_N], pa.string())
-    return pa.array(list(value_N.reshape(len(value_N), -1).astype(kind)), pa.list_(pa.from_numpy_dtype(kind)))
+    row_N = value_N.reshape(len(value_N), -1).astype(kind)
+    starts = np.arange(len(row_N) + 1, dtype=np.int32) * row_N.shape[1]
+    return pa.ListArray.from_arrays(bare.numbers(starts), bare.numbers(row_N.ravel()))
 
 
 def from_arrow(column: pa.ChunkedArray | pa.Array, kind: Any) -> np.ndarray:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import DataError, shorten
+from . import bare
 
 EXACT = 2**53
 """Up to here a float holds every integer."""
@@ -111,6 +112,8 @@ def _build(values: Sequence[Any], kinds: set[str]) -> pa.Array:
         if any(isinstance(v, int) and abs(v) > EXACT for v in values):
             raise OverflowError
         return pa.array(values, pa.float64())
+    if kinds == {"a text"}:
+        return bare.texts(values)
     wanted = {"a text": pa.large_string(), "a number": pa.int64()}.get(next(iter(kinds), "a text"))
     try:
         return pa.array(values, wanted)
@@ -181,7 +184,7 @@ def normalise_array(values: pa.Array) -> pa.Array:
         values = values.dictionary_decode()
     values = _widen(values)
     if pa.types.is_large_string(values.type):
-        return _blank(values, pc.equal(pc.binary_length(values), 0))
+        return _blank(values, pc.equal(pc.binary_length(values), bare.number(0)))
     if pa.types.is_floating(values.type):
         return _blank(values, pc.is_nan(values))
     return values
@@ -208,7 +211,7 @@ def _narrow(values: pa.Array) -> pa.Array:
 
 
 def _blank(values: pa.Array, empty: pa.Array) -> pa.Array:
-    return pc.if_else(empty, pa.scalar(None, values.type), values) if pc.any(empty).as_py() else values
+    return pc.if_else(empty, bare.nothing(values.type), values) if pc.any(empty).as_py() else values
 
 
 def unify(schemas: Sequence[pa.Schema]) -> pa.Schema:

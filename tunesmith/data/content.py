@@ -17,6 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from . import bare
+
 CHUNK = 20_000
 """Rows hashed at once: bounds memory, whatever the table's size."""
 SAFE_INTEGER = 2.0**53
@@ -53,15 +55,15 @@ def _canonical(table: pa.Table) -> Iterator[pa.Array]:
 
 def _join(cells: list[pa.Array], rows: int) -> pa.Array:
     # A first cell that is never null: Arrow's join leaves out a row (26.0) whose cells are all skipped.
-    start = pa.array([""] * rows, pa.large_string())
-    return pc.binary_join_element_wise(start, *cells, _text("\x1e"), null_handling="skip")
+    start = bare.texts([""] * rows)
+    return pc.binary_join_element_wise(start, *cells, bare.text("\x1e"), null_handling="skip")
 
 
 def _cell(name: str, values: pa.Array) -> pa.Array:
     texts = canonical_text(values)
     # The length makes the joined bytes unambiguous whatever the cell holds.
     lengths = pc.cast(pc.binary_length(texts), pa.large_string())
-    return pc.binary_join_element_wise(_text(name), lengths, texts, _text("\x1f"))
+    return pc.binary_join_element_wise(bare.text(name), lengths, texts, bare.text("\x1f"))
 
 
 def canonical_text(values: pa.Array) -> pa.Array:
@@ -81,7 +83,7 @@ def canonical_text(values: pa.Array) -> pa.Array:
 
 
 def _each(values: pa.Array, write: Callable[[Any], str]) -> pa.Array:
-    return pa.array([None if v is None else write(v) for v in values.to_pylist()], pa.large_string())
+    return bare.texts(None if v is None else write(v) for v in values.to_pylist())
 
 
 def _number(value: float) -> str:
@@ -92,16 +94,12 @@ def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
 
-def _text(value: str) -> pa.Scalar:
-    return pa.scalar(value, pa.large_string())
-
-
 def _flat(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
 def _lengths(rows: pa.Array) -> np.ndarray:
-    return np.asarray(pc.binary_length(rows), dtype="<i8")
+    return bare.whole_numbers(pc.binary_length(rows), 0).astype("<i8", copy=False)
 
 
 def _bytes(rows: pa.Array) -> memoryview:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from ..errors import DataError, listing, shorten
 from ..spec import Data
+from . import bare
 from .cells import normalise
 from .dialect import Dialect, check_names, has_header, names_of, sniff
 from .encoding import MAX_LINE, Text, open_text
@@ -68,7 +69,7 @@ def _load(text: Text, dialect: Dialect, sample: list[list[str]], options: Data, 
 def _collect(rows: _Rows, names: list[str], headed: bool, spool: Spool) -> pa.Table:
     numbers = Numbers(names)
     for batch in rows.batches(headed):
-        columns = [pa.array(cells, pa.large_string()) for cells in zip(*batch)]
+        columns = [bare.texts(cells) for cells in zip(*batch)]
         table = normalise(pa.table(columns, names=names))
         numbers.watch(table)
         spool.add(table)

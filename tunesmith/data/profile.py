@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from . import bare
 from .containers import known
 from .table import Table
 
@@ -107,7 +108,7 @@ def _profile(name: str, column: pa.ChunkedArray) -> ColumnProfile:
 
 def _sample(column: pa.ChunkedArray) -> pa.Array:
     spread = np.unique(np.linspace(0, max(len(column) - 1, 0), min(SAMPLE, len(column))).astype(np.int64))
-    cells = column.take(pa.array(spread)).drop_null()
+    cells = column.take(bare.numbers(spread)).drop_null()
     return cells.combine_chunks()
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import DataError, listing, nearest
-from . import content
+from . import bare, content
 from .cells import column_of, normalise, normalise_array
 
 TOGETHER = 8192
@@ -118,11 +118,11 @@ class Table:
         """The cells of a column, in Arrow. Raises DataError for an unknown name."""
         self.require([name])
         values = self._arrow.column(name)
-        return values if self._index_N is None else values.take(pa.array(self._index_N))
+        return values if self._index_N is None else values.take(bare.numbers(self._index_N))
 
     def to_arrow(self) -> pa.Table:
         """All columns, in Arrow; a copy where this table is a part of another."""
-        return self._arrow if self._index_N is None else self._arrow.take(pa.array(self._index_N))
+        return self._arrow if self._index_N is None else self._arrow.take(bare.numbers(self._index_N))
 
     def rows(self, positions: Iterable[int] | None = None) -> list[dict[str, Any]]:
         """Rows as dictionaries, all or those at these positions (from 0)."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data import bare
 from ..data.arrays import filled, pieces
 from ..memory import let_go
 from ..task import Outputs, Truth
@@ -78,7 +79,7 @@ def encode_column(column: pa.ChunkedArray, labels: Sequence[str]) -> np.ndarray:
     """`encode`, of a whole Arrow column: each distinct cell is looked up once."""
     parts = _plain(column).dictionary_encode().combine_chunks()
     class_K = np.append(encode(parts.dictionary.to_pylist(), labels), -1)
-    return np.asarray(class_K[parts.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
+    return np.asarray(class_K[bare.whole_numbers(parts.indices, -1)])
 
 
 def counts(class_N: np.ndarray, classes: int) -> np.ndarray:
