@@ -45,6 +45,8 @@ MOST_WORDS = 0.8
 """Share of the vocabulary in use up to which it pays to leave the other words out of training (`training/words.py`)."""
 HEAPS = 0.6
 """Power of the number of rows with which the number of different tokens grows."""
+REPAID = 300.0
+"""Seconds of training from which half a minute of compiling is repaid if steps then take a tenth less."""
 GPU = 100.0
 """How many times faster than a CPU a GPU is taken to be where only that matters."""
 
@@ -84,6 +86,8 @@ class Facts:
     """Seconds in which training texts are translated there and back before the first step."""
     translator: int = 0
     """Weights of the larger of the two models that do so."""
+    joint: bool = False
+    """Whether the loss compares rows: `Task.joint`."""
 
 
 # -- facts ------------------------------------------------------------------------------------------------------------
@@ -112,7 +116,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
         int(encoded.lengths_N.max()), encoding, tried, task.effort(), task.augments and task.modality == "image",
         task.afterwards(),
         wish.value if wish else 0.0,
-        _words(encoded, reader, len(data.train) / rows),
+        _words(encoded, reader, len(data.train) / rows), joint=task.joint,
     )  # fmt: skip
 
 
@@ -222,6 +226,7 @@ def settle_training(spec: Spec, facts: Facts, strategy: Strategy) -> dict[str, C
         "micro_tokens": choose_micro_tokens,
         "views": choose_views,
         "packing": choose_packing,
+        "compile": choose_compile,
     }
     found = {}
     for name, rule in rules.items():
@@ -354,6 +359,21 @@ def choose_packing(train: Train, facts: Facts, strategy: Strategy) -> Choice[str
     if not source.decoder:
         return Choice("off", "the GPU's kernel for rows of unlike length has no dropout inside attention, which encoders learn with")
     return Choice("on", "a GPU computes rows of unlike length end to end, without padding")
+
+
+def choose_compile(train: Train, facts: Facts, strategy: Strategy) -> Choice[str]:
+    """On CUDA where training is long; off on a CPU, where it gained nothing."""
+    if not facts.cuda:
+        return Choice("off", "compiling takes half a minute or more, and layers of MiniLM had .91 times the speed on a CPU after it")
+    from .models.compiled import hindrance
+
+    if missing := hindrance(train, "cuda", facts.joint):
+        return Choice("off", f"compiling asks for {missing[0]}; here: {missing[1]}")
+    epochs = choose_epochs(train, facts, strategy).value if train.epochs == "auto" else float(train.epochs)
+    seconds = epochs * facts.rows * seconds_per_row(facts) / GPU
+    if seconds < REPAID:
+        return Choice("off", f"about {seconds:,.0f} s of training: from {REPAID:g} s on, half a minute of compiling may be repaid")
+    return Choice("on", f"about {seconds:,.0f} s of training may repay half a minute of compiling; not measured on a GPU")
 
 
 # -- time -------------------------------------------------------------------------------------------------------------

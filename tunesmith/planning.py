@@ -111,6 +111,10 @@ def prepare(spec: Spec) -> Ready:
         from .models.quantised import require
 
         require(spec.train.quantise, strategy.adapter and not strategy.positions(), strategy_name, source.modality)
+    if spec.train.compile == "on":
+        from .models.compiled import require as require_compiler
+
+        require_compiler(spec.train, "cuda" if facts.cuda else "cpu", facts.joint)
     task = _beside_learnt_tokens(task, strategy, data, source, spec)
     chosen |= settle_training(spec, facts, strategy) | {k: c for k, c in suggested.items() if k != "strategy"}
     chosen["evaluate.metric"] = _metric(spec, task)

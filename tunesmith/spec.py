@@ -149,6 +149,9 @@ class Train(Section):
     """Keep the frozen base under an adapter in 8 or 4 bits (arXiv 2305.14314); needs CUDA and `pip install 'tunesmith[quantise]'`."""
     packing: Literal["auto", "on", "off"] = "auto"
     """Compute a batch's rows end to end without padding, attention kept apart: texts of decoders and most encoders."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the layers one by one while they learn (`torch.compile`): half a minute or more before the first step, repaid by long
+    training on CUDA if at all; needs triton there, and a C++ compiler on a CPU."""
     save_every: Count | Auto = "auto"
     """Optimiser steps between checkpoints from which `resume` goes on."""
 

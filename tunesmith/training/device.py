@@ -63,8 +63,12 @@ def autocast(settings: Train) -> Any:
 
 @contextlib.contextmanager
 def computing(accelerator: Accelerator, model: Any, *, twice: bool = False) -> Iterator[None]:
-    """The context of a forward pass of `model` that will be gone back through. `twice`: its layers are computed again then."""
-    casts = getattr(model, "casts", None)
+    """The context of a forward pass of `model` that will be gone back through. `twice`: its layers are computed again then, uncompiled."""
+    casts, compiled = getattr(model, "casts", None), getattr(model, "compiled", None)
+    if compiled and not twice:
+        with accelerator.autocast(), compiled:
+            yield
+        return
     if twice and casts is not None:
         casts.close()
     quick = partial(Quick, casts)

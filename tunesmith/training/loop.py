@@ -15,6 +15,7 @@ import torch
 from .. import memory
 from ..errors import DivergedError, listing
 from ..inference import Encoded, collate
+from ..models import compiled
 from ..task import Solution
 from . import batches, blend, cache, checkpoint, device, optim, range_test, room, solve, soup, words
 from .crew import Crew
@@ -197,16 +198,26 @@ def _step(state: State, work: Work, positions: np.ndarray, total: int, per_epoch
 
 
 def _fitting(state: State, work: Work, passes: Callable[[], T]) -> Generator[Event, None, T]:
-    """What these passes give, tried again with less at a time while memory runs out."""
+    """What these passes give, tried again with less at a time while memory runs out, and as they are where layers do not compile."""
     while True:
         try:
             return passes()
         except (RuntimeError, MemoryError) as error:
-            if not device.out_of_memory(error) or not room.can_shrink(state):
+            full, why = device.out_of_memory(error), error
+            if not (room.can_shrink(state) if full else compiled.failed(error)):
                 raise
         if state.optimizer is not None:
             state.optimizer.zero_grad()
-        yield room.smaller(state, work)
+        yield room.smaller(state, work) if full else _uncompiled(state, why)
+
+
+def _uncompiled(state: State, error: Exception) -> Adjusted:
+    """Go on with the layers as they are. Raises SpecError where they were to be compiled and no step has been taken."""
+    refused = compiled.refusal(error)
+    if state.total == 0 and state.ready.asked.train.compile == "on":
+        raise refused from error
+    state.model.compiled = None
+    return Adjusted(state.total, "layers are not compiled", refused.got)
 
 
 def _validated(state: State, work: Work) -> tuple[dict[str, float], float, bytes]:

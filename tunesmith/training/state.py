@@ -112,9 +112,10 @@ class State:
         if quantise(bare(model.backbone) if settings.quantise != "none" else model, settings.quantise):
             model.to(accelerator.device)  # adapters are shaped on the base as it will compute
         ready.strategy.shape(model, settings.seed)
-        dropout.quicken(model)
         model.casts = quick.Casts()
-        _quicken(ready.strategy, model)
+        if not _compile(model, ready):
+            dropout.quicken(model)
+            _quicken(ready.strategy, model)
         model.to(accelerator.device)
         padded = _pack(model, settings)
         shape = outline(model)
@@ -216,6 +217,7 @@ class State:
     def load_best(self, folder: Path) -> None:
         """Put the best weights into the model, with every word it knew."""
         memory.give_back()
+        self.model.compiled = None  # what is judged, saved and copied from here on is not computed so
         self.put(self.read(folder, self.best_path(folder).name))
         vocabulary.join(self.model)
 
@@ -288,6 +290,15 @@ def _quicken(strategy: Strategy, model: Any) -> None:
         from ..models.updates import quicken
 
         quicken(model)
+
+
+def _compile(model: Any, ready: Ready) -> bool:
+    """Have the layers compiled while they learn, where that is planned."""
+    if ready.plan.spec.train.compile == "on":
+        from ..models.compiled import layers
+
+        model.compiled = layers(model.backbone, asked=ready.asked.train.compile == "on")
+    return getattr(model, "compiled", None) is not None
 
 
 def _pack(model: Any, settings: Train) -> str:
