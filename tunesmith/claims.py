@@ -9,6 +9,7 @@ from typing import Any
 from .data.dataset import Sources
 from .data.labels import texts, twins
 from .data.profile import Profile
+from .elsewhere import suggestion
 from .errors import DataError, SpecError, listing, nearest, shorten
 from .parts.misfit import explain
 from .registry import TASKS
@@ -137,7 +138,7 @@ def _no_task(spec: Spec, sources: Sources) -> Exception:
             "options",
             expected="an option of a task",
             got=repr(unknown[0]),
-            fix=nearest(unknown[0], known),
+            fix=suggestion(unknown[0], known),
             code="unknown-option",
         )
     if misplaced := _misplaced(spec, sources.profile):

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from .errors import SpecError, nearest, shorten
+from .elsewhere import suggestion
+from .errors import SpecError, shorten
 from .plain_yaml import read_yaml
 
 T = TypeVar("T")
@@ -270,7 +271,7 @@ def _explain(error: ValidationError, place: str) -> SpecError:
             f"{place}, key {key!r}",
             expected="a known setting",
             got=repr(names[-1]),
-            fix=nearest(names[-1], known),
+            fix=suggestion(names[-1], known),
             code="unknown-key",
         )
     wanted = _wanted(section, names[-1]) if names else first["msg"]

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
 
-from .errors import SpecError, nearest
+from .elsewhere import suggestion
+from .errors import SpecError
 from .spec import checked
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Strategy(ABC):
                     f"options of {name}",
                     expected="an option of the strategy",
                     got=repr(key),
-                    fix=nearest(key, cls.options()),
+                    fix=suggestion(key, cls.options()),
                     code="unknown-option",
                 )
         kinds = get_type_hints(cls, include_extras=True)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_origin, get_
 
 import numpy as np
 
-from .errors import SpecError, nearest
+from .elsewhere import suggestion
+from .errors import SpecError
 from .graded import Graded as Graded
 from .graded import Light as Light
 from .graded import Mark as Mark
@@ -187,7 +188,7 @@ class Task(Hooks, ABC):
         label called 3). Raises SpecError as `build` does."""
         for key in options:
             if key not in cls.options():
-                fix = nearest(key, cls.options())
+                fix = suggestion(key, cls.options())
                 raise SpecError(f"options of {name}", expected="an option of the task", got=repr(key), fix=fix, code="unknown-option")
         kinds = get_type_hints(cls, include_extras=True)
         values = {k: str(v) if kinds[k] is str and type(v) in (int, float) else v for k, v in options.items()}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, final
 
 import typer
 
-from ..errors import SpecError, nearest
+from ..elsewhere import suggestion
+from ..errors import SpecError
 from ..registry import TASKS
 from ._words import Setting, options, settings
 
@@ -191,7 +192,7 @@ def _pair(word: str, text: str) -> tuple[str, str]:
         )
     if word == "--set" and not _settable(key.strip()):
         raise SpecError(
-            f"--set {key}", expected="a setting", got=repr(key), fix=nearest(key, settings()), code="unknown-key"
+            f"--set {key}", expected="a setting", got=repr(key), fix=suggestion(key, settings()), code="unknown-key"
         )
     return key.strip(), value
 

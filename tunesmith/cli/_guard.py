@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
+from ..elsewhere import ours
 from ..errors import TunesmithError, nearest
 from ..registry import Registry
 from ._show import print_json, safe
@@ -75,7 +76,8 @@ def _run(command: Any, name: str, words: list[str]) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        message = " ".join(error.format_message().split())
+        message, path = " ".join(error.format_message().split()), ours(getattr(error, "option_name", ""))
+        message += f" It is {path!r} here: --set {path}=VALUE." if path else ""
         return _fail(f"{message} See: tunesmith {name} --help", "usage", 2, "--json" in words)
 
 
