@@ -3,6 +3,7 @@
 import pytest
 import torch
 import transformers
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tests.models import tiny
 from tests.tiny_models import writer
@@ -107,3 +108,16 @@ def test_attention_is_put_back(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         packing.Packed().hidden(model.backbone, tiny.batch())
     assert model.backbone.config._attn_implementation == before
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2"])
+def test_in_half_precision_the_kernel_of_a_gpu_is_given_one_type(family, tmp_path, monkeypatch):
+    """Tried on a CPU, whose rows go another way: what layers hand to attention, and what the kernel would be given of it."""
+    model = Language(source.load(source.find(str(writer(tmp_path / family, family))), form="language"))
+    given, real = [], packing.attend
+    monkeypatch.setattr(packing, "attend", lambda module, *parts, **more: given.append(parts[:3]) or real(module, *parts, **more))
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, packing.NAME, packing.attend)
+    with torch.autocast("cpu", torch.bfloat16):
+        packing.Packed().hidden(model.backbone, tiny.batch(rows=2, tokens=5))
+        assert given and all(part.dtype == torch.bfloat16 for parts in given for part in packing.narrowed(*parts))
+    assert packing.narrowed(torch.ones(1))[0].dtype == torch.float32

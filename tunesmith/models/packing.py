@@ -73,10 +73,11 @@ def attend(
     asked = more.get("is_causal")
     causal = bool(getattr(module, "is_causal", True) if asked is None else asked)
     shared = query.shape[1] != key.shape[1]
-    if query.is_cuda and query.dtype in HALF and not dropout:
+    narrow = narrowed(query, key, value)
+    if query.is_cuda and narrow[0].dtype in HALF and not dropout:
         from torch.nn.attention.varlen import varlen_attn
 
-        turned = [part[0].transpose(0, 1).contiguous() for part in (query, key, value)]
+        turned = [part[0].transpose(0, 1).contiguous() for part in narrow]
         window = (-1, 0) if causal else (-1, -1)
         ends = cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q
         found: Any = varlen_attn(*turned, *ends, scale=scaling, window_size=window, enable_gqa=shared)
@@ -85,6 +86,12 @@ def attend(
     rows = zip(*(part.split(lengths, 2) for part in (query, key, value)), strict=True)
     settings: dict[str, Any] = {"dropout_p": dropout, "scale": scaling, "is_causal": causal, "enable_gqa": shared}
     return torch.cat([scaled_dot_product_attention(*row, **settings) for row in rows], 2).transpose(1, 2).contiguous(), None
+
+
+def narrowed(*parts: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """In the type that autocast asks for, if it does: turned positions (RoPE) leave queries and keys in float32, values in bf16."""
+    kind = parts[0].device.type
+    return tuple(part.to(torch.get_autocast_dtype(kind)) for part in parts) if torch.is_autocast_enabled(kind) else parts
 
 
 @contextmanager
