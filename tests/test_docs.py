@@ -101,7 +101,10 @@ def test_the_table_of_quality_is_that_of_its_measurements_and_names_commits_and_
     quality = importlib.import_module("quality")
     found, text = quality.logged(), (folder / "quality.md").read_text("utf-8")
     assert text == quality.table(found)
-    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
+    rows: dict[str, str] = {}
+    for line in text.splitlines():
+        if line.startswith("| "):
+            rows[line.split("|")[1].strip()] = rows.get(line.split("|")[1].strip(), "") + line
     assert found and all(one["commit"] in rows[one["set"]] and one["machine"] in text for one in found)
     lows = [line for line in text.splitlines() if "worse than the floor" in line]
     assert all(quality.SETS[line[2:].split(":")[0]].why in line for line in lows)
