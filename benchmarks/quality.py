@@ -89,7 +89,7 @@ def _told(data: Set, report: dict[str, Any]) -> dict[str, Any]:
 def _history(run: Path) -> list[dict[str, Any]]:
     """Validation scores over training."""
     events = [json.loads(line) for line in (run / "events.jsonl").read_text("utf-8").splitlines()]
-    return [{name: one[name] for name in ("step", "stage", "epoch", "scores")} for one in events if one["kind"] == "evaluated"]
+    return [{name: one[name] for name in ("step", "stage", "epoch", "scores")} for one in events if one["event"] == "evaluated"]
 
 
 def _as_long(data: Set, seed: int, threads: int) -> dict[str, Any]:

@@ -115,6 +115,7 @@ def misses(sets: Iterable[Measured]) -> list[str]:
     for one in sets:
         missing += [] if one.mine else [one.data.name]
         said += [*_under(one), *_behind(one)] if one.mine else []
+    said.sort(key=lambda line: "worse than the floor" not in line)
     said += [f"Not measured yet: {', '.join(missing)}."] if missing else []
     uncompared = [one.data.name for one in sets if one.data.task in RECIPES and one.mine and not _compared(one)]
     said += [f"Not compared with the Trainer yet: {', '.join(uncompared)}."] if uncompared else []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,3 +87,19 @@ def test_images_show_how_deep_they_were_tuned_and_generators_their_course(tables
     page = tables.table([*arms, _line("twemoji", 1.0, history=history)])
     assert {"0.610", "0.660", "0.690"} < set(_cells(page, "cifar10")[0])
     assert _cells(page, "twemoji")[1] == ["twemoji", "kid", "0: 5.000, 1: 4.000, 2: 3.000, 3: 2.000"]
+
+
+def test_every_arm_records_its_rows_and_ours_its_course_and_what_stands_beside_it(tables: Any, sets: Any, tiny_bert: Path) -> None:
+    pytest.importorskip("accelerate")
+    quality = importlib.import_module("quality")
+    words = {"good": "yes", "great": "yes", "bad": "no", "awful": "no"}
+    things = [f"{thing} {was}" for thing in ("film", "meal", "book") for was in ("is", "was")]
+    rows = [[f"the {thing} {word}", label] for thing in things for word, label in words.items()]
+    parts = lambda: {"train": [[f"{text} {n}", label] for n in ("one", "two", "three") for text, label in rows], "test": rows}  # noqa: E731
+    data = replace(sets.SETS["sst2"], parts=parts, model=str(tiny_bert), most=48, judged=12, settings={"epochs": 2})
+    mine, theirs = quality.ours(data, 0, threads=1), quality.trainer(data, 0, 1)
+    assert mine["rows"] == theirs["rows"] == 12 and mine["train_rows"] == theirs["train_rows"] < 48
+    assert {one["epoch"] for one in mine["history"]} >= {1.0, 2.0}
+    assert mine["others"]["majority"]["accuracy"] == mine["ladder"]["majority"]["value"]
+    page = tables.table([_line("sst2", 0.5) | mine])
+    assert f"{mine['train_rows']:,} / 12" in page

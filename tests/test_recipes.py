@@ -73,3 +73,16 @@ def test_the_labels_that_were_learned_are_the_labels_that_are_scored(recipes: An
     ready = _ready(TextClassification(text="text", label="label"), rows, tiny_bert)
     by_heart = lambda model, learned, pads: lambda asked: _one_hot([row["labels"] for row in learned], 2)  # noqa: E731
     assert ready.task.score(recipes.glue(ready, by_heart), ready.task.truth(ready.data.test))["accuracy"] == 1
+
+
+def test_the_trainer_learns_the_rows_that_it_is_given(recipes: Any, tiny_bert: Path, tmp_path: Path) -> None:
+    """The recipes as they are run, but for a rate at which a tiny model learns by heart."""
+    pytest.importorskip("accelerate")
+    tagged = [{"tokens": [first, other], "tags": ["B-thing", "O"]} for first in ("film", "meal") for other in ("good", "bad", "was")] * 8
+    asked = [{"question": "what", "context": f"{one} {end} red", "answers": "red"} for one in ("we", "they") for end in ("ate", "saw")] * 8
+    for task, rows, name, score in (
+        (TokenClassification(), tagged, "token-classification", "entity_f1"), (ExtractiveQa(), asked, "extractive-qa", "f1"),
+    ):  # fmt: skip
+        ready, recipe = _ready(task, rows, tiny_bert), recipes.Recipe(recipes.RECIPES[name].outputs, 1e-2, 8, 10.0)
+        outputs = recipe.outputs(ready, lambda *known, recipe=recipe: recipes._fitted(*known, str(tmp_path), recipe, recipe.lr, 0))
+        assert ready.task.score(outputs, ready.task.truth(ready.data.test))[score] > 0.9, name
