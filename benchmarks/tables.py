@@ -92,7 +92,8 @@ def _head(sets: Sequence[Measured]) -> list[str]:
         "scores, and ours with as many epochs; medians over seeds. *Rows*: those that taught, without those held back for validation, "
         "and test rows.",
         "",
-        f"All rows but of: {'; '.join(drawn)}. They are drawn by content, the same for every arm, so that a run takes minutes of a CPU.",
+        f"All rows but of: {'; '.join(drawn)}. They are drawn by content, the same for every arm, so that a run takes minutes of a CPU. "
+        f"Also asked for: {', '.join(filter(None, (_asked(one.data) for one in sets)))}.",
         "",
         f"Measured on: {'; '.join(machines)} (as many cores as the process was given).",
     ]
@@ -104,6 +105,12 @@ def _drawn(data: Set) -> str:
         f"{data.compared:,} where recipes are compared" if data.compared else "",
     ]  # fmt: skip
     return f"{data.name} ({', '.join(filter(None, said))})"
+
+
+def _asked(data: Set) -> str:
+    """Settings that decide how long a run takes."""
+    said = [f"{name.removeprefix('train.')} {value}" for name, value in data.settings.items() if name in ("epochs", "train.budget")]
+    return f"{data.name} ({', '.join(said)})" if said else ""
 
 
 # -- what misses its mark ---------------------------------------------------------------------------------------------
