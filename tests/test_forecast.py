@@ -54,7 +54,7 @@ def test_the_trial_leaves_no_trace(tiny_bert: Path) -> None:
 def test_what_is_kept_grows_with_the_layers_and_not_with_the_rows(tiny_bert: Path) -> None:
     few, many = (trial._few_layers(tiny_bert, layers) for layers in (1, 2))
     batch = lambda rows: {"input_ids": torch.ones(rows, 8, dtype=torch.long), "attention_mask": torch.ones(rows, 8)}  # noqa: E731
-    kept = {(model is many[0], rows): trial._kept(model, batch(rows)) / rows for model, _ in (few, many) for rows in (4, 8)}
+    kept = {(model is many[0], rows): trial.kept_by(model, lambda: trial._pass(model, batch(rows)))[0] / rows for model, _ in (few, many) for rows in (4, 8)}
     assert kept[True, 8] > 1.5 * kept[False, 8]
     assert kept[True, 8] == pytest.approx(kept[True, 4], rel=0.1)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, final
 
@@ -20,7 +20,9 @@ from .early import seconds_of
 from .errors import ResourceError, SpecError
 from .inference import Encoded, Ragged, encode
 from .models.source import Source, processor
+from .rehearsal import Rehearsal, rehearse
 from .spec import Choice, Spec, Train
+from .spent import alone
 from .strategy import Strategy
 from .task import Task
 from .trial import CLEARLY, PASS_TOKENS, Trial, trial
@@ -69,7 +71,13 @@ class Facts:
     longest: int = 0
     """Most tokens of a row, of those sampled."""
     encoding: float = 0.0
-    """Seconds to encode a row."""
+    """Seconds to encode a row, once; where rows are encoded late, to say what is light of it."""
+    fetching: float = 0.0
+    """Seconds to read a row each time that a pass wants it; 0 where rows are held as encoded."""
+    changing: float = 0.0
+    """The same where it is learnt from, and changed in each epoch."""
+    examples: float = 1.0
+    """Examples of a row: windows of long texts, tiles of large images."""
     trial: Trial | None = None
     """What a token costs on the model at hand; None where that could not be tried."""
     written: float = 0.0
@@ -97,9 +105,9 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
     """Row lengths from a sample, and what this machine is. `steps`: whether weights will learn step by step; where rows are only read,
     bf16 is tried if there is much to read."""
     reader, rows = processor(source), min(SAMPLE, len(data.train))
-    start = time.perf_counter()
-    encoded = encode(task, reader, data.train.take(np.arange(rows)))
-    encoding = (time.perf_counter() - start) / rows
+    few, made = data.train.take(np.arange(rows)), list[Encoded]()
+    encoding = alone(lambda: made.append(encode(task, reader, few))) / rows
+    encoded, each = made[0], len(made[0]) / rows
     cuda = _cuda() if spec.train.device != "cpu" else False
     if spec.train.device == "cuda" and not cuda:
         raise ResourceError(
@@ -110,10 +118,13 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
     much = 2 * source.parameters * encoded.lengths_N.mean() * len(data.train) > MUCH_SECONDS * flops
     unsure = (steps or much) and not cuda and spec.train.precision == "auto" and source.parameters > SMALL
     tried = trial(source, float(encoded.lengths_N.mean()), flops, threads, bf16=unsure)
+    late = rehearse(task, source, encoded, reader, threads) if encoded.later else Rehearsal(0.0, 0.0, None)
+    tried = replace(late.trial, bf16=tried.bf16 if tried else 0.0) if late.trial else tried
     wish = task.suggested().get("train.epochs")
     return Facts(
         len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores or 1, flops, _unknown(encoded, reader),
-        int(encoded.lengths_N.max()), encoding, tried, task.effort(), task.augments and task.modality == "image",
+        int(encoded.lengths_N.max()), encoding, late.fetching * each, late.changing * each, each, tried,
+        task.effort(), task.augments and task.modality == "image",
         task.afterwards(),
         wish.value if wish else 0.0,
         _words(encoded, reader, len(data.train) / rows), joint=task.joint,

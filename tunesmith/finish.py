@@ -345,9 +345,10 @@ def _report(
 
 
 def measured(state: State) -> dict[str, Any]:
-    """What the run took, beside the forecast."""
+    """What the run took, from the plan to the report, beside the forecast; CPU seconds are those of all its processes."""
     return {
         "training_seconds": round(state.seconds, 1),
+        "training_cpu_seconds": None if state.cpu_seconds is None else round(state.cpu_seconds, 1),
         "peak_memory_bytes": most_held(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S"),
     }

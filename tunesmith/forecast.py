@@ -67,17 +67,18 @@ class Pace:
 def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classes: int) -> Forecast:
     """Time and memory of the whole run. `classes`: outputs of the head."""
     stages = _stages(strategy, facts.source.layers)
+    descending = [stage for stage in stages if not stage.solve]
     rows = {part: len(data.part(part)) for part in ("train", "validation", "calibration", "test")}
     parts = {
         "reading": sum(rows.values()) * facts.encoding,
         "translating": facts.translating,
         "frozen layers": _frozen(spec, facts, stages, rows),
         "solving": sum(_solving(facts, rows, classes) for stage in stages if stage.solve),
-        "training": sum(_training(spec, facts, stage, strategy, rows["train"]) for stage in stages if not stage.solve),
-        "validation": sum(_validating(spec, facts, stage, rows) for stage in stages if not stage.solve),
-        "judging passes": _forward(facts) * (rows["validation"] + 2 * rows["calibration"] + 2 * rows["test"]),
-        "writing": WRITTEN_COST * _forward(facts) / (facts.tokens * PADDING) * facts.written * rows["test"],
-        "documents": _forward(facts) / (facts.tokens * PADDING) * facts.afterwards,
+        "training": sum(_training(spec, facts, stage, strategy, rows["train"]) for stage in descending),
+        "validation": sum(_validating(spec, facts, stage, rows) for stage in descending),
+        "judging passes": _read(facts) * (rows["validation"] + 2 * rows["calibration"] + 2 * rows["test"]),
+        "writing": WRITTEN_COST * _token(facts) * facts.written * rows["test"],
+        "documents": _token(facts) * facts.afterwards,
         "judging": COLD_START + _judging(spec, rows, classes),
     }
     rounded = {name: round(seconds, 2) for name, seconds in parts.items() if seconds or name not in ("translating", "writing", "documents")}
@@ -115,7 +116,7 @@ def pace(facts: Facts, spec: Spec, strategy: Strategy, stage: Stage) -> Pace:
     below = 0.0 if _cached(spec, stage, facts) else (facts.trial.forward if facts.trial else token / 3) * (1 - upper)
     update = _learning(facts, stage, strategy) * (facts.trial.update if facts.trial else 1e-8)
     quicker = _quicker(spec, facts)
-    return Pace((token + below) * PADDING / quicker, update / quicker)
+    return Pace((token + below) * _padding(facts) / quicker, update / quicker)
 
 
 def corrected(planned: Forecast, elapsed: float, done: float, ratio: float) -> float:
@@ -132,9 +133,19 @@ def corrected(planned: Forecast, elapsed: float, done: float, ratio: float) -> f
 # -- seconds ----------------------------------------------------------------------------------------------------------
 
 
-def _forward(facts: Facts) -> float:
-    """Seconds a row that the whole model reads."""
-    return (facts.trial.forward if facts.trial else seconds_per_token(facts) / 3) * facts.tokens * PADDING
+def _token(facts: Facts) -> float:
+    """Seconds a token that the whole model reads."""
+    return facts.trial.forward if facts.trial else seconds_per_token(facts) / 3
+
+
+def _padding(facts: Facts) -> float:
+    """Tokens computed over tokens read; where all examples are as long (images), no more."""
+    return 1.0 if facts.tokens >= facts.longest * facts.examples else PADDING
+
+
+def _read(facts: Facts, quicker: float = 1.0, share: float = 1.0) -> float:
+    """Seconds a row that the model, or a share of its layers, reads, once it is read itself where it is not held."""
+    return share * _token(facts) * facts.tokens * _padding(facts) / quicker + facts.fetching
 
 
 def _quicker(spec: Spec, facts: Facts) -> float:
@@ -158,10 +169,15 @@ def _cached(spec: Spec, stage: Stage, facts: Facts) -> bool:
 
 
 def _frozen(spec: Spec, facts: Facts, stages: Sequence[Stage], rows: Mapping[str, int]) -> float:
-    """Each depth of cut is computed once for training and validation rows; the probe beside a tuned model needs the deepest, too."""
-    shares = {1 - _upper(stage, facts) for stage in stages if stage.solve or _cached(spec, stage, facts)}
-    shares |= {1.0} if spec.evaluate.baselines else set()
-    return _forward(facts) / _quicker(spec, facts) * sum(shares) * (rows["train"] + rows["validation"])
+    """Each depth of cut is computed once for training and validation rows; the probe beside a tuned model needs the deepest, too.
+    A stage that descends on images that change does so for several views of each."""
+    quicker, seen = _quicker(spec, facts), rows["train"] + rows["validation"]
+    once = {1 - _upper(stage, facts) for stage in stages if stage.solve or _cached(spec, stage, facts)}
+    once |= {1.0} if spec.evaluate.baselines else set()
+    changed = [1 - _upper(stage, facts) for stage in stages if not stage.solve and _cached(spec, stage, facts)] if facts.augments else []
+    view = sum(_read(facts, quicker, share) + facts.changing - facts.fetching for share in changed)
+    again = (int(spec.train.views) - 1) * view * rows["train"] if changed else 0.0
+    return sum(_read(facts, quicker, share) for share in once) * seen + again
 
 
 def _solving(facts: Facts, rows: Mapping[str, int], classes: int) -> float:
@@ -169,15 +185,17 @@ def _solving(facts: Facts, rows: Mapping[str, int], classes: int) -> float:
 
 
 def _training(spec: Spec, facts: Facts, stage: Stage, strategy: Strategy, rows: int) -> float:
-    cost = pace(facts, spec, strategy, stage)
-    steps = float(spec.train.epochs) * stage.share * rows / int(spec.train.batch)
-    return steps * (cost.step + cost.token * facts.tokens * int(spec.train.batch))
+    cost, epochs = pace(facts, spec, strategy, stage), float(spec.train.epochs) * stage.share
+    steps = epochs * rows * facts.examples / int(spec.train.batch)
+    fetched = 0.0 if _cached(spec, stage, facts) else facts.changing
+    return steps * cost.step + epochs * rows * (cost.token * facts.tokens + fetched)
 
 
 def _validating(spec: Spec, facts: Facts, stage: Stage, rows: Mapping[str, int]) -> float:
-    times = float(spec.train.epochs) * stage.share * float(spec.train.evaluations)
-    upper = _upper(stage, facts) if _cached(spec, stage, facts) else 1.0
-    return times * rows["validation"] * _forward(facts) / _quicker(spec, facts) * upper
+    times, quicker = float(spec.train.epochs) * stage.share * float(spec.train.evaluations), _quicker(spec, facts)
+    if _cached(spec, stage, facts):
+        return times * rows["validation"] * (_read(facts, quicker, _upper(stage, facts)) - facts.fetching)
+    return times * rows["validation"] * _read(facts, quicker)
 
 
 def _judging(spec: Spec, rows: Mapping[str, int], classes: int) -> float:
@@ -191,12 +209,17 @@ def _judging(spec: Spec, rows: Mapping[str, int], classes: int) -> float:
 # -- bytes ------------------------------------------------------------------------------------------------------------
 
 
+def _weights(facts: Facts) -> int:
+    """Weights that are held."""
+    return facts.trial.whole if facts.trial and facts.trial.whole else facts.source.parameters
+
+
 def _learning(facts: Facts, stage: Stage, strategy: Strategy) -> float:
     """Number of weights that a stage changes."""
     if strategy.adapter:
-        return 0.01 * facts.source.parameters
+        return 0.01 * _weights(facts)
     body = facts.trial.body if facts.trial else facts.source.parameters
-    words = (facts.source.parameters - body) * (facts.words if facts.words <= MOST_WORDS else 1.0)
+    words = (_weights(facts) - body) * (facts.words if facts.words <= MOST_WORDS else 1.0)
     return body * _upper(stage, facts) + (words if _lowest(stage, facts.source.layers) == 0 else 0)
 
 
@@ -207,7 +230,7 @@ def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strateg
     kept = facts.trial.kept if facts.trial else 34 * 4 * facts.source.hidden * facts.source.layers
     if spec.train.gradient_checkpointing == "on":  # each layer's input, and all of one layer
         kept = kept / facts.source.layers + 4 * facts.source.hidden * facts.source.layers
-    tokens = min(int(spec.train.micro_tokens), int(spec.train.batch) * facts.longest)
+    tokens = max(facts.longest, min(int(spec.train.micro_tokens), int(spec.train.batch) * facts.longest))
     training = 3 * 4 * learning + kept * tokens * max(upper, 1 / facts.source.layers)
-    beside = 4 * max(facts.source.parameters, facts.translator)  # the untouched model after training, a translator before
-    return int(max(most_held(), held() + LATER_BYTES + 4 * facts.source.parameters + max(training, beside)))
+    beside = 4 * max(_weights(facts), facts.translator)  # the untouched model after training, a translator before
+    return int(max(most_held(), held() + LATER_BYTES + 4 * _weights(facts) + max(training, beside)))

@@ -12,7 +12,6 @@ import json
 import math
 import platform
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -24,6 +23,7 @@ from . import disk
 from .data import caches
 from .errors import ResourceError
 from .models.source import Source
+from .spent import lap
 
 PASS_SECONDS = 0.25
 """Most time of one pass: long enough to be told from noise, short enough that a plan stays a matter of seconds."""
@@ -49,15 +49,17 @@ class Trial:
     """Costs of a token through all layers; the embeddings and the head are left out."""
 
     forward: float
-    """Seconds a token, in evaluation mode."""
+    """Seconds a token, in evaluation mode, on a machine with nothing else to do."""
     both: float
     """Seconds a token, forward and backward, in training mode."""
     kept: float
-    """Bytes a token that the forward pass keeps for the backward pass."""
+    """Bytes a token that the forward pass keeps for the backward pass, and what this works with beside it, where that is much."""
     update: float
     """Seconds a learning weight that one optimiser step takes, the gradient's norm included."""
     body: int
     """Weights of all layers."""
+    whole: int = 0
+    """All weights that are held, where the whole model was made: a file may hold more (a decoder); 0: as many as the file says."""
     bf16: float = 0.0
     """How many times faster a whole step of usual size is in bf16, the optimiser's part, which stays as it is, included; 0: not tried."""
 
@@ -153,15 +155,15 @@ def _measured(model: Any, scale: float, tokens: int, flops: float, bf16: bool) -
     rows = lambda seconds: max(1, min(PASS_TOKENS // tokens, ROWS, int(seconds * 0.5 * flops / (6 * body * tokens))))  # noqa: E731
     usual = _batch(rows(USUAL_SECONDS), tokens)
     batch = {name: tensor[-rows(PASS_SECONDS) :] for name, tensor in usual.items()}
-    kept = _kept(model, batch)
+    kept = kept_by(model, lambda: _pass(model, batch))[0]
     count = batch["input_ids"].numel() / scale
-    both, cpu = _seconds(lambda: _pass(model, batch))
+    both, cpu = undisturbed(lambda: _pass(model, batch))
     share = len(usual["input_ids"]) / len(batch["input_ids"])
     faster = _faster(lambda half: _pass(model, usual, half), cpu * share) if bf16 and cpu > SMALL_SECONDS else 0.0
     model.eval()
     with torch.inference_mode():
-        forward, _ = _seconds(lambda: model(**batch))
-    return Trial(forward / count, both / count, kept / count, _update(), int(body * scale), faster)
+        forward, _ = undisturbed(lambda: model(**batch))
+    return Trial(forward / count, both / count, kept / count, update_seconds(), int(body * scale), bf16=faster)
 
 
 def _batch(rows: int, tokens: int) -> dict[str, Any]:
@@ -184,8 +186,9 @@ def _pass(model: Any, batch: Any, half: bool = False) -> None:
     model.zero_grad()
 
 
-def _kept(model: Any, batch: Any) -> int:
-    """Bytes that one forward pass keeps, weights not counted. It warms the machine up, too."""
+def kept_by(model: Any, work: Callable[[], Any]) -> tuple[int, int]:
+    """Bytes that the forward pass of some work in training mode keeps, weights not counted, and those of its largest part. It warms the
+    machine up, too."""
     import torch
 
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
@@ -199,11 +202,11 @@ def _kept(model: Any, batch: Any) -> int:
 
     model.train()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        _pass(model, batch)
-    return sum(found.values())
+        work()
+    return sum(found.values()), max(found.values(), default=0)
 
 
-def _update(size: int = 2_000_000) -> float:
+def update_seconds(size: int = 2_000_000) -> float:
     """Seconds a weight of AdamW's step with the gradient's norm."""
     import torch
 
@@ -215,13 +218,14 @@ def _update(size: int = 2_000_000) -> float:
         torch.nn.utils.clip_grad_norm_([weight], 1.0)
         optimizer.step()
 
-    return _seconds(step)[0] / size
+    return undisturbed(step)[0] / size
 
 
-def _seconds(work: Callable[[], Any], laps: int = 3) -> tuple[float, float]:
-    """Wall and CPU seconds: medians of some laps after one to warm up."""
-    taken = [_lap(work) for _ in range(laps + 1)][1:]
-    return statistics.median(lap[0] for lap in taken), statistics.median(lap[1] for lap in taken)
+def undisturbed(work: Callable[[], Any], laps: int = 3) -> tuple[float, float]:
+    """Seconds on a machine with nothing else to do (by the clock, but no more than on the CPU: waiting for other work costs nothing of
+    it), and CPU seconds: medians of some laps after one to warm up."""
+    taken = [lap(work) for _ in range(laps + 1)][1:]
+    return statistics.median(map(min, taken)), statistics.median(cpu for _, cpu in taken)
 
 
 def _faster(work: Callable[[bool], Any], enough: float) -> float:
@@ -229,12 +233,6 @@ def _faster(work: Callable[[bool], Any], enough: float) -> float:
 
     Pairs, and CPU time: what else the machine does at this moment must not decide in which precision a model is trained.
     """
-    if (first := _lap(lambda: work(True))[1]) > 3 * enough:
+    if (first := lap(lambda: work(True))[1]) > 3 * enough:
         return enough / first
-    return statistics.median(_lap(lambda: work(False))[1] / _lap(lambda: work(True))[1] for _ in range(PAIRS))
-
-
-def _lap(work: Callable[[], Any]) -> tuple[float, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - cpu
+    return statistics.median(lap(lambda: work(False))[1] / lap(lambda: work(True))[1] for _ in range(PAIRS))

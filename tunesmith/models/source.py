@@ -233,6 +233,36 @@ def load(source: Source, *, own: bool = False, form: Form = "") -> Backbone:
     return Backbone(module, source, spare, picture=load(source.picture, own=own) if source.picture else None)
 
 
+def untrained(source: Source, form: Form = "") -> Backbone:
+    """A model of images, sounds or texts with weights of no meaning, made from its config alone: what it costs, without reading what it
+    knows. Raises ModelError, or what the architecture raises, where it cannot be made so."""
+    from .loading import load_config, model_class, quiet, without_pooler
+
+    if form not in ("", "speech", "segments", "detector") or source.kind == "new":
+        raise ModelError(source.name, expected="a bare model", got=form or "one that is new", fix="train it as it is", code="no-trial")
+    config = vision.seeing(load_config(source.folder))
+    made_by = _with_head(form, config) or sound.model_class(config) or model_class(config, source.folder)
+    with quiet():
+        module = made_by(config, **without_pooler(made_by))
+    sound.settle(module)
+    return Backbone(module, source, {}, picture=untrained(source.picture) if source.picture else None)
+
+
+def _with_head(form: Form, config: Any) -> Any:
+    """The class of a model that keeps its head; None for a bare one."""
+    if form == "speech":
+        return sound.recogniser_class()
+    if form == "segments":
+        from .segmenters import made_by
+
+        return made_by(config.model_type)
+    if form == "detector":
+        from .setwise import model_class
+
+        return model_class(config)
+    return None
+
+
 def nothing() -> nn.Module:
     """What stands for a model that is yet to be made."""
     from torch import nn

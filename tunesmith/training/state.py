@@ -23,6 +23,7 @@ from ..models.outline import outline
 from ..models.quantised import quantise
 from ..models.source import load, processor
 from ..spec import Train
+from ..spent import cpu_seconds
 from ..strategy import Outline, Stage, Strategy
 from ..task import Solution
 from . import checkpoint, device, optim, room
@@ -81,6 +82,8 @@ class State:
     """Validations since the best."""
     spent: float = 0.0
     """Seconds of earlier sittings."""
+    spent_cpu: float | None = 0.0
+    """CPU seconds of earlier sittings; None where one of them did not say."""
     ema: dict[str, torch.Tensor] = field(default_factory=dict)
     probe: Solution | None = None
     """The best head on frozen features, where a stage solved it in this sitting."""
@@ -95,6 +98,7 @@ class State:
     padded: str = ""
     """Why rows are padded although they were to be packed; empty where they are not."""
     since: float = field(default_factory=time.monotonic)
+    since_cpu: float = field(default_factory=cpu_seconds)
     crew: Crew | None = None
     """Processes that share each batch, where there are several."""
     carried: tuple[str, ...] = ()
@@ -171,6 +175,11 @@ class State:
     def seconds(self) -> float:
         """Training time, earlier sittings included."""
         return self.spent + time.monotonic() - self.since
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU seconds in that time, of this process and of those that it started and that have ended."""
+        return None if self.spent_cpu is None else self.spent_cpu + cpu_seconds() - self.since_cpu
 
     @property
     def current(self) -> Stage:
@@ -258,6 +267,7 @@ class State:
             "total": self.total,
             "without_gain": self.without_gain,
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "micro_tokens": self.micro_tokens,
             "recompute": self.recompute,
             "done": self.done,
@@ -273,6 +283,7 @@ class State:
         self.put(tensors["model"])
         self.stage, self.step, self.total = values["stage"], values["step"], values["total"]
         self.without_gain, self.spent, self.done = values["without_gain"], values["seconds"], values["done"]
+        self.spent_cpu = values.get("cpu_seconds")
         self.micro_tokens, self.recompute = values["micro_tokens"], values.get("recompute", False)
         self.best = Best(**values["best"]) if values["best"] else None
         self.anchor = Best(**values["anchor"]) if values["anchor"] else None

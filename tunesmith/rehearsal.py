@@ -1,0 +1,110 @@
+"""The task's own step on some of its training rows: what an image or a sound costs to read, forward and backward, and what it keeps.
+
+No number of weights tells what a convolution costs, nor how long a file takes to be read. The model is made from its config with weights
+of no meaning: time and memory are those of the real one, none of its weights has to be read, and nothing that is learnt depends on it.
+Numbers too small to be normal are taken for zero meanwhile: layers of no meaning answer many, on which a CPU takes eight times as long.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from .inference import Encoded, collate, pad_id
+from .models.dropout import quicken
+from .models.heads import set_dropout
+from .models.source import Source, untrained
+from .spent import alone
+from .task import Batch, Task
+from .trial import Trial, kept_by, undisturbed, update_seconds
+
+if TYPE_CHECKING:
+    from torch import nn
+
+LARGEST = 300_000_000
+"""Weights from which a whole model is too much for a trial."""
+ROWS = 8
+"""Most rows that are read and computed: images and sounds gain little from being many."""
+PASS_SECONDS = 0.5
+"""Time of a pass above which fewer rows are tried."""
+DROPOUT = 0.1
+"""What encoders are pretrained with."""
+WORKING = 2
+"""Times its largest kept part that a way back works with: the gradient behind an operation and the one before it."""
+
+
+@final
+@dataclass(frozen=True)
+class Rehearsal:
+    """What rows that are encoded late cost: seconds to read one, and where it is changed for each epoch; the model's part, where its
+    architecture can be made from its config."""
+
+    fetching: float
+    changing: float
+    trial: Trial | None
+
+
+def rehearse(task: Task, source: Source, encoded: Encoded, processor: Any, threads: int) -> Rehearsal:
+    """Rows from all over the training rows, read as they are and as they are learnt from, and through the model."""
+    import torch
+
+    rows = np.linspace(0, len(encoded) - 1, min(ROWS, len(encoded))).round().astype(int)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    try:
+        fetching = _each(encoded, rows)
+        changing = _each(encoded.at(0, 0), rows) if encoded.augmented else fetching
+        with torch.random.fork_rng(devices=[]):
+            return Rehearsal(fetching, changing, _tried(task, source, encoded, rows, pad_id(processor)))
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(before)
+
+
+def _each(encoded: Encoded, rows: Sequence[int]) -> float:
+    """Seconds an example: the median of the rows, each read by itself after one that imports what it needs."""
+    encoded.examples(rows[:1])
+    return statistics.median(alone(lambda: encoded.examples([row])) for row in rows)  # noqa: B023
+
+
+def _tried(task: Task, source: Source, encoded: Encoded, rows: np.ndarray, pad: int) -> Trial | None:
+    """The costs of a token of these rows; None for a model that is too large or cannot be made alone."""
+    if source.parameters > LARGEST:
+        return None
+    try:
+        model = task.model(untrained(source, task.form), dropout=DROPOUT)
+        set_dropout(model, DROPOUT)
+        quicken(model)
+        few = _few(task, model, collate(task, encoded, rows[:1], pad), len(rows))
+        return _measured(task, model, collate(task, encoded, rows[:few], pad), int(encoded.lengths_N[rows[:few]].sum()))
+    except Exception:  # an architecture that wants more than its config: the forecast does without
+        return None
+
+
+def _few(task: Task, model: nn.Module, one: Batch, most: int) -> int:
+    """As many rows as a pass of limited time can hold, told by the second pass of one."""
+    model.train()
+    _step(task, model, one)
+    return int(np.clip(PASS_SECONDS / max(alone(lambda: _step(task, model, one)), 1e-6), 1, most))
+
+
+def _measured(task: Task, model: nn.Module, batch: Batch, tokens: int) -> Trial:
+    import torch
+
+    kept, largest = kept_by(model, lambda: _step(task, model, batch))
+    both, _ = undisturbed(lambda: _step(task, model, batch))
+    model.eval()
+    with torch.inference_mode():
+        forward, _ = undisturbed(lambda: task.outputs(model, batch))
+    body = sum(weight.numel() for weight in model.parameters())
+    return Trial(forward / tokens, both / tokens, (kept + WORKING * largest) / tokens, update_seconds(), body, body)
+
+
+def _step(task: Task, model: nn.Module, batch: Batch) -> None:
+    task.loss(model, batch).sum().backward()
+    model.zero_grad()
