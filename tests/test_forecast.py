@@ -36,11 +36,11 @@ def facts(**changed: Any) -> choices.Facts:
     return dataclasses.replace(base, **changed)
 
 
-def planned(strategy: str, rows: int = 1_000, **train: Any) -> forecast.Forecast:
+def planned(strategy: str, rows: int = 1_000, known: dict[str, Any] | None = None, **train: Any) -> forecast.Forecast:
     settings = {"epochs": 3.0, "batch": 32, "evaluations": 1, "micro_tokens": 4096} | train
     spec = api.make_spec("x.csv", **{f"train.{name}": value for name, value in settings.items()})
     data: Any = SimpleNamespace(part=lambda name: range(rows if name == "train" else rows // 10))
-    return forecast.forecast(spec, facts(), STRATEGIES.load(strategy)(), data, 2)
+    return forecast.forecast(spec, facts(**known or {}), STRATEGIES.load(strategy)(), data, 2)
 
 
 def test_the_trial_leaves_no_trace(tiny_bert: Path) -> None:
@@ -54,7 +54,8 @@ def test_the_trial_leaves_no_trace(tiny_bert: Path) -> None:
 def test_what_is_kept_grows_with_the_layers_and_not_with_the_rows(tiny_bert: Path) -> None:
     few, many = (trial._few_layers(tiny_bert, layers) for layers in (1, 2))
     batch = lambda rows: {"input_ids": torch.ones(rows, 8, dtype=torch.long), "attention_mask": torch.ones(rows, 8)}  # noqa: E731
-    kept = {(model is many[0], rows): trial.kept_by(model, lambda: trial._pass(model, batch(rows)))[0] / rows for model, _ in (few, many) for rows in (4, 8)}
+    keeps = lambda model, rows: trial.kept_by(model, lambda: trial._pass(model, batch(rows)))[0] / rows  # noqa: E731
+    kept = {(model is many[0], rows): keeps(model, rows) for model, _ in (few, many) for rows in (4, 8)}
     assert kept[True, 8] > 1.5 * kept[False, 8]
     assert kept[True, 8] == pytest.approx(kept[True, 4], rel=0.1)
 

@@ -78,6 +78,8 @@ class Facts:
     """The same where it is learnt from, and changed in each epoch."""
     examples: float = 1.0
     """Examples of a row: windows of long texts, tiles of large images."""
+    units: float = 1.0
+    """Vectors of a row from which the head answers: one, or its tagged words."""
     trial: Trial | None = None
     """What a token costs on the model at hand; None where that could not be tried."""
     written: float = 0.0
@@ -123,7 +125,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
     wish = task.suggested().get("train.epochs")
     return Facts(
         len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores or 1, flops, _unknown(encoded, reader),
-        int(encoded.lengths_N.max()), encoding, late.fetching * each, late.changing * each, each, tried,
+        int(encoded.lengths_N.max()), encoding, late.fetching * each, late.changing * each, each, _units(encoded) / rows, tried,
         task.effort(), task.augments and task.modality == "image",
         task.afterwards(),
         wish.value if wish else 0.0,
@@ -135,6 +137,12 @@ def _unknown(encoded: Encoded, reader: Any) -> float:
     """Share of tokens that stand for `unknown`: of a language that the model was never shown, most do."""
     ids, missing = encoded.arrays.get("input_ids"), getattr(reader, "unk_token_id", None)
     return float(np.mean(ids.values == missing)) if isinstance(ids, Ragged) and missing is not None else 0.0
+
+
+def _units(encoded: Encoded) -> int:
+    """Vectors from which the head answers: of the examples, or of the words with a tag."""
+    tags = encoded.arrays.get("tags")
+    return int((tags.values >= 0).sum()) if isinstance(tags, Ragged) else len(encoded)
 
 
 def _words(encoded: Encoded, reader: Any, times: float) -> float:

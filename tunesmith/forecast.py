@@ -22,14 +22,24 @@ PADDING = 1.06
 """Tokens computed over tokens read, in batches of like length (`docs/performance.md`)."""
 COLD_START = 6.0
 """Seconds in which a fresh process loads and answers a few rows (the reload gate), and this one imports what trains."""
-LATER_BYTES = 340_000_000
-"""What imports after planning (Accelerate, PyTorch's compiler, scikit-learn) and one data set's worth of odds and ends add."""
+LATER_BYTES = 100_000_000
+"""What imports after planning (SciPy, scikit-learn) and one data set's worth of odds and ends add."""
+UNLIKE_BYTES = 240_000_000
+"""What lies free between the arrays of batches of unlike shapes, with the compiled products that are kept for these."""
+ASSUMES = "a machine with nothing else to do: CPU time is at most the seconds times the threads"
+"""Under which conditions the seconds are those of the clock."""
+MIXTURES = 3
+"""Validations that look for the best mixture of a solved head's and the tuned weights (`training/blend.py`)."""
 FROZEN_SHARE = 0.7
 """Cost of forward and backward where weights get no gradient but layers below have adapters: two of three products."""
 TWICE = 4 / 3
 """Cost of forward and backward where layers are computed again on the way back: four products of three."""
 SOLVER_STEPS = 300
 """Passes over the features that all L2 strengths of a solved head take together."""
+WORD_STEPS = 900
+"""The same of a head on words: so many vectors bear the weakest strengths, which take the most passes (908 on ATIS' slots)."""
+SOLVER_SHARE = 0.35
+"""Share of the matrix rate that these reach: the products are narrow, and read the features twice a pass."""
 SCORE_SECONDS = 2e-7
 """Seconds a row and class to score once, beside a millisecond; bootstraps repeat it, for the model and three others."""
 JUDGING_SECONDS = 30.0
@@ -47,6 +57,7 @@ class Forecast:
     memory_bytes: int
     parts: Mapping[str, float]
     """Seconds by what they are spent on."""
+    assumes: str = ASSUMES
 
     @property
     def model_seconds(self) -> float:
@@ -75,7 +86,7 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
         "frozen layers": _frozen(spec, facts, stages, rows),
         "solving": sum(_solving(facts, rows, classes) for stage in stages if stage.solve),
         "training": sum(_training(spec, facts, stage, strategy, rows["train"]) for stage in descending),
-        "validation": sum(_validating(spec, facts, stage, rows) for stage in descending),
+        "validation": sum(_validating(spec, facts, stage, rows) for stage in descending) + _mixing(facts, strategy, stages, rows),
         "judging passes": _read(facts) * (rows["validation"] + 2 * rows["calibration"] + 2 * rows["test"]),
         "writing": WRITTEN_COST * _token(facts) * facts.written * rows["test"],
         "documents": _token(facts) * facts.afterwards,
@@ -181,7 +192,8 @@ def _frozen(spec: Spec, facts: Facts, stages: Sequence[Stage], rows: Mapping[str
 
 
 def _solving(facts: Facts, rows: Mapping[str, int], classes: int) -> float:
-    return SOLVER_STEPS * 4 * rows["train"] * facts.source.hidden * classes / (0.5 * facts.flops)
+    steps = WORD_STEPS if facts.units > facts.examples else SOLVER_STEPS
+    return steps * 4 * rows["train"] * facts.units * facts.source.hidden * classes / (SOLVER_SHARE * facts.flops)
 
 
 def _training(spec: Spec, facts: Facts, stage: Stage, strategy: Strategy, rows: int) -> float:
@@ -196,6 +208,11 @@ def _validating(spec: Spec, facts: Facts, stage: Stage, rows: Mapping[str, int])
     if _cached(spec, stage, facts):
         return times * rows["validation"] * (_read(facts, quicker, _upper(stage, facts)) - facts.fetching)
     return times * rows["validation"] * _read(facts, quicker)
+
+
+def _mixing(facts: Facts, strategy: Strategy, stages: Sequence[Stage], rows: Mapping[str, int]) -> float:
+    blended = not strategy.adapter and any(stage.solve for stage in stages) and not all(stage.solve for stage in stages)
+    return MIXTURES * rows["validation"] * _read(facts) if blended else 0.0
 
 
 def _judging(spec: Spec, rows: Mapping[str, int], classes: int) -> float:
@@ -233,4 +250,5 @@ def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strateg
     tokens = max(facts.longest, min(int(spec.train.micro_tokens), int(spec.train.batch) * facts.longest))
     training = 3 * 4 * learning + kept * tokens * max(upper, 1 / facts.source.layers)
     beside = 4 * max(_weights(facts), facts.translator)  # the untouched model after training, a translator before
-    return int(max(most_held(), held() + LATER_BYTES + 4 * _weights(facts) + max(training, beside)))
+    unlike = UNLIKE_BYTES if _padding(facts) > 1 else 0
+    return int(max(most_held(), held() + LATER_BYTES + unlike + 4 * _weights(facts) + max(training, beside)))

@@ -129,7 +129,7 @@ def prepare(spec: Spec) -> Ready:
     whole = spec.changed({path: choice.value for path, choice in chosen.items()})
     give_back()  # the forecast of memory begins with what is held
     plan = Plan(
-        whole, {p: c.why for p, c in chosen.items()}, forecast(whole, facts, strategy, data, _outputs(task)),
+        whole, {p: c.why for p, c in chosen.items()}, forecast(whole, facts, strategy, data, task.head_size()),
         seconds_of(spec.train.budget),
     )
     return Ready(plan, task, strategy, source, data, translators=both, asked=spec)
@@ -280,11 +280,6 @@ def _refuse_silent(task: type[Task], source: Source, name: str) -> None:
             fix="name one: --model HuggingFaceTB/SmolLM2-135M-Instruct, or a Llama, Qwen, Gemma or GPT-2",
             code="unsuitable-architecture",
         )
-
-
-def _outputs(task: Task) -> int:
-    """Columns of the head, for the cost of solving and scoring it."""
-    return max(1, len(getattr(task, "labels", None) or ()))
 
 
 def _told(task: Task, data: Dataset) -> dict[str, Choice[Any]]:

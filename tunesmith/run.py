@@ -215,6 +215,7 @@ def _plan_yaml(ready: Ready) -> str:
             "seconds": plan.forecast.seconds,
             "memory_bytes": plan.forecast.memory_bytes,
             "parts": dict(plan.forecast.parts),
+            "assumes": plan.forecast.assumes,
         },
     }
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

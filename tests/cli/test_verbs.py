@@ -88,7 +88,7 @@ def planned(*findings: Finding) -> SimpleNamespace:
     plan = SimpleNamespace(
         spec=Spec.of({"options": {"label": "st[ars]"}, "train": {"lr": 1e-4}}),
         why={"options.label": "its name", "train.lr": "suits"},
-        forecast=SimpleNamespace(seconds=75.0, memory_bytes=2**30),
+        forecast=SimpleNamespace(seconds=75.0, memory_bytes=2**30, assumes="an idle machine"),
     )
     return SimpleNamespace(plan=plan, data=SimpleNamespace(findings=list(findings), ledger=ledger), marked=())
 
@@ -98,7 +98,7 @@ def test_plan_shows_each_choice_with_its_reason_and_the_forecast(tunesmith, monk
     said = tunesmith("plan", "a.csv")
     rows = [line.split() for line in said.out.splitlines()]
     assert ["options.label", "st[ars]", "its", "name"] in rows and ["train.lr", "0.0001", "suits"] in rows
-    assert "forecast: 1 min 15 s, 1.0 GiB of memory" in said.out and "a note" in said.out and said.code == 0
+    assert "forecast: 1 min 15 s, 1.0 GiB of memory; on an idle machine" in said.out and "a note" in said.out and said.code == 0
     assert "ledger: dropped 1: empty label (a.csv, row 3)" in said.out
     found = tunesmith("plan", "a.csv", "--json").json[0]
     assert (

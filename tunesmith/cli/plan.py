@@ -47,7 +47,8 @@ def show_plan(plan: Any) -> None:
     rows = ((path, values.get(path, ""), reason) for path, reason in plan.why.items())
     out.print(rows_into(table("setting", "chosen", "why"), rows))
     out.print(
-        f"forecast: {duration(plan.forecast.seconds)}, {size(plan.forecast.memory_bytes)} of memory", soft_wrap=True
+        f"forecast: {duration(plan.forecast.seconds)}, {size(plan.forecast.memory_bytes)} of memory; on {plan.forecast.assumes}",
+        soft_wrap=True,
     )
 
 

@@ -94,13 +94,15 @@ def data(found: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
 def cost(plan: Mapping[str, Any], report: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What was forecast and what it took: seconds of the run, bytes of memory; None where not known.
 
-    `corrected`: seconds that the run was said to take when its first real steps were done.
+    `corrected`: seconds that the run was said to take when its first real steps were done. `cpu`: CPU seconds that it took, of all its
+    processes; other work on the machine adds to the seconds, and to these hardly.
     """
     forecast, measured = plan.get("forecast") or {}, report.get("measured") or {}
     finished = _last(events, "finished")
     return {
         "seconds": (forecast.get("seconds"), measured.get("training_seconds", finished.get("seconds"))),
         "corrected": _last(events, "forecast").get("seconds"),
+        "cpu": measured.get("training_cpu_seconds"),
         "memory": (forecast.get("memory_bytes"), measured.get("peak_memory_bytes")),
         "finished": measured.get("finished", ""),
     }

@@ -308,6 +308,10 @@ class TokenClassification(Task):
     def _count(self) -> int:
         return len(entities.labels(self.types, self._plain))
 
+    def head_size(self) -> int:
+        """Tags, with those that begin and go on."""
+        return self._count
+
     def _scheme(self, table: Table) -> str:
         if self.spans or self.scheme != "auto":
             return "BIO" if self.spans else self.scheme
