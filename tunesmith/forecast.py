@@ -90,7 +90,7 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
         "judging passes": _read(facts) * (rows["validation"] + 2 * rows["calibration"] + 2 * rows["test"]),
         "writing": WRITTEN_COST * _token(facts) * facts.written * rows["test"],
         "documents": _token(facts) * facts.afterwards,
-        "judging": COLD_START + _judging(spec, rows, classes),
+        "judging": COLD_START + _judging(spec, rows, 1 if facts.units > facts.examples else classes),
     }
     rounded = {name: round(seconds, 2) for name, seconds in parts.items() if seconds or name not in ("translating", "writing", "documents")}
     return Forecast(round(sum(rounded.values()), 1), _memory(spec, facts, stages, strategy), rounded)
@@ -216,7 +216,8 @@ def _mixing(facts: Facts, strategy: Strategy, stages: Sequence[Stage], rows: Map
 
 
 def _judging(spec: Spec, rows: Mapping[str, int], classes: int) -> float:
-    """Intervals, by bootstrap, of every score on validation and test rows, and the simple models."""
+    """Intervals, by bootstrap, of every score on validation and test rows, and the simple models. `classes`: 1 where answers are counted
+    once, whatever their kinds are (entities)."""
     each = {part: 1e-3 + SCORE_SECONDS * rows[part] * classes for part in ("test", "validation")}
     draws = spec.evaluate.resamples
     scored = min(JUDGING_SECONDS, 4 * draws * each["test"]) + min(JUDGING_SECONDS / 3, draws * each["validation"])
