@@ -20,7 +20,7 @@ from .strategy import Outline, Stage, Strategy
 
 PADDING = 1.06
 """Tokens computed over tokens read, in batches of like length (`docs/performance.md`)."""
-COLD_START = 6.0
+COLD_START = 5.0
 """Seconds in which a fresh process loads and answers a few rows (the reload gate), and this one imports what trains."""
 LATER_BYTES = 100_000_000
 """What imports after planning (SciPy, scikit-learn) and one data set's worth of odds and ends add."""
@@ -40,12 +40,12 @@ WORD_STEPS = 900
 """The same of a head on words: so many vectors bear the weakest strengths, which take the most passes (908 on ATIS' slots)."""
 SOLVER_SHARE = 0.35
 """Share of the matrix rate that these reach: the products are narrow, and read the features twice a pass."""
-SCORE_SECONDS = 2e-7
-"""Seconds a row and class to score once, beside a millisecond; bootstraps repeat it, for the model and three others."""
+SCORE_SECONDS = (2.5e-4, 1.5e-7, 2e-8)
+"""Seconds to score once: at all, a row, a row and class; bootstraps repeat it, for the model and three others."""
 JUDGING_SECONDS = 30.0
 """Most seconds that the resampling of the test rows takes (`judging.judge.How.seconds`); validation rows get a third."""
-SIMPLE_SECONDS = 1e-3
-"""Seconds a row to fit and ask the simple models, beside those in which their library is imported."""
+SIMPLE_SECONDS = (1.5, 3e-4)
+"""Seconds to fit and ask the simple models: at all (their library is imported), and a row."""
 
 
 @final
@@ -218,10 +218,12 @@ def _mixing(facts: Facts, strategy: Strategy, stages: Sequence[Stage], rows: Map
 def _judging(spec: Spec, rows: Mapping[str, int], classes: int) -> float:
     """Intervals, by bootstrap, of every score on validation and test rows, and the simple models. `classes`: 1 where answers are counted
     once, whatever their kinds are (entities)."""
-    each = {part: 1e-3 + SCORE_SECONDS * rows[part] * classes for part in ("test", "validation")}
+    once, a_row, a_class = SCORE_SECONDS
+    each = {part: once + rows[part] * (a_row + a_class * classes) for part in ("test", "validation")}
     draws = spec.evaluate.resamples
     scored = min(JUDGING_SECONDS, 4 * draws * each["test"]) + min(JUDGING_SECONDS / 3, draws * each["validation"])
-    return scored + (3.0 + SIMPLE_SECONDS * sum(rows.values()) if spec.evaluate.baselines else 0.0)
+    simple, more = SIMPLE_SECONDS
+    return scored + (simple + more * sum(rows.values()) if spec.evaluate.baselines else 0.0)
 
 
 # -- bytes ------------------------------------------------------------------------------------------------------------
