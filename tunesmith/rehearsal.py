@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from .inference import Encoded, collate, pad_id
+from .inference import MICRO_TOKENS, Encoded, collate, pad_id
 from .models.dropout import quicken
 from .models.heads import set_dropout
 from .models.source import Source, untrained
@@ -31,6 +31,8 @@ ROWS = 8
 """Most rows that are read and computed: images and sounds gain little from being many."""
 PASS_SECONDS = 0.5
 """Time of a pass above which fewer rows are tried."""
+READ_SECONDS = 1.0
+"""The same of a pass that only reads."""
 DROPOUT = 0.1
 """What encoders are pretrained with."""
 WORKING = 2
@@ -81,7 +83,8 @@ def _tried(task: Task, source: Source, encoded: Encoded, rows: np.ndarray, pad: 
         set_dropout(model, DROPOUT)
         quicken(model)
         few = _few(task, model, collate(task, encoded, rows[:1], pad), len(rows))
-        return _measured(task, model, collate(task, encoded, rows[:few], pad), int(encoded.lengths_N[rows[:few]].sum()))
+        batch, tokens = collate(task, encoded, rows[:few], pad), int(encoded.lengths_N[rows[:few]].sum())
+        return replace(_measured(task, model, batch, tokens), forward=_reading(task, model, encoded, pad))
     except Exception:  # an architecture that wants more than its config: the forecast does without
         return None
 
@@ -94,15 +97,26 @@ def _few(task: Task, model: nn.Module, one: Batch, most: int) -> int:
 
 
 def _measured(task: Task, model: nn.Module, batch: Batch, tokens: int) -> Trial:
-    import torch
-
+    """What a training step costs."""
     kept, largest = kept_by(model, lambda: _step(task, model, batch))
     both, _ = undisturbed(lambda: _step(task, model, batch))
+    body = sum(weight.numel() for weight in model.parameters())
+    return Trial(0.0, both / tokens, (kept + WORKING * largest) / tokens, update_seconds(), body, body)
+
+
+def _reading(task: Task, model: nn.Module, encoded: Encoded, pad: int) -> float:
+    """Seconds a token of a pass that only reads, of usual size where that is a matter of a second: arrays of many images are too large for
+    memory to be used again, and each costs its pages."""
+    import torch
+
+    most = min(len(encoded), max(1, MICRO_TOKENS // int(encoded.lengths_N.max())))
+    rows = np.linspace(0, len(encoded) - 1, most).round().astype(int)
     model.eval()
     with torch.inference_mode():
-        forward, _ = undisturbed(lambda: task.outputs(model, batch))
-    body = sum(weight.numel() for weight in model.parameters())
-    return Trial(forward / tokens, both / tokens, (kept + WORKING * largest) / tokens, update_seconds(), body, body)
+        one = collate(task, encoded, rows[:1], pad)
+        rows = rows[: max(1, int(READ_SECONDS / max(undisturbed(lambda: task.outputs(model, one), laps=1)[0], 1e-6)))]
+        batch = collate(task, encoded, rows, pad)
+        return undisturbed(lambda: task.outputs(model, batch), laps=1)[0] / int(encoded.lengths_N[rows].sum())
 
 
 def _step(task: Task, model: nn.Module, batch: Batch) -> None:
