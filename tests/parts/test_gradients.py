@@ -15,8 +15,12 @@ def stripes(angle: float, rng: np.random.Generator) -> str:
     """Grey waves in one direction, of random phase."""
     y, x = np.mgrid[:48, :48]
     wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 0.6 + rng.uniform(0, 6))
+    return png(np.uint8(127 + 90 * wave + rng.normal(0, 10, wave.shape)))
+
+
+def png(pixel_HW: np.ndarray) -> str:
     packed = io.BytesIO()
-    Image.fromarray(np.uint8(127 + 90 * wave + rng.normal(0, 10, wave.shape))).save(packed, "PNG")
+    Image.fromarray(pixel_HW).save(packed, "PNG")
     return images.address(packed.getvalue())
 
 
@@ -39,6 +43,18 @@ def test_numbers_that_colours_tell_are_found_where_there_are_any():
     target_NC = np.stack([value_N / 3, np.full(40, np.nan)], 1)
     found = gradients.number_outputs([shade(int(v)) for v in value_N], target_NC, [shade(100), shade(200)])["numbers"]
     assert np.allclose(found[:, 0], [100 / 3, 200 / 3], atol=6) and (found[:, 1] == 0).all()
+
+
+def test_a_line_through_brightness_is_found_among_many_edges():
+    """Few images whose edges say nothing and whose brightness says all but a little: as good as the line itself, or nearly."""
+    rng = np.random.default_rng(1)
+    pixel_NHW = np.clip(rng.uniform(60, 190, 80)[:, None, None] + rng.normal(0, 40, (80, 48, 48)), 0, 255).astype(np.uint8)
+    mean_N = pixel_NHW.mean((1, 2))
+    target_N = 3 * mean_N + rng.normal(0, 4, 80)
+    cells = [png(pixel_HW) for pixel_HW in pixel_NHW]
+    found_N = gradients.number_outputs(cells[:50], target_N[:50, None], cells[50:])["numbers"][:, 0]
+    line_N = np.polyval(np.polyfit(mean_N[:50], target_N[:50], 1), mean_N[50:])
+    assert np.abs(found_N - target_N[50:]).mean() < 1.5 * np.abs(line_N - target_N[50:]).mean()
 
 
 def test_one_class_and_few_rows_are_answered():

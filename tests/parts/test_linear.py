@@ -94,6 +94,18 @@ def test_ridge_recovers_a_linear_rule(rows: tuple[np.ndarray, np.ndarray]) -> No
     np.testing.assert_allclose(found.bias_C, bias_C, atol=1e-4)
 
 
+@pytest.mark.parametrize("count", [9, N])
+def test_what_is_said_of_a_row_left_out_is_what_the_others_teach(rows: tuple[np.ndarray, np.ndarray], count: int) -> None:
+    features_ND, class_N = rows[0][:count].astype(np.float64), rows[1][:count]
+    target_NC = np.stack([class_N + 7.0, -3.0 * class_N + features_ND[:, 0]], 1)
+    standard_ND, _ = _standard(features_ND, np.ones(count))
+    for strength, said_NC in zip((1e-1, 1e-4), linear.left_out(features_ND, target_NC, (1e-1, 1e-4))):
+        for row in (0, count - 1):
+            others = np.arange(count) != row
+            taught = Ridge(alpha=strength * count, solver="cholesky").fit(standard_ND[others], target_NC[others])
+            np.testing.assert_allclose(said_NC[row], taught.predict(standard_ND[[row]])[0], rtol=1e-5, atol=1e-5)
+
+
 def test_scale_and_shift_of_a_feature_change_nothing(rows: tuple[np.ndarray, np.ndarray]) -> None:
     features_ND, class_N = rows[0].astype(np.float64), rows[1]
     moved_ND = features_ND * np.geomspace(1e-1, 1e2, D) + np.linspace(-9, 9, D)

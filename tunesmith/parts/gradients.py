@@ -28,6 +28,10 @@ BLOCK = 256
 HELD_OUT = 5
 """Every fifth training row chooses the strength of the penalty, then is given back."""
 STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3)
+NUMBER_STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+"""For numbers, where one feature among many may say nearly all: each row is told by the others."""
+COLOURS, LEVELS, MOMENTS = 166, slice(64, 112), slice(112, 118)
+"""How many of the features are colours, and where among these stand the roots of the shares of each level, and mean and deviation."""
 PASSES = 200
 """Passes of the solver: a baseline need not be exact."""
 
@@ -75,26 +79,37 @@ def flag_outputs(train: Sequence[Any], flags_NC: np.ndarray, rows: Sequence[Any]
 
 
 def number_outputs(train: Sequence[Any], target_NC: np.ndarray, rows: Sequence[Any]) -> Outputs:
-    """Ridge regression for each target, over the rows that have it."""
+    """Ridge regression for each target, over the rows that have it: on how bright an image is alone, with its levels and colours, or with
+    its edges too, whichever tells training rows best that it was not shown."""
     chosen = _spaced(len(target_NC))
-    own_NF, other_NF = features([train[i] for i in chosen]), features(rows)
-    return {"numbers": np.stack([_numbers(own_NF, target_N, other_NF) for target_N in target_NC[chosen].T], 1)}
+    own, other = number_features([train[i] for i in chosen]), number_features(rows)
+    return {"numbers": np.stack([_numbers(own, target_N, other) for target_N in target_NC[chosen].T], 1)}
 
 
-def _numbers(own_NF: np.ndarray, target_N: np.ndarray, other_NF: np.ndarray) -> np.ndarray:
+def number_features(cells: Sequence[Any]) -> list[np.ndarray]:
+    """Features in the order in which a number is looked for, each (N, F) with those before it: few that say how bright an image is are
+    lost among many that do not."""
+    found_NF = features(cells)
+    colours_NF = found_NF[:, -COLOURS:]
+    parts = [colours_NF[:, MOMENTS], np.square(colours_NF[:, LEVELS]), colours_NF, found_NF[:, :-COLOURS]]
+    return [np.concatenate(parts[: count + 1], 1) for count in range(len(parts))]
+
+
+def _numbers(own: Sequence[np.ndarray], target_N: np.ndarray, other: Sequence[np.ndarray]) -> np.ndarray:
     there = np.flatnonzero(~np.isnan(target_N))
-    if len(there) < 2:
-        return np.full(len(other_NF), target_N[there].mean() if len(there) else 0.0)
-    known_NF, known_N = own_NF[there], target_N[there]
-    mean, spread = known_N.mean(), known_N.std() or 1.0
-
-    def solve(at: np.ndarray, strength: float) -> Solution:
-        return linear.ridge(known_NF[at], (known_N[at, None] - mean) / spread, strength)
-
-    def loss(found_NC: np.ndarray, at: np.ndarray) -> float:
-        return float(np.square(found_NC[:, 0] * spread + mean - known_N[at]).mean())
-
-    return np.asarray(linear.scores(other_NF, _best(known_NF, solve, loss))[:, 0] * spread + mean)
+    if len(there) < 3:
+        return np.full(len(other[0]), target_N[there].mean() if len(there) else 0.0)
+    known_N1 = target_N[there, None]
+    mean, spread = known_N1.mean(), known_N1.std() or 1.0
+    standard_N1 = (known_N1 - mean) / spread
+    tried = [
+        (float(np.square(said_N1 - standard_N1).mean()), group, strength)
+        for group, one_NF in enumerate(own)
+        for strength, said_N1 in zip(NUMBER_STRENGTHS, linear.left_out(one_NF[there], standard_N1, NUMBER_STRENGTHS))
+    ]
+    _, group, strength = min(tried, key=lambda one: one[0])
+    solution = linear.ridge(own[group][there], standard_N1, strength)
+    return np.asarray(linear.scores(other[group], solution)[:, 0] * spread + mean)
 
 
 def _best(

@@ -12,7 +12,7 @@ standardised for the encoders that have a few very large features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -99,6 +99,29 @@ def ridge(features_ND: np.ndarray, target_NC: np.ndarray, strength: float, *, we
         moment_DC = moment_DC + weighted_DB @ torch.from_numpy(target_NC[part] - center_C)
     system_DD = np.asarray(gram_DD) / total + (strength + 1e-12) * np.eye(features_ND.shape[1])
     return rows.fold(np.linalg.solve(system_DD, np.asarray(moment_DC) / total).T, center_C)
+
+
+def left_out(features_ND: np.ndarray, target_NC: np.ndarray, strengths: Iterable[float]) -> Iterator[np.ndarray]:
+    """For each strength (N, C): what `ridge` says of each row when it learns from all the others. No model is fitted anew: exact, but that
+    scales and the weight of the penalty stay those of all rows."""
+    count, mean_C = len(target_NC), target_NC.mean(0)
+    axes_NK, length_K = _axes(_Rows.of(features_ND, np.ones(count), 10**9).block(slice(0, count)).numpy())
+    apart_NC = target_NC - mean_C
+    along_KC = axes_NK.T @ apart_NC
+    for strength in strengths:
+        kept_K = length_K / (length_K + count * (strength + 1e-12))
+        error_NC = apart_NC - axes_NK @ (kept_K[:, None] * along_KC)
+        own_N1 = 1 / count + np.square(axes_NK) @ kept_K[:, None]  # how far a row's own target moves what is said of it
+        yield target_NC - error_NC / np.maximum(1 - own_N1, 1e-9)
+
+
+def _axes(row_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal axes of the rows (N, K) and their squared lengths (K,), those of no length left out."""
+    wide = row_ND.shape[0] <= row_ND.shape[1]
+    length_K, found = np.linalg.eigh(row_ND @ row_ND.T if wide else row_ND.T @ row_ND)
+    long = length_K > 1e-12 * max(float(length_K.max(initial=0.0)), 1e-300)
+    length_K, found = length_K[long], found[:, long]
+    return found if wide else row_ND @ found / np.sqrt(length_K), length_K
 
 
 def scores(features_ND: Any, solution: Solution) -> np.ndarray:
