@@ -289,7 +289,7 @@ def _both(first: Outputs, second: Outputs) -> Outputs:
 def _solution(ready: Ready, train: Encoded, validation: Encoded) -> Solution | None:
     data, task, metric = ready.data, ready.task, ready.plan.spec.evaluate.metric
     known = (train, task.truth(data.train)), (validation, task.truth(data.validation))
-    found = solve.choose(task, solve.path(task, *known, metric), metric)
+    found = solve.choose(task, solve.path(task, *known, metric, apart=solve.apart(data.splits)), metric)
     return found[0].solution if found else None
 
 

@@ -196,6 +196,11 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
         truth are those of the tokens whose `tags` are 0 or more."""
         return None
 
+    def left_out(self, features_ND: np.ndarray, truth: Truth, strengths: Sequence[float]) -> Iterator[Outputs]:
+        """For each L2 strength what a head says of each of these rows that is solved on all the others, where a closed form tells that
+        (numbers); nothing for most tasks."""
+        return iter(())
+
     def units(self, encoded: Encoded, truth: Truth) -> tuple[np.ndarray, Truth] | None:
         """Features (M, D) and truth of what `solve` answers, from rows that have their features, where several heads read them
         differently; None: rows, or tokens with a tag."""

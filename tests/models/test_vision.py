@@ -13,7 +13,7 @@ from PIL import Image
 from tests.tiny_images import FAMILIES, SIDE, make
 from tunesmith.errors import ModelError
 from tunesmith.models import vision
-from tunesmith.models.heads import Pooled, set_dropout
+from tunesmith.models.heads import DEPTHS, Pooled, set_dropout
 from tunesmith.models.loading import quiet
 from tunesmith.models.outline import outline
 from tunesmith.models.prefix import cut
@@ -52,6 +52,26 @@ def test_a_family_is_loaded_pooled_and_saved(folders, family, tmp_path):
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8))
     one, other = (made.preprocess([picture])["pixel_values"][0] for made in (processor(source), load_processor(tmp_path)))
     assert np.array_equal(one, other) and one.shape == (3, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_several_depths_stand_before_the_images_own_vector(folders, family, tmp_path):
+    source = find(str(folders[family]), "image")
+    model = Pooled(load(source), 2, dropout=0.0, pooling=DEPTHS).eval()
+    features_BD, own_BD = model.features(batch()), pooled(folders[family], family).eval().features(batch())
+    torch.testing.assert_close(features_BD[:, -own_BD.shape[1] :], own_BD)
+    assert own_BD.shape[1] < features_BD.shape[1] == model.head.in_features <= vision.WIDEST
+    save(model, processor(source), tmp_path)
+    assert torch.equal(load_model(tmp_path)(batch()), model(batch()))
+
+
+def test_wide_models_are_read_at_fewer_depths(monkeypatch):
+    states = tuple(torch.full((1, 2, 100), float(depth)) for depth in range(13))
+    output = type("Output", (), {"hidden_states": states, "last_hidden_state": states[-1], "pooler_output": None})
+    monkeypatch.setattr(vision, "WIDEST", 499)
+    assert vision.at_depths(output, "mean")[0, ::100].tolist() == [0, 6, 12, 12]  # evenly from the first to the last, then its own
+    monkeypatch.setattr(vision, "WIDEST", 150)
+    assert vision.at_depths(output, "mean")[0, ::100].tolist() == [12]
 
 
 @pytest.mark.parametrize(("family", "name"), [("vit", "ViTModel"), ("resnet", "ResNetModel"), ("clip-both", "CLIPModel")])

@@ -15,9 +15,11 @@ from PIL import Image
 from tunesmith import api, testing
 from tunesmith.data import images
 from tunesmith.data.dataset import read_sources
+from tunesmith.data.table import Table
 from tunesmith.errors import DataError, ModelError
 from tunesmith.inference import encode
 from tunesmith.models.source import processor
+from tunesmith.models.vision import load_processor
 from tunesmith.planning import choose_task
 from tunesmith.registry import TASKS
 from tunesmith.spec import Spec
@@ -143,6 +145,23 @@ def test_a_number_of_a_blend_lies_between(made):
     blended = np.array([example["target"] for example in encoded.at(0, 0).examples(range(20))])
     assert (blended >= low - 1e-6).all() and (blended <= high + 1e-6).all()
     assert not np.allclose(blended, encoded.arrays["target"][:20])
+
+
+@pytest.mark.parametrize("family", ["dinov2", "convnext", "efficientnet"])
+def test_a_number_is_told_of_the_whole_image(family, tmp_path):
+    """Processors that cut the middle out do not hide the edges of an image in which something is counted."""
+    from tests.tiny_images import SIDE, make
+
+    reader = load_processor(make(tmp_path / family, family))
+    task = TASKS.load("image-regression").build({}, "image-regression").fit(Table.of(TASKS.load("image-regression").sample(8, 0)))
+    seen = []
+    for edge in (0, 255):
+        pixel_HW = np.full((60, 100), 90, np.uint8)
+        pixel_HW[:, :4] = edge
+        packed = io.BytesIO()
+        Image.fromarray(pixel_HW).save(packed, "PNG")
+        seen.append(task.encode([{"image": images.address(packed.getvalue())}], reader)[0]["pixel_values"])
+    assert seen[0].shape == (3, SIDE, SIDE) and np.abs(seen[0] - seen[1]).max() > 0.5
 
 
 # -- whole runs -------------------------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Batch = Mapping[str, torch.Tensor]
 SPANS = "spans"
 """Pooling that gives the text's own vector and those of two spans in it, side by side: `spans` (B, T) has a bit for each of the two."""
+DEPTHS = "depths"
+"""Pooling of images that gives what the layers say at several depths, each as its mean over the image, before the image's own vector."""
 CACHED = ("hidden_BTD", "features_BTD", "pooled_BD")
 ATTENTION_DROPOUTS = ("attention_dropout", "attn_dropout_prob", "attention_probs_dropout_prob", "dropout", "activation_dropout")
 """Numbers by which families whose attention is one fused call, or that drop by a function, keep their rates."""
@@ -106,7 +108,7 @@ def pool(hidden_BTD: torch.Tensor, mask_BT: torch.Tensor, how: str) -> torch.Ten
 class Pooled(nn.Module):
     """Backbone, pooling, dropout, linear head: `model(batch)` -> logits_BC; without pooling (`tokens`) -> logits_BTC.
 
-    Pooling `spans` (relations): three vectors of width D side by side, (B, 3 D).
+    Pooling `spans` (relations): three vectors of width D side by side, (B, 3 D). Pooling `depths` (numbers for images): `vision.at_depths`.
     With a `beside` (tables), the numbers in `table` (B, F) stand beside the vector, and its answer is added to the head's.
     A batch with `pooled_BD` or `features_BTD` runs the head only; one with `hidden_BTD` runs the layers above `cut` (`prefix.cut`).
     """
@@ -125,7 +127,7 @@ class Pooled(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.pooling = pooling or backbone.source.pooling
         self.beside, self.sight = beside, sight
-        read = backbone.source.hidden * (3 if self.pooling == SPANS else 1) + (beside.width if beside else 0)
+        read = self._width(backbone) + (beside.width if beside else 0)
         self.head = nn.utils.skip_init(nn.Linear, read, out)
         self.source = backbone.source
         self.spare = backbone.spare
@@ -143,8 +145,9 @@ class Pooled(nn.Module):
 
     @property
     def whole_only(self) -> bool:
-        """Whether what lies below a cut of the backbone is not all that the head reads: pictures have an encoder of their own."""
-        return self.sight is not None
+        """Whether what lies above a cut of the backbone is not all that the head reads: pictures have an encoder of their own, and several
+        depths are read from below, too."""
+        return self.sight is not None or self.pooling == DEPTHS
 
     @property
     def per_token(self) -> bool:
@@ -157,7 +160,8 @@ class Pooled(nn.Module):
             if name in batch:
                 return batch[name].float()
         if self.source.modality == "image":
-            return vision.pool(self.seen(batch), self.pooling)
+            seen, deep = self.seen(batch), self.pooling == DEPTHS
+            return vision.at_depths(seen, self.source.pooling) if deep else vision.pool(seen, self.pooling)
         if self.source.modality == "audio":
             return self._heard(batch)
         if self.per_token:
@@ -178,6 +182,13 @@ class Pooled(nn.Module):
         vision.freeze_statistics(self.backbone)
         return self
 
+    def _width(self, backbone: Backbone) -> int:
+        """Numbers of the vector that comes of the backbone."""
+        if self.pooling != DEPTHS:
+            return backbone.source.hidden * (3 if self.pooling == SPANS else 1)
+        with evaluating(self.backbone):
+            return vision.width_at_depths(bare(self.backbone), backbone.source.pooling)
+
     def _heard(self, batch: Batch) -> torch.Tensor:
         output = sound.hear(bare(self.backbone), batch)
         if self.pooling == "pooler":
@@ -192,7 +203,8 @@ class Pooled(nn.Module):
         if "hidden_BTD" in batch:
             assert self.cut is not None, "a batch of cached hidden states needs model.cut"
             return self.cut.answer(batch)
-        return self.backbone(**inputs(self.backbone, batch))
+        asked = {"output_hidden_states": True} if self.pooling == DEPTHS else {}
+        return self.backbone(**inputs(self.backbone, batch), **asked)
 
     def hidden(self, batch: Batch) -> torch.Tensor:
         """The tokens' vectors as the backbone gives them: (B, T, D)."""

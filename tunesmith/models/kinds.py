@@ -35,7 +35,7 @@ WHOLE = (seq2seq.POOLING, whisper.POOLING, SEGMENTS, speaker.POOLING, setwise.PO
 
 def known() -> set[str]:
     """All names."""
-    return {"mean", "cls", "last", "tokens", "pooler", heads.SPANS, *FORMS, *BUILT}
+    return {"mean", "cls", "last", "tokens", "pooler", heads.DEPTHS, heads.SPANS, *FORMS, *BUILT}
 
 
 def built(backbone: Backbone, head: Head, dropout: float) -> Any:

@@ -40,6 +40,8 @@ PLAIN = "ViTImageProcessorPil"
 """Resize, scale, normalise: what stands in for processors that have no Pillow form (DINOv3), with the folder's own numbers."""
 STRIDE = 16
 """Pixels a side for which a convolutional model counts one token: the work of one patch, within a factor of two."""
+WIDEST = 4_096
+"""Most numbers of an image's vector at several depths: as many layers as that holds, evenly spaced from what enters the first on."""
 MOST_SIDE = 4096
 """Pixels a side of a model's input; more is a mistake, or an attack on memory."""
 
@@ -200,6 +202,27 @@ def pool(output: Any, how: str) -> torch.Tensor:
     if last.dim() == 4:
         return last.mean((-2, -1))
     return last[:, 0] if how == "cls" else last.mean(1)
+
+
+def at_depths(output: Any, how: str) -> torch.Tensor:
+    """The means of hidden states over the image, from the first on, then the vector that `pool` gives: float32 (B, D)."""
+    import torch
+
+    own_BD = pool(output, how)
+    means = [one.float().mean((-2, -1) if one.dim() == 4 else 1) for one in getattr(output, "hidden_states", None) or ()]
+    for count in range(len(means), 0, -1):
+        chosen = [means[round(i * (len(means) - 1) / max(1, count - 1))] for i in range(count)]
+        if sum(one.shape[1] for one in chosen) + own_BD.shape[1] <= WIDEST:
+            return torch.cat([*chosen, own_BD], 1)
+    return own_BD
+
+
+def width_at_depths(module: nn.Module, how: str) -> int:
+    """How many numbers `at_depths` gives, found out with one grey image."""
+    import torch
+
+    with torch.no_grad():
+        return int(at_depths(module(pixel_values=blank(module), output_hidden_states=True), how).shape[1])
 
 
 def blank(module: nn.Module, rows: int = 1) -> torch.Tensor:

@@ -53,15 +53,9 @@ def mask_column(profile: Profile, named: Mapping[str, Any]) -> Choice[Any] | Non
 
 
 def sides(processor: Any) -> tuple[int, int]:
-    """Height and width of what the processor makes of an image."""
-    chosen = processor.crop_size if getattr(processor, "do_center_crop", False) else processor.size
-    edge = _side(chosen, "shortest_edge", 224)
-    return min(MOST_SIDE, _side(chosen, "height", edge)), min(MOST_SIDE, _side(chosen, "width", edge))
-
-
-def _side(size: Any, name: str, otherwise: int) -> int:
-    found = size.get(name) if hasattr(size, "get") else getattr(size, name, None)
-    return int(found) if found else otherwise
+    """Height and width of what the processor makes of an image, no more than MOST_SIDE."""
+    height, width = pixels.sides(processor)
+    return min(MOST_SIDE, height), min(MOST_SIDE, width)
 
 
 # -- checks -----------------------------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ SMALLEST = 0.5
 """Least share of the image's area that a crop keeps."""
 STRENGTH = 0.3
 """Largest change of brightness, contrast and saturation, as a share."""
+BILINEAR = 2
+"""Pillow's number of the interpolation where a processor names none."""
 OPERATIONS = 2
 """Operations that RandAugment draws for an image."""
 SIDED = ("left", "right", "links", "rechts", "gauche", "droite", "east", "west")
@@ -101,16 +103,33 @@ def check_ways(asked: Any, allowed: Sequence[str]) -> None:
         )
 
 
-def encode(cell: Any, processor: Any, chosen: Sequence[str] = (), draw: Draw | None = None) -> np.ndarray:
+def encode(cell: Any, processor: Any, chosen: Sequence[str] = (), draw: Draw | None = None, *, whole: bool = False) -> np.ndarray:
     """(C, H, W) float32: the image of a cell as the model wants it; with a draw, changed in the chosen ways first.
 
-    Raises DataError where the image cannot be read whole.
+    `whole`: nothing is cut off, where the processor would cut the middle out. Raises DataError where the image cannot be read whole.
     """
     image = images.rgb(cell)
     if draw is not None:
         for way in ALONE:
             image = CHANGES[way](image, draw) if way in chosen else image
-    return np.asarray(processor.preprocess([image])["pixel_values"][0], np.float32)
+    settings: dict[str, Any] = {}
+    if whole:
+        height, width = sides(processor)
+        image = image.resize((width, height), int(getattr(processor, "resample", None) or BILINEAR))
+        settings = {"do_resize": False, "do_center_crop": False}
+    return np.asarray(processor.preprocess([image], **settings)["pixel_values"][0], np.float32)
+
+
+def sides(processor: Any) -> tuple[int, int]:
+    """Height and width of what the processor makes of an image."""
+    chosen = processor.crop_size if getattr(processor, "do_center_crop", False) else processor.size
+    edge = _side(chosen, "shortest_edge", 224)
+    return _side(chosen, "height", edge), _side(chosen, "width", edge)
+
+
+def _side(size: Any, name: str, otherwise: int) -> int:
+    found = size.get(name) if hasattr(size, "get") else getattr(size, name, None)
+    return int(found) if found else otherwise
 
 
 def blend(one: Example, other: Example, chosen: Sequence[str], draw: Draw) -> tuple[np.ndarray, float]:

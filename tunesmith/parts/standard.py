@@ -7,7 +7,7 @@ Axes: N rows, B rows of a batch, D features, C targets. A task keeps the fields 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, final
 
@@ -93,6 +93,14 @@ class Standard:
             for target_N, there_N in zip(target_NC.T, there_NC.T)
         ]
         return Solution(np.concatenate([one.weight_CD for one in each]), np.concatenate([one.bias_C for one in each]))
+
+    def left_out(self, features_ND: np.ndarray, truth: Truth, strengths: Sequence[float]) -> Iterator[Outputs]:
+        """What such heads say of each row that is solved on all the others, strength by strength; nothing where rows lack targets."""
+        target_NC = self._standardised(truth)
+        if np.isnan(target_NC).any():
+            return
+        for said_NC in linear.left_out(features_ND, target_NC, strengths):
+            yield {"numbers": said_NC * np.array(self.deviations) + np.array(self.means)}
 
     def calibrated(self, outputs: Outputs, truth: Truth) -> dict[str, Any]:
         """The width of the answers' intervals."""

@@ -8,7 +8,7 @@ regression, and the frozen encoder with ridge regression.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
@@ -44,13 +44,18 @@ class ImageRegression(Task):
     files: ClassVar[tuple[str, ...]] = ("image",)
     targets: ClassVar[tuple[str, ...]] = ("target",)
     target_kind: ClassVar[str] = "number"
+    suggests: ClassVar[Mapping[str, Choice[Any]]] = {
+        "train.dropout": Choice(0.0, "a number hangs on small differences of large vectors: what is dropped moves it more than they do"),
+        "train.lr": Choice(5e-5, "images of one kind differ little, and a number shows every weight that moves: larger steps undo each other"),
+    }
 
     image: str = "image"
     """Column with the images: paths, counted from the file that names them, or their bytes."""
     target: str | tuple[str, ...] = "target"
     """Column with the number, or several columns."""
     augment: Literal["auto", "none"] | tuple[pixels.Way, ...] = "auto"
-    """How images are changed in each epoch; `auto`: mirrored, nothing else: a crop would change what can be counted or measured."""
+    """How images are changed in each epoch; `auto`: mirrored, nothing else: a crop would change what can be counted or measured. The
+    model is always shown whole images, brought to its size, where its own processor would cut the middle out."""
     loss_kind: Literal["mse", "mae", "huber"] = "mse"
     """Squared error, absolute error, or squared up to one standard deviation and straight beyond."""
     interval: float = 0.9
@@ -61,6 +66,8 @@ class ImageRegression(Task):
     ways_why: str = fitted("")
     tokens: int = fitted(1)
     half_widths: tuple[float, ...] = fitted(())
+    whole: bool = fitted(False)
+    deep: bool = fitted(False)
 
     def __post_init__(self) -> None:
         options.column("image", self.image)
@@ -99,10 +106,10 @@ class ImageRegression(Task):
         return options.twice(self.columns((*self.inputs, *self.targets)))
 
     def fit(self, train: Table) -> Self:
-        """Learn the targets' means and standard deviations."""
+        """Learn the targets' means and standard deviations. In runs of earlier versions images are seen neither whole nor at all depths."""
         auto = ("flip",), "mirrors alone: a crop would change the number"
         ways, why = auto if self.augment == "auto" else pixels.ways(self.augment, ())
-        return self.settle(**self._numbers.learned(train), ways=ways, ways_why=why)
+        return self.settle(**self._numbers.learned(train), ways=ways, ways_why=why, whole=True, deep=True)
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle what an image costs. Numbers have no classes to balance."""
@@ -115,7 +122,8 @@ class ImageRegression(Task):
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
         """`pixel_values` (channel, height, width), and where the rows have targets these, standardised (C,)."""
         drawn = draws or [None] * len(rows)
-        examples = [{"pixel_values": pixels.encode(row[self.image], processor, self.ways, draw)} for row, draw in zip(rows, drawn)]
+        seen = [pixels.encode(row[self.image], processor, self.ways, draw, whole=self.whole) for row, draw in zip(rows, drawn)]
+        examples = [{"pixel_values": one} for one in seen]
         if not rows or not rows[0].keys() >= set(self.columns(self.targets)):
             return examples
         known = self._numbers.aims_of(rows)
@@ -150,10 +158,10 @@ class ImageRegression(Task):
     # -- model --------------------------------------------------------------------------------------------------------
 
     def model(self, backbone: Backbone, dropout: float) -> nn.Module:
-        """A linear head on the image's vector; it speaks in standard deviations."""
-        from ..models.heads import Pooled
+        """A linear head on the image's vector and on what layers below say of it; it speaks in standard deviations."""
+        from ..models.heads import DEPTHS, Pooled
 
-        return Pooled(backbone, len(self.means), dropout)
+        return Pooled(backbone, len(self.means), dropout, pooling=DEPTHS if self.deep else "")
 
     def weight(self, batch: Batch) -> float:
         """Rows with a target."""
@@ -172,6 +180,10 @@ class ImageRegression(Task):
     ) -> Solution:
         """Ridge regression on standardised targets, each over the rows that have it."""
         return self._numbers.solve(features_ND, truth, strength)
+
+    def left_out(self, features_ND: np.ndarray, truth: Truth, strengths: Sequence[float]) -> Iterator[Outputs]:
+        """Each row by ridge regression on all the others."""
+        return self._numbers.left_out(features_ND, truth, strengths)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 

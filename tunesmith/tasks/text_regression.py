@@ -8,7 +8,7 @@ what they share with boosted trees), and the frozen encoder with ridge regressio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
@@ -182,6 +182,10 @@ class TextRegression(Task):
     ) -> Solution:
         """Ridge regression on standardised targets."""
         return self._numbers.solve(features_ND, truth, strength)
+
+    def left_out(self, features_ND: np.ndarray, truth: Truth, strengths: Sequence[float]) -> Iterator[Outputs]:
+        """Each row by ridge regression on all the others."""
+        return self._numbers.left_out(features_ND, truth, strengths)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 

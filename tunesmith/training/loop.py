@@ -107,16 +107,15 @@ def _solve(state: State, work: Work, folder: Path) -> Iterator[Event]:
     yield from notes
     train, validation = ((_with_features(state, rows.encoded, work.pad), rows.truth) for rows in (known.train, known.validation))
     task = state.ready.task
-    chosen = solve.choose(
-        task, solve.path(task, train, validation, metric(state)), metric(state)
-    )
+    tried = solve.path(task, train, validation, metric(state), apart=solve.apart(state.ready.data.splits))
+    chosen = solve.choose(task, tried, metric(state))
     if chosen is None:
         yield Adjusted(state.total, "head not solved", "this task's head has no optimum to solve for; it starts at random")
         return
     best, start = chosen
     state.probe = best.solution
     _set_head(state, best.solution)
-    yield Adjusted(state.total, "head solved", f"L2 strength {best.strength:g} is best on the validation rows")
+    yield Adjusted(state.total, "head solved", f"L2 strength {best.strength:g} is best on rows that it did not learn from")
     yield from _evaluate(state, known, folder, 0.0)
     _set_head(state, start.solution)
     if start is not best and state.stage + 1 < len(state.stages):

@@ -14,12 +14,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..data.split import Splits
 from ..inference import Encoded, Ragged, infer
 from ..task import Outputs, Solution, Task, Truth
 
 STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """L2 strengths tried, strongest first: loss = mean + strength / 2 * |W|^2 over features of unit mean square."""
 
+FEW = 200
+"""Validation rows below which training rows help to choose the strength, where a closed form says what others teach of each."""
 TOKENS = 1 << 16
 """Tokens whose features a head reads at a time."""
 
@@ -35,11 +38,12 @@ class Probe:
 
 
 def path(
-    task: Task, train: tuple[Encoded, Truth], validation: tuple[Encoded, Truth], metric: str
+    task: Task, train: tuple[Encoded, Truth], validation: tuple[Encoded, Truth], metric: str, *, apart: bool = False
 ) -> Iterator[Probe]:
     """Each strength's solution with its validation score, from rows that have their features (`pooled_D` or `features_TD`).
 
-    Stops when two in a row are worse than the best.
+    Stops when two in a row are worse than the best. `apart`: no two training rows belong together. Then, where validation rows are few,
+    the score is of training rows as well, each as a head says of it that has not seen it (`Task.left_out`): ten rows choose by chance.
     """
     if task.headlines():
         yield from _by_target(task, train, validation, metric)
@@ -47,11 +51,16 @@ def path(
     better = 1 if task.directions[metric] else -1
     best, worse, solution = -np.inf, 0, None
     features_ND, truth = _units(*train)
+    few = apart and len(validation[1]) < FEW
+    others = task.left_out(features_ND, truth, STRENGTHS) if few else iter(())
     for strength in STRENGTHS:
         solution = task.solve(features_ND, truth, strength, solution)
         if solution is None:
             return
-        value = task.score(apply(task, solution, validation[0]), validation[1])[metric]
+        said, known = apply(task, solution, validation[0]), validation[1]
+        if (more := next(others, None)) is not None:
+            said, known = {name: np.concatenate([said[name], more[name]]) for name in more}, np.concatenate([known, truth])
+        value = task.score(said, known)[metric]
         yield Probe(solution, strength, value)
         worse = 0 if better * value >= best else worse + 1  # where rare labels count, the strongest all score nothing alike
         best = max(best, better * value)
@@ -85,6 +94,12 @@ def _strongest_best(higher: bool, values: list[float]) -> int:
     """Where the best value stands first; where none is known, the first."""
     signed = np.nan_to_num(np.array(values) * (1 if higher else -1), nan=-np.inf, neginf=-1e300)
     return int(signed.argmax())
+
+
+def apart(splits: Splits) -> bool:
+    """Whether no two training rows belong together: else a row that is left out is told by its like."""
+    group_N = splits.duplicates.group_N[splits.parts["train"]]
+    return splits.how.value not in ("group", "time") and len(np.unique(group_N)) == len(group_N)
 
 
 def choose(task: Task, probes: Iterable[Probe], metric: str) -> tuple[Probe, Probe] | None:
