@@ -46,7 +46,7 @@ class ImageRegression(Task):
     target_kind: ClassVar[str] = "number"
     suggests: ClassVar[Mapping[str, Choice[Any]]] = {
         "train.dropout": Choice(0.0, "a number hangs on small differences of large vectors: what is dropped moves it more than they do"),
-        "train.lr": Choice(5e-5, "images of one kind differ little, and every weight that moves moves the number: larger steps undo each other"),
+        "train.lr": Choice(5e-5, "images of one kind differ little, and every weight moves the number: larger steps undo each other"),
     }
 
     image: str = "image"
