@@ -164,8 +164,9 @@ def table(found: list[dict[str, Any]]) -> str:
     """The committed page."""
     lines = [
         "# Large files and cold starts", "",
-        f"Model {MODEL} (MiniLM-L6), nothing said but file and model (and `strategy=full` of the first two). Seconds by the clock (median, least and most), of a machine that "
-        "other work may have shared: CPU seconds beside them. Made by `benchmarks/large.py`; every measurement is in `large.jsonl`.", "",
+        f"Model {MODEL} (MiniLM-L6), nothing said but file and model (and `strategy=full` of the first two). Seconds by the clock "
+        "(median, least and most), of a machine that other work may have shared: CPU seconds beside them. Made by `benchmarks/large.py`; "
+        "every measurement is in `large.jsonl`.", "",
         "| what | times | seconds | at most | CPU seconds | peak MiB | at most | cores | commits |",
         "|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip

@@ -12,6 +12,7 @@ import torch
 
 from tests.runs import make_ready
 from tunesmith import api, choices, forecast, trial
+from tunesmith import facts as facts_module
 from tunesmith.models.source import find
 from tunesmith.registry import STRATEGIES
 from tunesmith.run import Run
@@ -30,9 +31,9 @@ def _same_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 TRIED = trial.Trial(forward=1e-5, both=3e-5, kept=1e5, update=1e-9, body=10_000_000, bf16=0.9)
 
 
-def facts(**changed: Any) -> choices.Facts:
+def facts(**changed: Any) -> facts_module.Facts:
     source: Any = SimpleNamespace(parameters=22_000_000, layers=6, hidden=384)
-    base = choices.Facts(1_000, 20.0, source, False, 1, 1e11, longest=60, encoding=1e-4, trial=TRIED)
+    base = facts_module.Facts(1_000, 20.0, source, False, 1, 1e11, longest=60, encoding=1e-4, trial=TRIED)
     return dataclasses.replace(base, **changed)
 
 
@@ -106,9 +107,9 @@ def test_bf16_is_tried_only_where_steps_will_be_taken_or_there_is_much_to_read(
     strategy: str, options: dict[str, bool], much: float, tried: bool, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[bool]()
-    monkeypatch.setattr(choices, "MUCH_SECONDS", much)
-    monkeypatch.setattr(choices, "SMALL", 0)
-    monkeypatch.setattr(choices, "trial", lambda *_, bf16: asked.append(bf16))
+    monkeypatch.setattr(facts_module, "MUCH_SECONDS", much)
+    monkeypatch.setattr(facts_module, "SMALL", 0)
+    monkeypatch.setattr(facts_module, "trial", lambda *_, bf16: asked.append(bf16))
     ready = make_ready(tmp_path, tiny_bert, strategy=strategy, strategy_options=options)
     assert asked == [tried] and ready.plan.spec.train.precision == "fp32"
 

@@ -15,7 +15,7 @@ from tests.runs import make_ready, write_lines
 from tests.tasks.test_image_tasks import labelled
 from tests.test_forecast import facts, planned
 from tunesmith import api, forecast, spent
-from tunesmith.choices import measure
+from tunesmith.facts import measure
 from tunesmith.finish import measured
 from tunesmith.inference import collate, encode, pad_id
 from tunesmith.models.source import find, load, processor, untrained

@@ -5,177 +5,31 @@ A reason names the fact that decided, and the source of the rule where there is 
 
 from __future__ import annotations
 
-import math
-import os
-import time
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any, final
-
-import numpy as np
+from typing import Any
 
 from .data import caches
-from .data.dataset import Dataset
 from .early import seconds_of
-from .errors import ResourceError, SpecError
-from .inference import Encoded, Ragged, encode
-from .models.source import Source, processor
-from .rehearsal import Rehearsal, rehearse
+from .errors import SpecError
+from .facts import GPU, Facts
 from .spec import Choice, Spec, Train
-from .spent import alone
 from .strategy import Strategy
 from .task import Task
-from .trial import CLEARLY, PASS_TOKENS, Trial, trial
+from .trial import CLEARLY, PASS_TOKENS
 
 LARGE = 1_000_000_000
 """Weights from which training all of them is out of reach of most machines."""
 REFERENCE = 22_700_000
 """Weights of the encoders for which `Strategy.lr` is meant."""
-SAMPLE = 512
-"""Rows tokenised to learn how long rows are."""
-SMALL = 10_000_000
-"""Weights up to which a CPU trains in float32 untried: it takes no time, and noise would decide."""
 FEW = 5_000
 """Training rows below which batches are small."""
 VIEWS = 4
 """Views of changed images that are kept where nobody asks otherwise."""
-MUCH_SECONDS = 10.0
-"""Seconds of reading all rows once, at the rate of a plain matrix product, from which a trial of bf16 is worth its own seconds."""
 STEPS = 1_050
 """Optimiser steps after which small encoders stop gaining on the sets in `benchmarks/`, and may lose (`docs/notes.md`)."""
 MOST_WORDS = 0.8
 """Share of the vocabulary in use up to which it pays to leave the other words out of training (`training/words.py`)."""
-HEAPS = 0.6
-"""Power of the number of rows with which the number of different tokens grows."""
 REPAID = 300.0
 """Seconds of training from which half a minute of compiling is repaid if steps then take a tenth less."""
-GPU = 100.0
-"""How many times faster than a CPU a GPU is taken to be where only that matters."""
-
-
-@final
-@dataclass(frozen=True)
-class Facts:
-    """What the choices rest on."""
-
-    rows: int
-    tokens: float
-    """Mean tokens of a training row."""
-    source: Source
-    cuda: bool
-    cores: int
-    flops: float
-    """Measured rate of a plain float32 matrix product, per second."""
-    unknown: float = 0.0
-    """Share of tokens that the model's vocabulary does not have."""
-    longest: int = 0
-    """Most tokens of a row, of those sampled."""
-    encoding: float = 0.0
-    """Seconds to encode a row, once; where rows are encoded late, to say what is light of it."""
-    fetching: float = 0.0
-    """Seconds to read a row each time that a pass wants it; 0 where rows are held as encoded."""
-    changing: float = 0.0
-    """The same where it is learnt from, and changed in each epoch."""
-    examples: float = 1.0
-    """Examples of a row: windows of long texts, tiles of large images."""
-    units: float = 1.0
-    """Vectors of a row from which the head answers: one, or its tagged words."""
-    trial: Trial | None = None
-    """What a token costs on the model at hand; None where that could not be tried."""
-    written: float = 0.0
-    """Tokens written of each test row."""
-    augments: bool = False
-    """Whether images change from epoch to epoch."""
-    afterwards: float = 0.0
-    """Tokens that are read once the weights are final: `Task.afterwards`."""
-    epochs: float = 0.0
-    """Epochs that the task asks for; 0: it leaves that to the rules."""
-    words: float = 1.0
-    """Share of the vocabulary that the training rows are thought to use: the others' vectors are not trained."""
-    translating: float = 0.0
-    """Seconds in which training texts are translated there and back before the first step."""
-    translator: int = 0
-    """Weights of the larger of the two models that do so."""
-    joint: bool = False
-    """Whether the loss compares rows: `Task.joint`."""
-
-
-# -- facts ------------------------------------------------------------------------------------------------------------
-
-
-def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool = True) -> Facts:
-    """Row lengths from a sample, and what this machine is. `steps`: whether weights will learn step by step; where rows are only read,
-    bf16 is tried if there is much to read."""
-    reader, rows = processor(source), min(SAMPLE, len(data.train))
-    few, made = data.train.take(np.arange(rows)), list[Encoded]()
-    encoding = alone(lambda: made.append(encode(task, reader, few))) / rows
-    encoded, each = made[0], len(made[0]) / rows
-    cuda = _cuda() if spec.train.device != "cpu" else False
-    if spec.train.device == "cuda" and not cuda:
-        raise ResourceError(
-            "train.device", expected="a CUDA device", got="none", fix="leave --set train.device out", code="no-cuda"
-        )
-    cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
-    threads, flops = (cores or 1) if spec.train.threads == "auto" else int(spec.train.threads), matrix_rate()
-    much = 2 * source.parameters * encoded.lengths_N.mean() * len(data.train) > MUCH_SECONDS * flops
-    unsure = (steps or much) and not cuda and spec.train.precision == "auto" and source.parameters > SMALL
-    tried = trial(source, float(encoded.lengths_N.mean()), flops, threads, bf16=unsure)
-    late = rehearse(task, source, encoded, reader, threads) if encoded.later else Rehearsal(0.0, 0.0, None)
-    tried = replace(late.trial, bf16=tried.bf16 if tried else 0.0) if late.trial else tried
-    wish = task.suggested().get("train.epochs")
-    return Facts(
-        len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores or 1, flops, _unknown(encoded, reader),
-        int(encoded.lengths_N.max()), encoding, late.fetching * each, late.changing * each, each, _units(encoded) / rows, tried,
-        task.effort(), task.augments and task.modality == "image",
-        task.afterwards(),
-        wish.value if wish else 0.0,
-        _words(encoded, reader, len(data.train) / rows), joint=task.joint,
-    )  # fmt: skip
-
-
-def _unknown(encoded: Encoded, reader: Any) -> float:
-    """Share of tokens that stand for `unknown`: of a language that the model was never shown, most do."""
-    ids, missing = encoded.arrays.get("input_ids"), getattr(reader, "unk_token_id", None)
-    return float(np.mean(ids.values == missing)) if isinstance(ids, Ragged) and missing is not None else 0.0
-
-
-def _units(encoded: Encoded) -> int:
-    """Vectors from which the head answers: of the examples, or of the words with a tag."""
-    tags = encoded.arrays.get("tags")
-    return int((tags.values >= 0).sum()) if isinstance(tags, Ragged) else len(encoded)
-
-
-def _words(encoded: Encoded, reader: Any, times: float) -> float:
-    """Share of the vocabulary in `times` as many rows as these: new words come the more slowly the more rows are read (Heaps' law)."""
-    ids = encoded.arrays.get("input_ids")
-    if not isinstance(ids, Ragged) or not hasattr(reader, "__len__"):
-        return 1.0
-    return min(1.0, len(np.unique(ids.values)) * times**HEAPS / max(1, len(reader)))
-
-
-@cache
-def matrix_rate(size: int = 768, seconds: float = 0.15) -> float:
-    """Floating-point operations per second of a plain float32 matrix product here, the better of a few."""
-    import torch
-
-    a, b = torch.ones(size, size), torch.ones(size, size)
-    best, until = math.inf, time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        start = time.perf_counter()
-        a @ b
-        best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
-
-
-def device_rate(spec: Spec) -> float:
-    """Operations a second of where the model will be trained, roughly: of a GPU a hundredfold of this CPU's core."""
-    return matrix_rate() * (GPU if spec.train.device != "cpu" and _cuda() else 1.0)
-
-
-def _cuda() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
 
 
 # -- choices ----------------------------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from .choices import MOST_WORDS, Facts, seconds_per_token
+from .choices import MOST_WORDS, seconds_per_token
 from .data.dataset import Dataset
 from .errors import TunesmithError
+from .facts import Facts
 from .memory import held, most_held
 from .parts.writing import WRITTEN_COST
 from .spec import Spec

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-from .choices import balance, decide, device_rate, measure, refuse_undrawn, settle_training
+from .choices import balance, decide, refuse_undrawn, settle_training
 from .claims import choose_task
 from .data.dataset import Dataset, Sources, arrange, read_sources
 from .data.files import resolve
@@ -17,6 +17,7 @@ from .data.finding import Finding, refuse
 from .data.split import PARTS
 from .early import refuse_words, seconds_of
 from .errors import ModelError, SpecError, listing, nearest
+from .facts import device_rate, measure
 from .forecast import Forecast, descends, forecast
 from .memory import give_back
 from .models.source import Source, find, processor, seeing

@@ -62,3 +62,12 @@ def test_a_run_needs_no_pandas(tiny_bert: Path, tmp_path: Path) -> None:
     code = WHOLE_RUN.format(data=str(write_rows(tmp_path / "rows.csv")), model=str(tiny_bert), runs=str(tmp_path / "runs"))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "pandas" not in json.loads(done.stdout.splitlines()[-1])
+
+
+@given(st.lists(st.lists(st.none() | st.integers(0, 9), max_size=4), max_size=5), st.data())
+def test_cells_are_taken_from_the_chunks_that_hold_them(chunks: list[list[int | None]], data: st.DataObject) -> None:
+    column = pa.chunked_array([pa.array(chunk, pa.int64()) for chunk in chunks], pa.int64())
+    whole = column.to_pylist()
+    positions = data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=12)) if whole else []
+    found = bare.taken(column, np.array(positions, np.int64))
+    assert found.type == column.type and found.to_pylist() == [whole[at] for at in positions]

@@ -9,7 +9,7 @@ Axes: N rows.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -215,11 +215,14 @@ def _answer_findings(
 
 def _conflicts(table: Table, texts: Sequence[str], answers: Sequence[Sequence[str]]) -> list[Finding]:
     """Equal texts (but for case and space) with different labels: at most one of them can be right."""
-    folded = [fold(text) for text in texts]
-    seen: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    for text, row in zip(folded, answers):
-        seen[text].add(tuple(sorted(row)))
-    rows = [i for i, text in enumerate(folded) if len(seen[text]) > 1]
+    number = {row: i for i, row in enumerate({tuple(sorted(row)) for row in answers})}
+    answer_N = np.array([number[tuple(sorted(row))] for row in answers], np.int64)
+    text_N = np.array([hash(fold(text)) for text in texts], np.int64)  # eight bytes of each: the folded texts are as much as the texts
+    _, group_N = np.unique(text_N, return_inverse=True)
+    least_G, most_G = np.full(len(texts), len(number)), np.full(len(texts), -1)
+    np.minimum.at(least_G, group_N, answer_N)
+    np.maximum.at(most_G, group_N, answer_N)
+    rows = np.flatnonzero((least_G != most_G)[group_N]).tolist()
     if not rows:
         return []
     return [Finding("warning", "conflicting-labels",

@@ -1,4 +1,4 @@
-"""Arrow arrays of texts and NumPy's numbers, and back, without pandas.
+"""Arrow arrays of texts and NumPy's numbers, and back, without pandas; rows of long columns, without copies of them.
 
 Arrow's own ways (`pa.array`, `pa.scalar`, `to_numpy`, a plain value among the arguments of `pc.equal`) import pandas to ask whether what
 they were given is a series of it: half a second and 46 MiB of every process (`tests/data/test_bare.py` holds the usual path to this).
@@ -50,3 +50,21 @@ def whole_numbers(values: pa.Array, empty: int) -> np.ndarray:
     """(N,) int64 of a column of whole numbers; `empty` where a cell is."""
     found: np.ndarray = np.from_dlpack(pc.fill_null(pc.cast(values, pa.int64()), number(empty)))
     return found
+
+
+def taken(column: pa.ChunkedArray, index_N: np.ndarray) -> pa.ChunkedArray:
+    """The cells at these positions, in that order. Arrow's own `take` first copies a column of several chunks whole, whatever few are asked
+    for: 35 ms for each thousand rows of 200 MB."""
+    if column.num_chunks < 2 or not len(index_N):
+        return column.take(numbers(index_N))
+    ends_K = np.cumsum([len(chunk) for chunk in column.chunks])
+    chunk_N = np.searchsorted(ends_K, index_N, side="right")
+    order_N = np.argsort(chunk_N, kind="stable")
+    asked_N, cuts = index_N[order_N], np.flatnonzero(np.diff(chunk_N[order_N])) + 1
+    parts = []
+    for at_N in np.split(asked_N, cuts):
+        number = int(np.searchsorted(ends_K, at_N[0], side="right"))
+        parts.append(column.chunk(number).take(numbers(at_N - (ends_K[number] - len(column.chunk(number))))))
+    if bool((chunk_N[1:] >= chunk_N[:-1]).all()):
+        return pa.chunked_array(parts)
+    return pa.chunked_array([pa.concat_arrays(parts).take(numbers(np.argsort(order_N)))])

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from .. import spec
 from ..errors import DataError, SpecError, listing
+from ..memory import trim
 from . import cut, labels, leaks
 from .audit import audit, empty_findings, target_findings, texts_of
 from .beside import refuse_held_out
@@ -151,6 +152,8 @@ def arrange(
         # A label column that is none (an id, numbers with commas) explains more than that its rows cannot be parted.
         refuse([*findings, *target_findings(tables["train"], targets, kind)])
         raise
+    del texts  # of millions of rows they are most of the memory, and the audit reads its own
+    trim()
     parts = _taken(tables, splits)
     rest = tables["train"].take(_rest(splits, len(tables["train"])))
     twins = [_place(tables, int(i)) for i in splits.twin_of_leaked[:LISTED]]

@@ -118,11 +118,14 @@ class Table:
         """The cells of a column, in Arrow. Raises DataError for an unknown name."""
         self.require([name])
         values = self._arrow.column(name)
-        return values if self._index_N is None else values.take(bare.numbers(self._index_N))
+        return values if self._index_N is None else bare.taken(values, self._index_N)
 
     def to_arrow(self) -> pa.Table:
         """All columns, in Arrow; a copy where this table is a part of another."""
-        return self._arrow if self._index_N is None else self._arrow.take(bare.numbers(self._index_N))
+        if self._index_N is None:
+            return self._arrow
+        columns = [bare.taken(column, self._index_N) for column in self._arrow.columns]
+        return pa.table(columns, schema=self._arrow.schema) if columns else self._arrow.take(bare.numbers(self._index_N))
 
     def rows(self, positions: Iterable[int] | None = None) -> list[dict[str, Any]]:
         """Rows as dictionaries, all or those at these positions (from 0)."""

@@ -17,16 +17,16 @@ from torch import nn
 
 from .. import memory
 from ..errors import DataError, ModelError, SpecError
-from ..models import dropout, quick, vocabulary
+from ..models import vocabulary
 from ..models.heads import bare, set_dropout
 from ..models.outline import outline
 from ..models.quantised import quantise
 from ..models.source import load, processor
 from ..spec import Train
 from ..spent import cpu_seconds
-from ..strategy import Outline, Stage, Strategy
+from ..strategy import Outline, Stage
 from ..task import Solution
-from . import checkpoint, device, optim, room
+from . import checkpoint, device, faster, optim, room
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -116,12 +116,9 @@ class State:
         if quantise(bare(model.backbone) if settings.quantise != "none" else model, settings.quantise):
             model.to(accelerator.device)  # adapters are shaped on the base as it will compute
         ready.strategy.shape(model, settings.seed)
-        model.casts = quick.Casts()
-        if not _compile(model, ready):
-            dropout.quicken(model)
-            _quicken(ready.strategy, model)
+        faster.compute(model, ready)
         model.to(accelerator.device)
-        padded = _pack(model, settings)
+        padded = faster.pack(model, settings)
         shape = outline(model)
         stages = _possible(ready.strategy.stages(shape), ready.task.solvable)
         _refuse_idle(stages, ready)
@@ -293,36 +290,6 @@ class State:
             self.enter_stage()
             if self.optimizer is not None:
                 optim.load_state_tensors(self.optimizer, tensors["optimizer"])
-
-
-def _quicken(strategy: Strategy, model: Any) -> None:
-    """Compute low-rank updates in few passes. peft is imported where a strategy has any."""
-    if strategy.adapter:
-        from ..models.updates import quicken
-
-        quicken(model)
-
-
-def _compile(model: Any, ready: Ready) -> bool:
-    """Have the layers compiled while they learn, where that is planned."""
-    if ready.plan.spec.train.compile == "on":
-        from ..models.compiled import layers
-
-        model.compiled = layers(model.backbone, asked=ready.asked.train.compile == "on")
-    return getattr(model, "compiled", None) is not None
-
-
-def _pack(model: Any, settings: Train) -> str:
-    """Have the model compute rows end to end where that is planned; why not, where its architecture does not."""
-    if settings.packing != "on":
-        return ""
-    from ..models.packing import suited
-
-    with device.autocast(settings):
-        packed, why = suited(model)
-    if packed is not None:
-        model.packed = packed
-    return why
 
 
 def _possible(stages: Sequence[Stage], solve: bool) -> tuple[Stage, ...]:
