@@ -58,12 +58,13 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {list(ARMS)}; default: all")
     parser.add_argument("--rows", type=int, default=1_000, help="training rows of each case; prediction answers twice as many")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first repeat: others are in the log already")
     parser.add_argument("--table", action="store_true")
     asked = parser.parse_args()
     if not asked.table:
         with tempfile.TemporaryDirectory() as folder:
             prepare(Path(folder), asked.rows)
-            measure(Path(folder), asked.cases or list(ARMS), asked.rows, asked.repeats)
+            measure(Path(folder), asked.cases or list(ARMS), asked.rows, range(asked.first, asked.first + asked.repeats))
     found = [json.loads(line) for line in LOG.read_text().splitlines()]
     (HERE / "speed.md").write_text(table(found))
     (HERE / "speed.svg").write_text(plot(found))
@@ -130,9 +131,9 @@ def _write(path: Path, rows: list[Any], header: Sequence[str] = ("text", "label"
         csv.writer(file).writerows([header, *rows])
 
 
-def measure(folder: Path, cases: list[str], rows: int, repeats: int) -> None:
+def measure(folder: Path, cases: list[str], rows: int, seeds: Sequence[int]) -> None:
     """Interleaved: one measurement of every arm, then again. Each is a line of the log."""
-    for seed in range(repeats):
+    for seed in seeds:
         for case in cases:
             for arm in ARMS[case]:
                 done = subprocess.run(
