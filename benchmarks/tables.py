@@ -210,12 +210,13 @@ def _cost(one: Measured) -> str:
 
 
 def _foretold(one: Measured) -> str:
-    """Medians over seeds of what the plan said over what it took."""
+    """Medians over seeds of what the plan said over what it took: of one thread CPU seconds where they were recorded, else the clock's."""
     known = [m for m in one.mine if m.get("forecast") and m["measured"].get("training_seconds")]
     if not known:
         return ""
-    pairs = (("seconds", "training_seconds"), ("memory_bytes", "peak_memory_bytes"))
-    return ", ".join(f"{statistics.median(m['forecast'][a] / m['measured'][b] for m in known):.2f}" for a, b in pairs)
+    spent = lambda m: (m["threads"] == 1 and m["measured"].get("training_cpu_seconds")) or m["measured"]["training_seconds"]  # noqa: E731
+    pairs = (("seconds", spent), ("memory_bytes", lambda m: m["measured"]["peak_memory_bytes"]))
+    return ", ".join(f"{statistics.median(m['forecast'][name] / fact(m) for m in known):.2f}" for name, fact in pairs)
 
 
 def _commits(*arms: str) -> Cell:
