@@ -123,11 +123,12 @@ def encode(cell: Any, processor: Any, chosen: Sequence[str] = (), draw: Draw | N
 def sides(processor: Any) -> tuple[int, int]:
     """Height and width of what the processor makes of an image."""
     chosen = processor.crop_size if getattr(processor, "do_center_crop", False) else processor.size
-    edge = _side(chosen, "shortest_edge", 224)
-    return _side(chosen, "height", edge), _side(chosen, "width", edge)
+    edge = side_of(chosen, "shortest_edge", 224)
+    return side_of(chosen, "height", edge), side_of(chosen, "width", edge)
 
 
-def _side(size: Any, name: str, otherwise: int) -> int:
+def side_of(size: Any, name: str, otherwise: int) -> int:
+    """A side that a processor names (`height`, `width`, `shortest_edge`), where it names it."""
     found = size.get(name) if hasattr(size, "get") else getattr(size, name, None)
     return int(found) if found else otherwise
 

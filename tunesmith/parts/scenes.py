@@ -72,10 +72,10 @@ def sides(processor: Any, asked: int | str, detector: str, free: bool) -> tuple[
     `free`: an encoder that takes images of any size. Raises SpecError for a size that the model has no places for.
     """
     size = processor.size
-    fixed = bool(framed._side(size, "height", 0) and framed._side(size, "width", 0)) and bool(detector)
+    fixed = bool(pixels.side_of(size, "height", 0) and pixels.side_of(size, "width", 0)) and bool(detector)
     height, width = framed.sides(processor)
     if detector and not fixed:
-        height = width = framed._side(size, "shortest_edge", 512)
+        height = width = pixels.side_of(size, "shortest_edge", 512)
     if free and not detector:
         height, width = max(height, USUAL), max(width, USUAL)
     if isinstance(asked, int) and (asked, asked) != (height, width):
