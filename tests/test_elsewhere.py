@@ -61,7 +61,7 @@ def test_in_python_too(tmp_path: Path, tiny_bert: Path, task: str) -> None:
 
 def test_a_flag_of_another_tool_is_told_as_a_setting(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "a.csv", "--learning-rate", "1e-4"]) == 2
-    assert "It is 'train.lr' here: --set train.lr=VALUE." in capsys.readouterr().err
+    assert "--learning-rate. It is 'train.lr' here: --set train.lr=VALUE." in capsys.readouterr().err
 
 
 def test_other_names_are_answered_by_likeness() -> None:

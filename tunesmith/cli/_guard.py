@@ -77,7 +77,7 @@ def _run(command: Any, name: str, words: list[str]) -> int:
         if not hasattr(error, "format_message"):
             raise
         message, path = " ".join(error.format_message().split()), ours(getattr(error, "option_name", ""))
-        message += f" It is {path!r} here: --set {path}=VALUE." if path else ""
+        message = f"{message.rstrip('.')}. It is {path!r} here: --set {path}=VALUE." if path else message
         return _fail(f"{message} See: tunesmith {name} --help", "usage", 2, "--json" in words)
 
 
