@@ -33,8 +33,8 @@ class GateServer:
 
     def run(self, command: Any, *args: Any, **options: Any) -> Any:
         """As `subprocess.run`: the gate's command is answered by a fork."""
-        if isinstance(command, list) and command[1:3] == ["-m", "tunesmith.gate"]:
-            return self._ask(command[3:], options["input"])
+        if isinstance(command, list) and command[1:4] == ["-P", "-m", "tunesmith.gate"]:
+            return self._ask(command[4:], options["input"])
         return RUN(command, *args, **options)
 
     def _ask(self, words: list[str], rows: str) -> subprocess.CompletedProcess[str]:

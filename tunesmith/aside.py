@@ -8,8 +8,16 @@ import sys
 from pathlib import Path
 
 
+def command(module: str, *asked: str) -> list[str]:
+    """`python -m MODULE ASKED...` by this Python. `-P`: it imports nothing from the folder that it is started in, where data may lie."""
+    return [sys.executable, "-P", "-m", module, *asked]
+
+
+def environment() -> dict[str, str]:
+    """This process's own; imports come from where they come from here."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+
+
 def run(module: str, *asked: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    """`python -m MODULE ASKED...` with this text as its input, by this Python, with this package, without a network."""
-    found = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    env = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": found}
-    return subprocess.run([sys.executable, "-m", module, *asked], input=given, capture_output=True, text=True, env=env)
+    """A module of ours, with this text as its input, without a network; until it ends."""
+    return subprocess.run(command(module, *asked), input=given, capture_output=True, text=True, env=environment() | {"HF_HUB_OFFLINE": "1"})

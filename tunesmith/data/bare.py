@@ -57,14 +57,13 @@ def taken(column: pa.ChunkedArray, index_N: np.ndarray) -> pa.ChunkedArray:
     for: 35 ms for each thousand rows of 200 MB."""
     if column.num_chunks < 2 or not len(index_N):
         return column.take(numbers(index_N))
-    ends_K = np.cumsum([len(chunk) for chunk in column.chunks])
-    chunk_N = np.searchsorted(ends_K, index_N, side="right")
+    start_K = np.cumsum([0, *map(len, column.chunks)])
+    chunk_N = np.searchsorted(start_K, index_N, side="right") - 1
     order_N = np.argsort(chunk_N, kind="stable")
-    asked_N, cuts = index_N[order_N], np.flatnonzero(np.diff(chunk_N[order_N])) + 1
     parts = []
-    for at_N in np.split(asked_N, cuts):
-        number = int(np.searchsorted(ends_K, at_N[0], side="right"))
-        parts.append(column.chunk(number).take(numbers(at_N - (ends_K[number] - len(column.chunk(number))))))
-    if bool((chunk_N[1:] >= chunk_N[:-1]).all()):
+    for at_N in np.split(order_N, np.flatnonzero(np.diff(chunk_N[order_N])) + 1):
+        chunk = int(chunk_N[at_N[0]])
+        parts.append(column.chunk(chunk).take(numbers(index_N[at_N] - start_K[chunk])))
+    if bool((np.diff(chunk_N) >= 0).all()):
         return pa.chunked_array(parts)
     return pa.chunked_array([pa.concat_arrays(parts).take(numbers(np.argsort(order_N)))])

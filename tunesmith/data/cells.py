@@ -114,9 +114,8 @@ def _build(values: Sequence[Any], kinds: set[str]) -> pa.Array:
         return pa.array(values, pa.float64())
     if kinds == {"a text"}:
         return bare.texts(values)
-    wanted = {"a text": pa.large_string(), "a number": pa.int64()}.get(next(iter(kinds), "a text"))
     try:
-        return pa.array(values, wanted)
+        return pa.array(values, pa.int64() if kinds == {"a number"} else None)
     except REFUSALS:
         if not _talks(values):
             raise

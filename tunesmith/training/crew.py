@@ -10,9 +10,7 @@ The result is the gradient of the nominal batch, as with one process, up to the 
 from __future__ import annotations
 
 import math
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +22,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from .. import aside
 from ..errors import ResourceError
 from ..inference import collate
 from . import batches, device
@@ -57,8 +56,8 @@ class Crew:
     def gather(cls, run: Path, world: int, threads: int, kind: str) -> Crew:
         """Start `world - 1` helpers of this run and wait until they have read it. Raises ResourceError where one does not come."""
         store = Path(tempfile.mkdtemp(prefix="tunesmith-crew-")) / "store"
-        env = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        command = [sys.executable, "-m", "tunesmith.helper", str(run), str(world), str(store)]
+        env = aside.environment() | {"OMP_NUM_THREADS": str(threads)}
+        command = aside.command("tunesmith.helper", str(run), str(world), str(store))
         made = cls(world, [subprocess.Popen([*command, str(rank)], env=env, stdin=subprocess.DEVNULL) for rank in range(1, world)])
         try:
             join(0, world, store, kind)
