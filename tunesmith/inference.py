@@ -6,6 +6,7 @@ Axes: N rows, B rows of a batch, T tokens.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from .data.arrays import filled
+from .data.arrays import Growing, filled
+from .data.mapped import rest
 from .memory import let_go, trim
 from .task import PART, Batch, Draw, Example, Outputs, Task
 
@@ -82,13 +84,11 @@ class Later:
 
     def key(self) -> bytes:
         """What the examples follow from: the rows' content, the task and the processor."""
-        from .data.content import digest
-
         asked = self.task.inputs if self.drawn is None else (*self.task.inputs, *self.task.targets)  # targets change with their images
         columns = [name for name in self.task.columns(asked) if name in self.rows.names]
         processor = getattr(self.processor, "to_dict", dict)()
         said = json.dumps([self.task.as_json(), processor, self.drawn], sort_keys=True, default=str)
-        return f"{digest(self.rows.to_arrow().select(columns))}|{said}".encode()
+        return f"{self.rows.digest(columns)}|{said}".encode()
 
     def _draw(self, position: int) -> Draw:
         """Random numbers that depend on seed, epoch and the row's content alone."""
@@ -205,17 +205,19 @@ def encode(task: Task, processor: Any, rows: Table, draws: Sequence[Draw] | None
     if light is not None:
         row_N = np.arange(len(rows)) if light.row_N is None else light.row_N
         return Encoded(light.arrays, light.lengths_N, row_N, Later(task, processor, rows, row_N=light.row_N))
-    pieces: dict[str, list[np.ndarray]] = {}
-    sizes: dict[str, list[np.ndarray]] = {}
-    row_N: list[int] = []
+    pieces, sizes, row_N = defaultdict[str, Growing](Growing), defaultdict[str, Growing](Growing), Growing()
     for start in range(0, len(rows), CHUNK):
         stop = min(start + CHUNK, len(rows))
         chunk = rows.rows(range(start, stop))
         examples = task.encode(chunk, processor, draws=draws and draws[start:stop])
-        row_N += [start + example.pop("row", at) for at, example in enumerate(examples)]
+        row_N.add(np.array([start + example.pop("row", at) for at, example in enumerate(examples)], np.int64))
         _pack(examples, pieces, sizes)
-    arrays = {name: _join(pieces[name], sizes[name]) for name in pieces}
-    return Encoded(arrays, _lengths(arrays, len(row_N)), np.array(row_N, np.int64))
+        rest()
+    if not len(rows):
+        return Encoded({}, np.zeros(0, np.int64), np.zeros(0, np.int64))
+    arrays = {name: _join(pieces[name].finish(), sizes[name].finish()) for name in pieces}
+    row = row_N.finish()
+    return Encoded(arrays, _lengths(arrays, len(row)), row)
 
 
 def order_by_length(lengths_N: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
@@ -340,14 +342,14 @@ def _to_numpy(value: Any) -> np.ndarray:
     return array
 
 
-def _pack(examples: Sequence[Example], pieces: dict[str, list[np.ndarray]], sizes: dict[str, list[np.ndarray]]) -> None:
+def _pack(examples: Sequence[Example], pieces: dict[str, Growing], sizes: dict[str, Growing]) -> None:
     if not examples:
         return
     for name, first in examples[0].items():
         values = [example[name] for example in examples]
         ragged = np.ndim(first) > 0 and not name.startswith("target")
-        pieces.setdefault(name, []).append(np.concatenate(_compact(values)) if ragged else np.asarray(values))
-        sizes.setdefault(name, []).append(np.array([len(v) for v in values]) if ragged else np.zeros(0, np.int64))
+        pieces[name].add(np.concatenate(_compact(values)) if ragged else np.asarray(values))
+        sizes[name].add(np.array([len(v) for v in values]) if ragged else np.zeros(0, np.int64))
 
 
 def _compact(values: Sequence[Any]) -> list[np.ndarray]:
@@ -355,8 +357,7 @@ def _compact(values: Sequence[Any]) -> list[np.ndarray]:
     return [a.astype(np.int32) if a.dtype == np.int64 else a for a in arrays]
 
 
-def _join(pieces: list[np.ndarray], sizes: list[np.ndarray]) -> Ragged | np.ndarray:
-    values, lengths = np.concatenate(pieces), np.concatenate(sizes)
+def _join(values: np.ndarray, lengths: np.ndarray) -> Ragged | np.ndarray:
     if not len(lengths):
         return values
     return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]))

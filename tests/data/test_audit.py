@@ -13,6 +13,7 @@ import pytest
 from tests.data import planted
 from tunesmith import spec
 from tunesmith.data import labels, leaks, noise
+from tunesmith.data.answers import Answers
 from tunesmith.data.dataset import Dataset, Sources, arrange
 from tunesmith.data.finding import Finding, refuse
 from tunesmith.data.ledger import Ledger
@@ -320,12 +321,12 @@ def test_wrong_labels_come_first_among_the_suspects() -> None:
     wrong = set(draw.sample(range(900), 30))
     given = [draw.choice([t for t in topics if t != label]) if i in wrong else label for i, label in enumerate(truth)]
     key_N = np.array([draw.getrandbits(64) for _ in texts], np.uint64)
-    doubts = noise.suspects(texts, given, key_N)
+    doubts = noise.suspects(texts, Answers.of([one] for one in given), key_N)
     hits = [s for s in doubts.suspects if s.position in wrong]
     assert len(hits) >= 24 and len(hits) >= 0.9 * len(doubts.suspects) and doubts.agreement > 0.95
     assert all(s.suggested == truth[s.position] for s in hits)
-    assert noise.suspects(texts, given, key_N) == doubts, "the same rows must give the same doubts"
-    assert not noise.suspects(texts, truth, key_N).suspects
+    assert noise.suspects(texts, Answers.of([one] for one in given), key_N) == doubts, "the same rows must give the same doubts"
+    assert not noise.suspects(texts, Answers.of([one] for one in truth), key_N).suspects
 
 
 def test_doubts_of_many_rows_come_from_a_process_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,16 +334,16 @@ def test_doubts_of_many_rows_come_from_a_process_of_their_own(monkeypatch: pytes
     texts = [draw.choice(["match team", "bread soup"]) + f" w{draw.randrange(40)}" for _ in range(200)]
     given = [draw.choice("ab") if draw.random() < 0.1 else "ab"["bread" in text] for text in texts]
     key_N = np.array([draw.getrandbits(64) for _ in texts], np.uint64)
-    here = noise.suspects(texts, given, key_N)
+    here = noise.suspects(texts, Answers.of([one] for one in given), key_N)
     monkeypatch.setattr(noise, "APART", 1)
     monkeypatch.delitem(sys.modules, "sklearn")
     monkeypatch.setattr(noise, "_by_folds", lambda *_: pytest.fail("computed here"))
-    assert noise.suspects(texts, given, key_N) == here and here.suspects
+    assert noise.suspects(texts, Answers.of([one] for one in given), key_N) == here and here.suspects
     monkeypatch.undo()
     monkeypatch.setattr(noise, "APART", 1)
     monkeypatch.delitem(sys.modules, "sklearn")
     monkeypatch.setattr(noise.aside, "run", lambda *_, **__: subprocess.CompletedProcess([], -9, "", ""))
-    assert noise.suspects(texts, given, key_N) == here, "where that process is killed, the rows are looked at here"
+    assert noise.suspects(texts, Answers.of([one] for one in given), key_N) == here, "where that process is killed, the rows are looked at here"
 
 
 def test_labels_that_texts_do_not_explain_raise_no_warning() -> None:
@@ -352,7 +353,7 @@ def test_labels_that_texts_do_not_explain_raise_no_warning() -> None:
 
 
 def test_too_few_rows_are_not_doubted() -> None:
-    assert noise.suspects(["a b"] * 20, ["x", "y"] * 10, np.arange(20, dtype=np.uint64)).looked_at == 0
+    assert noise.suspects(["a b"] * 20, Answers.of([["x"], ["y"]] * 10), np.arange(20, dtype=np.uint64)).looked_at == 0
 
 
 def test_a_column_without_lists_is_not_read_to_its_end_for_them() -> None:

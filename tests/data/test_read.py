@@ -6,13 +6,14 @@ import gzip
 import io
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.data.files import NAUGHTY, as_csv, load, notes, write, zipped
@@ -155,8 +156,11 @@ CELL = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters=
 )
 def test_any_text_comes_back(tmp_path: Path, rows: list[tuple[str, str]], delimiter: str, end: str, all_quoted: bool) -> None:
     made = [{"text": "x" + text, "label": "y" + label} for text, label in rows]
-    path = write(tmp_path / "a.csv", as_csv(made, delimiter, end, all_quoted=all_quoted))
-    assert load(path, header=True, delimiter=delimiter).rows() == made
+    content = as_csv(made, delimiter, end, all_quoted=all_quoted)
+    lines = [line for line in re.split("\r\n|[\r\n]", content) if line]
+    # Quotes are plain characters in some files of these two kinds: there, lines that all have two cells are rows.
+    assume(all_quoted or delimiter in ",;" or len(lines) == len(made) + 1 or any(line.count(delimiter) != 1 for line in lines))
+    assert load(write(tmp_path / "a.csv", content), header=True, delimiter=delimiter).rows() == made
 
 
 # -- numbers and types ------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 from tunesmith import spec
 from tunesmith.data import cut, labels
+from tunesmith.data.answers import Answers
 from tunesmith.data.cut import PARTS
 from tunesmith.data.split import Splits, split
 from tunesmith.data.table import Table
@@ -25,7 +26,7 @@ def texts_of(n: int, seed: int = 0) -> list[str]:
 def parted(columns: dict[str, list[object]], more: dict[str, Table] | None = None, seed: int = 0, **options: object) -> Splits:
     tables = {"train": Table.of(columns, "train.csv")} | (more or {})
     named = [labels.of_rows(t, ["label"], "label") if "label" in t.names else [[] for _ in range(len(t))] for t in tables.values()]
-    class_M2, _ = labels.memberships([row for rows in named for row in rows])
+    class_M2, _ = Answers.of(row for rows in named for row in rows).memberships()
     texts = [text for table in tables.values() for text in table.column("text")]
     return split(tables, texts, class_M2, spec.Data(**options), seed)
 

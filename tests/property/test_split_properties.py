@@ -29,7 +29,7 @@ def rows_of(n: int, seed: int, classes: int = 3, repeats: float = 0.1) -> list[d
 
 def parted(rows: list[dict[str, str]], seed: int, **options: object) -> Splits:
     table = Table.of(rows)
-    class_M2, _ = labels.memberships(labels.of_rows(table, ["label"], "label"))
+    class_M2, _ = labels.of_rows(table, ["label"], "label").memberships()
     return split({"train": table}, table.column("text"), class_M2, spec.Data(**options), seed)
 
 

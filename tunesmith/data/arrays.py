@@ -8,16 +8,19 @@ Axes: N rows, T of one row, C width.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import IO, Any, final
 
 import numpy as np
 import pyarrow as pa
 
+from ..disk import take_room
 from ..memory import let_go
 from . import bare
-from .caches import LARGE_BYTES, scratch
+from .caches import LARGE_BYTES, nameless, scratch
 
 PIECE_BYTES = LARGE_BYTES // 2
 """Of large arrays so much is looked at together."""
@@ -125,6 +128,49 @@ def filled(rows: int, parts: Iterable[tuple[Any, Mapping[str, np.ndarray]]]) -> 
     return found
 
 
+@final
+class Growing:
+    """Arrays that come one after the other and are wanted end to end: in memory, many of one kind in a file that has no name."""
+
+    def __init__(self) -> None:
+        self._parts: list[np.ndarray] = []
+        self._file: IO[bytes] | None = None
+        self._rows = 0
+
+    def add(self, part: np.ndarray) -> None:
+        """The next one."""
+        self._parts.append(part)
+        if sum(held.nbytes for held in self._parts) >= LARGE_BYTES:
+            with contextlib.suppress(OSError):  # where the disk has too little room they stay in memory
+                self._write()
+
+    def finish(self) -> np.ndarray:
+        """All of them."""
+        if self._file is None:
+            return np.concatenate(self._parts)
+        with contextlib.suppress(OSError):
+            self._write()
+        kind, parts = self._kind(), [part for part in self._parts if len(part)]
+        written = np.memmap(self._file, kind[0], "r+", shape=(self._rows, *kind[1]))
+        return np.concatenate([written, *parts]) if parts else written
+
+    def _kind(self) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        return self._parts[0].dtype, self._parts[0].shape[1:]
+
+    def _write(self) -> None:
+        """What is held goes to the file, unless it is of several kinds or of objects."""
+        kind = self._kind()
+        if kind[0].hasobject or any((part.dtype, part.shape[1:]) != kind for part in self._parts):
+            return
+        self._file = self._file or nameless()
+        take_room(self._file, self._file.tell() + sum(part.nbytes for part in self._parts))
+        for part in self._parts:
+            self._file.write(np.ascontiguousarray(part).data)
+        self._file.flush()
+        self._rows += sum(map(len, self._parts))
+        self._parts = [self._parts[0][:0]]
+
+
 def picked(value_N: np.ndarray, index_K: np.ndarray) -> np.ndarray:
     """`value_N[index_K]`, a large one piece by piece."""
     row_bytes = value_N[:1].nbytes
@@ -145,3 +191,15 @@ def _gathered(value_N: np.ndarray, index_P: np.ndarray) -> np.ndarray:
         made[some] = value_N[index_P[some]]
         let_go(value_N)
     return made
+
+
+def save(path: Path, value_N: np.ndarray) -> None:
+    """As `np.save`; one that lies in a file piece by piece. Raises OSError where the disk is full."""
+    if not isinstance(value_N, np.memmap):
+        np.save(path, value_N, allow_pickle=False)
+        return
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(value_N))
+        for part in pieces(len(value_N), value_N[:1].nbytes):
+            file.write(np.ascontiguousarray(value_N[part]).data)
+            let_go(value_N)

@@ -9,7 +9,6 @@ Axes: N rows.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -19,15 +18,16 @@ import pyarrow as pa
 from .. import spec
 from ..errors import listing, shorten
 from . import labels, leaks, noise
-from .content import canonical_text
+from .answers import Answers
 from .cut import LEAST
 from .finding import Finding, count, places, refuse
 from .labels import Kind
 from .shingles import fold
 from .split import Splits
 from .table import Table
+from .texts import Texts
 
-__all__ = ["Finding", "audit", "empty_findings", "refuse", "target_findings", "texts_of"]
+__all__ = ["Finding", "audit", "empty_findings", "refuse", "target_findings"]
 
 EMPTY_TEXTS = 0.05
 """Share of empty texts above which the file is refused."""
@@ -40,26 +40,6 @@ ROUND_LENGTHS = {
 }
 """Lengths at which databases, spreadsheets and exports cut."""
 _SCIENTIFIC = re.compile(r"\d(\.\d+)?[eE]\+?\d{2}")
-
-
-def texts_of(table: Table, inputs: Sequence[str]) -> list[str]:
-    """What each row says: its input cells, joined by a character that no text holds; empty cells as nothing."""
-    columns = [[_plain(cell) for cell in _contents(table, name)] for name in inputs]
-    return columns[0] if len(columns) == 1 else ["\x00".join(row) for row in zip(*columns)]
-
-
-def _contents(table: Table, name: str) -> list[object]:
-    """Cells as they are; of files, the hashes of their contents."""
-    column = table.arrow(name)
-    if not pa.types.is_struct(column.type):
-        return table.column(name)
-    return [cell for chunk in column.chunks for cell in canonical_text(chunk).to_pylist()]
-
-
-def _plain(cell: object) -> str:
-    if isinstance(cell, list):
-        return " ".join(map(str, cell))
-    return "" if cell is None else str(cell)
 
 
 def empty_findings(
@@ -102,9 +82,9 @@ def audit(
     """
     train = parts["train"]
     answers = {part: labels.of_rows(table, targets, kind) for part, table in parts.items()}
-    whole, texts = labels.of_rows(rest, targets, kind), texts_of(train, inputs)
+    whole, texts = labels.of_rows(rest, targets, kind), Texts([train], inputs)
     used = [*inputs, *targets, splits.column]
-    words = not any(pa.types.is_struct(train.arrow(name).type) for name in inputs)  # files say nothing in words
+    words = not any(pa.types.is_struct(train.kind(name)) for name in inputs)  # files say nothing in words
     found = _split_findings(parts, splits, twins)
     for part in splits.given:
         found += _across(rest, parts[part], part, inputs, targets, options)
@@ -143,10 +123,10 @@ def _across(
 
 
 def _unknown_findings(
-    parts: Mapping[str, Table], answers: Mapping[str, Sequence[Sequence[str]]], splits: Splits
+    parts: Mapping[str, Table], answers: Mapping[str, Answers], splits: Splits
 ) -> list[Finding]:
     """Labels without a training row: an error in the user's own parts, a warning where the cut by time made them so."""
-    known = {label for row in answers["train"] for label in row}
+    known = set(answers["train"].counts())
     found = []
     for part in ("validation", "test"):
         for finding in labels.unknown_findings(known, parts[part], answers[part], part):
@@ -157,17 +137,17 @@ def _unknown_findings(
 
 
 def _absent_findings(
-    answers: Mapping[str, Sequence[Sequence[str]]], whole: Sequence[Sequence[str]], splits: Splits, kind: Kind
+    answers: Mapping[str, Answers], whole: Answers, splits: Splits, kind: Kind
 ) -> list[Finding]:
     """Labels with rows enough for every part of which chance left none in ours."""
     if splits.mode != "random" or kind not in ("label", "labels"):
         return []
-    enough = {label for label, rows in Counter(label for row in whole for label in row).items() if rows >= LEAST}
-    single = max(map(len, whole), default=0) == 1
+    enough = {label for label, rows in whole.counts().items() if rows >= LEAST}
+    single = max(map(len, whole.occurring()), default=0) == 1
     found = []
     for part in ("test", "validation"):
-        absent = sorted(enough - {label for row in answers[part] for label in row})
-        if part not in splits.given and absent and answers[part]:
+        absent = sorted(enough - set(answers[part].counts()))
+        if part not in splits.given and absent and len(answers[part]):
             found.append(Finding(
                 "warning", "label-not-judged",
                 f"{count(len(absent), 'label')} with {LEAST} rows or more have none in {part}: {listing(absent)}", (),
@@ -180,7 +160,7 @@ def _type_findings(train: Table, other: Table, part: str, targets: Sequence[str]
     """Labels stored as text in one file and as numbers in the other are read as the same."""
     found = []
     for name in targets if kind == "label" else ():
-        one, two = train.arrow(name).type, other.arrow(name).type
+        one, two = train.kind(name), other.kind(name)
         if one != two:
             found.append(Finding("note", "label-types",
                 f"column {name!r} is {_words(one)} in train and {_words(two)} in {part}: "
@@ -203,34 +183,33 @@ def target_findings(rest: Table, targets: Sequence[str], kind: Kind) -> list[Fin
 
 
 def _answer_findings(
-    train: Table, texts: Sequence[str], answers: Sequence[Sequence[str]], targets: Sequence[str], kind: Kind,
+    train: Table, texts: Texts, answers: Answers, targets: Sequence[str], kind: Kind,
     splits: Splits, words: bool
 ) -> list[Finding]:
     key_N = splits.duplicates.key_N[splits.parts["train"]]
     found = _conflicts(train, texts, answers)
     if kind == "label" and len(targets) == 1 and words:
-        found += _doubts(train, texts, [row[0] if row else "" for row in answers], key_N)
+        found += _doubts(train, texts, answers, key_N)
     return found
 
 
-def _conflicts(table: Table, texts: Sequence[str], answers: Sequence[Sequence[str]]) -> list[Finding]:
+def _conflicts(table: Table, texts: Texts, answers: Answers) -> list[Finding]:
     """Equal texts (but for case and space) with different labels: at most one of them can be right."""
-    number = {row: i for i, row in enumerate({tuple(sorted(row)) for row in answers})}
-    answer_N = np.array([number[tuple(sorted(row))] for row in answers], np.int64)
-    text_N = np.array([hash(fold(text)) for text in texts], np.int64)  # eight bytes of each: the folded texts are as much as the texts
-    _, group_N = np.unique(text_N, return_inverse=True)
-    least_G, most_G = np.full(len(texts), len(number)), np.full(len(texts), -1)
-    np.minimum.at(least_G, group_N, answer_N)
-    np.maximum.at(most_G, group_N, answer_N)
-    rows = np.flatnonzero((least_G != most_G)[group_N]).tolist()
-    if not rows:
+    answer_N = Answers.of(map(sorted, answers)).kind_N
+    text_N = np.fromiter((hash(fold(text)) for text in texts), np.int64, len(texts))  # eight bytes of each, not the texts
+    order_N = np.argsort(text_N, kind="stable")
+    starts = np.flatnonzero(np.diff(text_N[order_N], prepend=~text_N[order_N[:1]]))
+    sorted_N = answer_N[order_N]
+    differ_G = np.minimum.reduceat(sorted_N, starts) != np.maximum.reduceat(sorted_N, starts)
+    rows = np.sort(order_N[np.repeat(differ_G, np.diff(starts, append=len(order_N)))])
+    if not len(rows):
         return []
     return [Finding("warning", "conflicting-labels",
         f"{count(len(rows))} say the same as another row but have a different label",
                     places(table, rows), "decide on one label for each text")]
 
 
-def _doubts(table: Table, texts: Sequence[str], answers: Sequence[str], key_N: np.ndarray) -> list[Finding]:
+def _doubts(table: Table, texts: Texts, answers: Answers, key_N: np.ndarray) -> list[Finding]:
     doubts = noise.suspects(texts, answers, key_N)
     if not doubts.suspects or doubts.agreement < WORTH:
         return []
@@ -262,16 +241,14 @@ def _column_findings(table: Table, inputs: Sequence[str], used: Sequence[str]) -
 
 
 def _constant(table: Table, name: str) -> bool:
-    column = table.arrow(name)
-    if column.null_count == len(column):
-        return True
-    first = column[0].as_py()
-    return first is not None and all(cell == first for cell in column.to_pylist())
+    cells = table.each(name)
+    first = next(cells)
+    return all(cell == first for cell in cells)
 
 
 def _cut_texts(table: Table, name: str) -> list[Finding]:
     """Texts that end at one suspiciously round length."""
-    lengths = np.array([len(c) if isinstance(c, str) else 0 for c in table.column(name)])
+    lengths = np.fromiter((len(cell) if isinstance(cell, str) else 0 for cell in table.each(name)), np.int64, len(table))
     longest = int(lengths.max(initial=0))
     rows = np.flatnonzero(lengths == longest)
     if longest not in ROUND_LENGTHS or len(rows) < max(3, 0.01 * len(table)):
@@ -283,19 +260,21 @@ def _cut_texts(table: Table, name: str) -> list[Finding]:
 
 def _spoiled_ids(table: Table, name: str) -> list[Finding]:
     """Ids that a spreadsheet rounded: 1.23457E+17, or numbers past 2^53 kept as decimals."""
-    column = table.arrow(name)
-    if pa.types.is_floating(column.type):
-        rows = np.flatnonzero(np.abs(np.nan_to_num(np.array(column.to_pylist(), np.float64))) >= 2.0**53)
-        ids = bool(leaks._ID_NAME.search(name))
-        rows = rows if ids else rows[:0]
-    elif pa.types.is_large_string(column.type) and leaks._ID_NAME.search(name):
-        rounded = [bool(cell and _SCIENTIFIC.fullmatch(cell.strip())) for cell in column.to_pylist()]
-        rows = np.flatnonzero(np.array(rounded, bool))
+    kind = table.kind(name)
+    if not leaks._ID_NAME.search(name):
+        return []
+    if pa.types.is_floating(kind):
+        number_N = np.fromiter((cell or 0.0 for cell in table.each(name)), np.float64, len(table))
+        rows = np.flatnonzero(np.abs(np.nan_to_num(number_N)) >= 2.0**53)
+    elif pa.types.is_large_string(kind):
+        rounded = (bool(cell and _SCIENTIFIC.fullmatch(cell.strip())) for cell in table.each(name))
+        rows = np.flatnonzero(np.fromiter(rounded, bool, len(table)))
     else:
         return []
     if not len(rows):
         return []
-    merged = len(rows) - len(Counter(str(column[int(i)]) for i in rows))
+    cells = table.take(rows).column(name)
+    merged = len(rows) - len(set(cells))
     return [Finding("warning", "rounded-ids",
-        f"column {name!r} holds ids that were rounded, such as {column[int(rows[0])]}, in {count(len(rows))}; "
+        f"column {name!r} holds ids that were rounded, such as {cells[0]}, in {count(len(rows))}; "
                     f"{merged:,} of them fell together", places(table, rows), "export ids as text")]

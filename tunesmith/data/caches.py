@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import IO, Any, final
 
 import numpy as np
 
@@ -171,11 +171,16 @@ def scratch(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         return np.empty(shape, dtype)
 
 
-def _in_file(shape: tuple[int, ...], dtype: Any, size: int) -> np.ndarray:
+def nameless() -> IO[bytes]:
+    """A file that ends with the process, on the disk of the caches. Raises OSError where that cannot be written."""
     folder = root() / "scratch"
     folder.mkdir(parents=True, exist_ok=True)
-    if size > shutil.disk_usage(folder).free // 2:
-        raise OSError(f"{size:,} bytes are over half of what is free")
-    with tempfile.TemporaryFile(dir=folder) as file:
+    return tempfile.TemporaryFile(dir=folder)
+
+
+def _in_file(shape: tuple[int, ...], dtype: Any, size: int) -> np.ndarray:
+    with nameless() as file:
+        if size > shutil.disk_usage(file.fileno()).free // 2:
+            raise OSError(f"{size:,} bytes are over half of what is free")
         take_room(file, size)
         return np.memmap(file, dtype, "r+", shape=shape)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import bare
+from . import bare, mapped
 
 CHUNK = 20_000
 """Rows hashed at once: bounds memory, whatever the table's size."""
@@ -37,8 +37,13 @@ def row_ids(table: pa.Table) -> np.ndarray:
 
 def digest(table: pa.Table) -> str:
     """SHA-256 over the content of all rows, in order (64 hex digits)."""
+    return digest_of(table.slice(start, CHUNK) for start in range(0, table.num_rows, CHUNK))
+
+
+def digest_of(pieces: Iterable[pa.Table]) -> str:
+    """The same of a table in pieces of CHUNK rows, the last one shorter."""
     sha = hashlib.sha256()
-    for rows in _canonical(table):
+    for rows in (rows for piece in pieces for rows in _canonical(piece)):
         sha.update(_lengths(rows).tobytes())
         sha.update(_bytes(rows))
     return sha.hexdigest()
@@ -51,6 +56,7 @@ def _canonical(table: pa.Table) -> Iterator[pa.Array]:
         chunk = table.slice(start, CHUNK)
         cells = [_cell(name, _flat(chunk.column(name))) for name in names]
         yield _join(cells, chunk.num_rows)
+        mapped.rest()
 
 
 def _join(cells: list[pa.Array], rows: int) -> pa.Array:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -21,7 +22,8 @@ from .. import spec
 from ..errors import DataError, SpecError, listing
 from ..memory import trim
 from . import cut, labels, leaks
-from .audit import audit, empty_findings, target_findings, texts_of
+from .answers import Answers
+from .audit import audit, empty_findings, target_findings
 from .beside import refuse_held_out
 from .files import small_images
 from .finding import LISTED, Finding, count, places, refuse
@@ -30,6 +32,7 @@ from .ledger import Ledger
 from .profile import Profile
 from .split import BY_CONTENT, PARTS, Splits, split
 from .table import Table
+from .texts import Texts
 
 GIVEN = ("train", "validation", "test")
 LIMIT_SALT = 1
@@ -140,9 +143,9 @@ def arrange(
     refuse(leaks.same_findings(sources.tables))
     tables, findings = _clean(sources, data, inputs, targets, kind)
     tables["train"] = _limited(tables["train"], data.limit, sources.ledger)
-    texts = [text for table in tables.values() for text in texts_of(table, inputs)]
+    texts = Texts(list(tables.values()), inputs)
     told = ([spread], "label") if spread else (targets, kind)
-    class_M2, _ = labels.memberships([row for table in tables.values() for row in labels.of_rows(table, *told)])
+    class_M2, _ = Answers.joined(labels.of_rows(table, *told) for table in tables.values()).memberships()
     try:
         small = small_images(tables.values(), inputs) if data.near_duplicates else None
         splits = split(tables, texts, class_M2, data, seed, small, _number(tables, targets, kind))
@@ -152,7 +155,7 @@ def arrange(
         # A label column that is none (an id, numbers with commas) explains more than that its rows cannot be parted.
         refuse([*findings, *target_findings(tables["train"], targets, kind)])
         raise
-    del texts  # of millions of rows they are most of the memory, and the audit reads its own
+    del class_M2
     trim()
     parts = _taken(tables, splits)
     rest = tables["train"].take(_rest(splits, len(tables["train"])))
@@ -197,7 +200,7 @@ def cleaned(
     if drop:
         for why, out in (("empty label", no_label_N), ("empty text", no_text_N & ~no_label_N)):
             if out.any():
-                ledger.add("dropped", f"{why}, in {part}", [table.place(int(i)) for i in np.flatnonzero(out)])
+                ledger.add("dropped", f"{why}, in {part}", table.places(np.flatnonzero(out)))
     table = table.take(~out_N) if out_N.any() else table
     return _numeric(table, targets, ledger) if kind == "number" else table, found
 
@@ -213,8 +216,8 @@ def _numeric(table: Table, targets: Sequence[str], ledger: Ledger) -> Table:
     """Targets that are texts of numbers (`3.5`) as numbers; others are left for the audit to refuse."""
     for name in targets:
         value_N, bad_N = labels.numbers(table, name)
-        if pa.types.is_large_string(table.arrow(name).type) and not bad_N.any():
-            ledger.add("cast", f"column {name!r} from text to number", [table.place(i) for i in range(len(table))])
+        if pa.types.is_large_string(table.kind(name)) and not bad_N.any():
+            ledger.add("cast", f"column {name!r} from text to number", table.places(range(len(table))))
             table = table.with_column(name, value_N.tolist())
     return table
 
@@ -227,13 +230,13 @@ def _merged(
         return tables
     for name in targets:
         cells = {part: labels.of_rows(table, [name], kind) for part, table in tables.items()}
-        change = labels.twins(row for rows in cells.values() for row in rows)
+        change = labels.twins(sum((rows.counts() for rows in cells.values()), Counter[str]()))
         for part, table in tables.items():
-            changed = [i for i, row in enumerate(cells[part]) if any(label in change for label in row)]
-            if changed and merge:
-                ledger.add("merged", f"labels of column {name!r}: {_pairs(change)}", [table.place(i) for i in changed])
+            changed = cells[part].where(lambda row, change=change: any(label in change for label in row))  # type: ignore[misc]
+            if len(changed) and merge:
+                ledger.add("merged", f"labels of column {name!r}: {_pairs(change)}", table.places(changed))
                 tables[part] = table.with_column(name, rewritten(table, name, cells[part], change, kind))
-            elif changed:
+            elif len(changed):
                 findings += labels.twin_findings(table, cells[part], change)
     return tables
 
@@ -243,15 +246,15 @@ def _pairs(change: Mapping[str, str]) -> str:
 
 
 def rewritten(
-    table: Table, name: str, rows: Sequence[Sequence[str]], change: Mapping[str, str], kind: Kind
+    table: Table, name: str, rows: Answers, change: Mapping[str, str], kind: Kind
 ) -> list[Any]:
     """The cells of a label column with labels replaced, in the form that they had."""
     new = [list(dict.fromkeys(change.get(label, label) for label in row)) for row in rows]
     if kind == "label":
         return [row[0] if row else None for row in new]
-    if not pa.types.is_large_string(table.arrow(name).type):
+    if not pa.types.is_large_string(table.kind(name)):
         return new
-    mark = labels.separator(labels.texts(table, name)) or ","
+    mark = labels.separator(labels.each_text(table, name)) or ","
     return [mark.join(row) or None for row in new]
 
 
@@ -267,7 +270,7 @@ def _limited(table: Table, limit: int | None, ledger: Ledger) -> Table:
         return table
     order_N = np.argsort(cut.unit(table.row_ids, 0, LIMIT_SALT), kind="stable")
     ledger.add("dropped", f"data.limit: {limit:,} of {count(len(table))} were drawn",
-        [table.place(int(i)) for i in np.sort(order_N[limit:])])
+        table.places(np.sort(order_N[limit:])))
     return table.take(np.sort(order_N[:limit]))
 
 
@@ -313,10 +316,10 @@ def _enter(tables: Mapping[str, Table], splits: Splits, ledger: Ledger) -> None:
     together = together[together < len(train)]
     if len(together) and splits.how.value in ("stratified", BY_CONTENT):
         ledger.add("kept-together", "equal or similar rows on one side of the split",
-            [train.place(int(i)) for i in together])
+            train.places(together))
     if len(splits.aside):
         why = "a validation or calibration row that also stands in another part"
-        ledger.add("dropped", why, [train.place(int(i)) for i in splits.aside])
+        ledger.add("dropped", why, train.places(splits.aside))
 
 
 def _digest(parts: Mapping[str, Table], inputs: Sequence[str], targets: Sequence[str], kind: Kind) -> str:

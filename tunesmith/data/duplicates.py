@@ -14,12 +14,16 @@ Axes: N texts, U distinct texts, H hash functions, B bands, E edges (pairs of te
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 
+from ..memory import let_go
 from . import likeness, shingles
+from .caches import scratch
+from .texts import at
 
 MISSED = 0.02
 """Chance that a pair exactly at the threshold shares no band."""
@@ -65,23 +69,18 @@ def find(texts: Sequence[str], threshold: float, small: Sequence[bytes] | None =
 
     A million short texts take about a minute on one core.
     """
-    words, key_N = list[str](), np.empty(len(texts), np.uint64)
-    for i, text in enumerate(texts):
-        folded = shingles.words(text)
-        key_N[i] = shingles.key(folded or shingles.fold(text))
-        words.append(folded[:LONGEST])
-    _, first_U, exact_N = np.unique(key_N, return_index=True, return_inverse=True)
-    exact, equal_N = len(texts) - len(first_U), _renumber(exact_N)
+    key_N, length_N = _read(texts)
+    first_U, equal_N = _distinct(key_N)
+    exact = len(texts) - len(first_U)
     if not threshold or len(first_U) < 2:
         return Duplicates(equal_N, exact, 0, (), equal_N, key_N)
-    words = [words[i] for i in first_U]
-    limit, note = _limit(words)
+    limit, note = _limit(length_N[first_U])
     if small is None:
-        group_U, edges, skipped = _similar([w[:limit] for w in words], threshold)
+        group_U, edges, skipped = _similar(_Words(texts, first_U, limit), np.minimum(length_N[first_U], limit), threshold)
     else:
-        group_U, edges, skipped = _alike([small[i] for i in first_U] if small else [], len(words))
+        group_U, edges, skipped = _alike([small[i] for i in first_U] if small else [], len(first_U))
     examples = tuple((int(first_U[a]), int(first_U[b]), s) for a, b, s in edges)
-    group_N = _renumber(group_U[exact_N])
+    group_N = _distinct(group_U)[1][equal_N]
     near = len(first_U) - int(group_N.max()) - 1
     return Duplicates(group_N, exact, near, examples, equal_N, key_N, " ".join(filter(None, [note, skipped])))
 
@@ -102,30 +101,54 @@ def bands(threshold: float) -> tuple[int, int]:
     return HASHES, 1
 
 
-def _limit(words: Sequence[str]) -> tuple[int, str]:
+@final
+@dataclass(frozen=True)
+class _Words:
+    """The words of U distinct texts, folded each time they are asked for: held, they would be as much as the texts."""
+
+    texts: Sequence[str]
+    first_U: np.ndarray
+    limit: int
+
+    def at(self, positions: np.ndarray) -> list[str]:
+        """Those at these positions, cut to what is compared."""
+        return [shingles.words(text)[: self.limit] for text in at(self.texts, self.first_U[positions])]
+
+
+def _read(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) uint64 content hash of each text's words, and (N,) how many characters of them are there, LONGEST at most."""
+    key_N, length_N = np.empty(len(texts), np.uint64), np.empty(len(texts), np.int32)
+    for i, text in enumerate(texts):
+        folded = shingles.words(text)
+        key_N[i] = shingles.key(folded or shingles.fold(text))
+        length_N[i] = min(len(folded), LONGEST)
+    return key_N, length_N
+
+
+def _limit(length_U: np.ndarray) -> tuple[int, str]:
     """Characters of each text that are compared, and what to say where that is not all."""
-    limit = min(LONGEST, max(SHARE, CHARACTERS // len(words))) if len(words) > LARGE else LONGEST
-    cut = sum(len(text) >= limit for text in words)
+    limit = min(LONGEST, max(SHARE, CHARACTERS // len(length_U))) if len(length_U) > LARGE else LONGEST
+    cut = int((length_U >= limit).sum())
     return limit, f"{cut:,} long texts were compared by their first {limit:,} characters." if cut else ""
 
 
-def _similar(words: Sequence[str], threshold: float) -> tuple[np.ndarray, list[tuple[int, int, float]], str]:
+def _similar(words: _Words, length_U: np.ndarray, threshold: float) -> tuple[np.ndarray, list[tuple[int, int, float]], str]:
     """Groups of U distinct texts, a few of the pairs behind them, and what was skipped."""
     count, rows = bands(threshold)
-    length_U = np.fromiter(map(len, words), np.int64, len(words))
-    band_UB = _signatures(words, length_U, count, rows)
-    group_U, examples, skipped = np.arange(len(words)), list[tuple[int, int, float]](), 0
+    band_BU = _signatures(words, length_U, count, rows)
+    group_U, examples, skipped = np.arange(len(length_U), dtype=np.int32), list[tuple[int, int, float]](), 0
     edges = [np.zeros((0, 2), np.int64)]
-    for hash_U in band_UB.T:
+    for hash_U in band_BU:
         pairs_E2, left = _candidates(hash_U, length_U > 0, group_U)
+        let_go(band_BU)
         skipped += left
         for block_E2 in _blocks(pairs_E2, length_U):
-            score_E = _verify(block_E2, words)
+            score_E = _verify(block_E2, words.at)
             good_E = score_E >= threshold - 1e-12
             edges.append(block_E2[good_E])
             pairs = zip(block_E2[good_E][:EXAMPLES].tolist(), score_E[good_E].tolist())
             examples += [(a, b, round(score, 3)) for (a, b), score in pairs]
-        group_U = _components(np.concatenate(edges), len(words))
+        group_U = _components(np.concatenate(edges), len(length_U))
     note = f"{skipped:,} candidate pairs in crowded buckets were not compared." if skipped else ""
     return group_U, examples[:EXAMPLES], note
 
@@ -147,19 +170,20 @@ def _alike(small: Sequence[bytes], count: int) -> tuple[np.ndarray, list[tuple[i
     return group_U, [(a, b, round(like, 3)) for (a, b), like in examples], ""
 
 
-def _signatures(words: Sequence[str], length_U: np.ndarray, count: int, rows: int) -> np.ndarray:
-    """(U, B) hashes of the bands of every signature; 0 for a text without pieces."""
-    band_UB = np.zeros((len(words), count), np.uint64)
+def _signatures(words: _Words, length_U: np.ndarray, count: int, rows: int) -> np.ndarray:
+    """(B, U) hashes of the bands of every signature, of many texts in a file; of a text without pieces they mean nothing."""
+    band_BU = scratch((count, len(length_U)), np.uint64)
     factor_H = shingles.mix(np.arange(count * rows, dtype=np.uint64)) | np.uint64(1)
     for block in shingles.blocks(length_U):
-        found = shingles.pieces(words[block])
+        found = shingles.pieces(words.at(np.arange(block.start, block.stop)))
         full_N = np.flatnonzero(length_U[block])
         for band in range(count if len(full_N) else 0):
             hash_N = np.zeros(len(full_N), np.uint64)
             for factor in factor_H[band * rows : (band + 1) * rows]:
                 hash_N = shingles.mix(hash_N ^ np.minimum.reduceat(found.hash_S * factor, found.start_N[full_N]))
-            band_UB[block.start + full_N, band] = hash_N
-    return band_UB
+            band_BU[band, block.start + full_N] = hash_N
+        let_go(band_BU)
+    return band_BU
 
 
 def _candidates(hash_U: np.ndarray, some_U: np.ndarray, group_U: np.ndarray) -> tuple[np.ndarray, int]:
@@ -189,13 +213,13 @@ def _blocks(pairs_E2: np.ndarray, length_U: np.ndarray) -> Iterator[np.ndarray]:
         yield pairs_E2[block]
 
 
-def _verify(pairs_E2: np.ndarray, words: Sequence[str]) -> np.ndarray:
+def _verify(pairs_E2: np.ndarray, words: Callable[[np.ndarray], list[str]]) -> np.ndarray:
     """(E,) true Jaccard similarities."""
     from scipy import sparse
 
     used, row_E2 = np.unique(pairs_E2, return_inverse=True)
     row_E2 = row_E2.reshape(-1, 2)
-    found = shingles.pieces([words[i] for i in used])
+    found = shingles.pieces(words(used))
     piece, column_S = np.unique(found.hash_S, return_inverse=True)
     shape = (len(used), len(piece))
     sets = sparse.csr_matrix((np.ones(len(column_S), np.int32), column_S, found.start_N), shape=shape)
@@ -214,9 +238,14 @@ def _components(edges_E2: np.ndarray, n: int) -> np.ndarray:
     return np.asarray(csgraph.connected_components(graph, directed=False)[1])
 
 
-def _renumber(group_N: np.ndarray) -> np.ndarray:
-    """The same groups, numbered by first appearance."""
-    _, first, inverse = np.unique(group_N, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse]
+def _distinct(value_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(U,) where each different value stands first, ascending, and (N,) int32 which of them each is."""
+    order_N = np.argsort(value_N, kind="stable").astype(np.int32)
+    sorted_N = value_N[order_N]
+    new_N = np.concatenate([[True], sorted_N[1:] != sorted_N[:-1]])[: len(order_N)]
+    first_G = order_N[new_N]  # of equal values the first: the order is stable
+    rank_G = np.empty(len(first_G), np.int32)
+    rank_G[np.argsort(first_G)] = np.arange(len(first_G), dtype=np.int32)
+    group_N = np.empty(len(order_N), np.int32)
+    group_N[order_N] = rank_G[np.cumsum(new_N, dtype=np.int32) - 1]
+    return np.sort(first_G).astype(np.int64), group_N

@@ -63,7 +63,7 @@ def resolve(
     """
     findings: list[Finding] = []
     for name in names:
-        if not _resolved(table.arrow(name).type):
+        if not _resolved(table.kind(name)):
             table, found = _column(table, name, options, ledger, sounds if modality in ("audio", "voice") else images, optional)
             findings += found
     return table, findings
@@ -72,7 +72,7 @@ def resolve(
 def small_images(tables: Iterable[Table], inputs: Sequence[str]) -> list[bytes] | None:
     """Of each row `images.Seen.small`, where rows are an image and nothing else, resolved; else None. Of very many rows nothing."""
     tables = list(tables)
-    kinds = [table.arrow(inputs[0]).type for table in tables] if len(inputs) == 1 else []
+    kinds = [table.kind(inputs[0]) for table in tables] if len(inputs) == 1 else []
     if not kinds or not all(_resolved(kind) and kind.num_fields == 2 for kind in kinds):  # sounds have more
         return None
     cells = (cell for table in tables for cell in table.each(inputs[0]))
@@ -89,7 +89,7 @@ def _column(
     alike = "where rows are nothing else, those that look alike do, too" if told else "near-duplicates are not looked for"
     ledger.note(f"{kind.MANY} of column {name!r}: equal files stay on one side of the split; {alike}")
     for what, rows in found.changed.items():
-        ledger.add("cast", f"{kind.MANY} of column {name!r}: {what}", [table.place(i) for i in rows])
+        ledger.add("cast", f"{kind.MANY} of column {name!r}: {what}", table.places(rows))
     each = zip(found.paths, found.contents, found.extras)
     cells = [None if p is None else {"path": p, "content": c or ""} | extra for p, c, extra in each]
     changed = table.with_column(name, cells) if any(cells) else table

@@ -62,10 +62,10 @@ def _spelled(table: Table, targets: Sequence[str], kind: Kind, known: Sequence[s
         if not change:
             continue
         rows = labels.of_rows(table, [name], kind)
-        changed = [i for i, row in enumerate(rows) if any(label in change for label in row)]
-        if changed:
+        changed = rows.where(lambda row, change=change: any(label in change for label in row))  # type: ignore[misc]
+        if len(changed):
             pairs = listing([f"{old!r} to {new!r}" for old, new in change.items()], 20)
-            ledger.add("merged", f"labels of column {name!r}: {pairs}", [table.place(i) for i in changed])
+            ledger.add("merged", f"labels of column {name!r}: {pairs}", table.places(changed))
             table = table.with_column(name, rewritten(table, name, rows, change, kind))
     return table
 

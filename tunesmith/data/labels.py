@@ -10,12 +10,14 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from ..errors import listing, shorten
+from .answers import Answers
 from .content import canonical_text
 from .finding import Finding, count, places
 from .shingles import fold
@@ -53,18 +55,17 @@ def each_text(table: Table, name: str) -> Iterator[str | None]:
         yield from texts(part, name)
 
 
-def tags(table: Table, name: str) -> list[list[str]]:
+def tags(table: Table, name: str) -> Iterator[list[str]]:
     """The labels of every row of a multi-label column: a list per cell, or a text parted by `|`, `;` or `,`; none where
     empty.
     """
-    arrow = table.arrow(name)
-    if pa.types.is_list(arrow.type) or pa.types.is_large_list(arrow.type):
-        return [[_text(tag) for tag in cell or () if tag is not None] for cell in arrow.to_pylist()]
-    cells = texts(table, name)
-    if all(map(_is_bracketed, filter(None, cells))):
-        return [_listed(cell) if cell else [] for cell in cells]
-    mark = separator(cells)
-    return [[t.strip() for t in cell.split(mark) if t.strip()] if cell else [] for cell in cells]
+    kind = table.kind(name)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return ([_text(tag) for tag in cell or () if tag is not None] for cell in table.each(name))
+    if all(map(_is_bracketed, filter(None, each_text(table, name)))):
+        return (_listed(cell) if cell else [] for cell in each_text(table, name))
+    mark = separator(each_text(table, name))
+    return ([t.strip() for t in cell.split(mark) if t.strip()] if cell else [] for cell in each_text(table, name))
 
 
 def _is_bracketed(cell: str) -> bool:
@@ -90,55 +91,45 @@ def _listed(cell: str) -> list[str]:
 
 def separator(cells: Iterable[str | None]) -> str | None:
     """The character between the tags of a column's cells; None where every cell holds one."""
-    cells = list(cells)
-    return next((m for m in SEPARATORS if any(cell and m in cell for cell in cells)), None)
+    seen = {mark for cell in cells if cell for mark in SEPARATORS if mark in cell}
+    return next((mark for mark in SEPARATORS if mark in seen), None)
 
 
 def _text(value: Any) -> str:
     return str(canonical_text(pa.array([value], pa.large_string() if isinstance(value, str) else None)).to_pylist()[0])
 
 
-def flags(table: Table, names: Sequence[str]) -> list[list[str]]:
+def flags(table: Table, names: Sequence[str]) -> Iterator[list[str]]:
     """The labels of every row where each label has a column of its own: a label is set unless its cell is 0, false, no
     or empty.
     """
     off = {None, "0", "false", "no", "f", "n"}
-    columns = [[cell is not None and cell.lower() not in off for cell in texts(table, name)] for name in names]
-    return [[name for name, on in zip(names, row) if on] for row in zip(*columns)]
+    rows = zip(*(each_text(table, name) for name in names))
+    return ([name for name, cell in zip(names, row) if cell is not None and cell.lower() not in off] for row in rows)
 
 
-def of_rows(table: Table, targets: Sequence[str], kind: Kind) -> list[list[str]]:
+def of_rows(table: Table, targets: Sequence[str], kind: Kind) -> Answers:
     """The labels of every row; none for numbers and others. Several `label` columns give `name=label` each."""
-    if kind in ("number", "other"):
-        return [[] for _ in range(len(table))]
-    if kind == "labels":
-        return tags(table, targets[0]) if len(targets) == 1 else flags(table, targets)
-    columns = [texts(table, name) for name in targets]
-    if len(columns) == 1:
-        return [[label] if label is not None else [] for label in columns[0]]
-    return [[f"{name}={label}" for name, label in zip(targets, row)] for row in zip(*columns)]
+    return Answers.of(each_row(table, targets, kind))
 
 
 def each_row(table: Table, targets: Sequence[str], kind: Kind) -> Iterator[Sequence[str]]:
-    """The same one after the other; of one label a row, few thousand are in memory."""
-    if kind == "label" and len(targets) == 1:
+    """The same one after the other, of which few thousand are in memory."""
+    if kind in ("number", "other"):
+        return repeat((), len(table))
+    if kind == "labels":
+        return tags(table, targets[0]) if len(targets) == 1 else flags(table, targets)
+    if len(targets) == 1:
         return ((label,) if label is not None else () for label in each_text(table, targets[0]))
-    return iter(of_rows(table, targets, kind))
-
-
-def memberships(labels: Sequence[Sequence[str]]) -> tuple[np.ndarray, list[str]]:
-    """(M, 2) pairs (row, class), and the classes in order."""
-    names = sorted({label for row in labels for label in row})
-    number = {name: i for i, name in enumerate(names)}
-    pairs = [(i, number[label]) for i, row in enumerate(labels) for label in row]
-    return np.array(pairs, np.int64).reshape(-1, 2), names
+    rows = zip(*(each_text(table, name) for name in targets))
+    return ([f"{name}={label}" for name, label in zip(targets, row)] for row in rows)
 
 
 def numbers(table: Table, name: str) -> tuple[np.ndarray, np.ndarray]:
     """(N,) float64 of a target column, NaN where empty or unreadable, and (N,) bool: which cells cannot be used as
     numbers.
     """
-    read = _number if pa.types.is_large_string(table.arrow(name).type) else _as_number
+    read = _number if pa.types.is_large_string(table.kind(name)) else _as_number
     value_N, there_N = np.full(len(table), math.nan), np.zeros(len(table), bool)
     for row, value in enumerate(map(read, table.each(name))):
         if value is not None:
@@ -179,11 +170,10 @@ def empty(table: Table, targets: Sequence[str], kind: Kind) -> np.ndarray:
 # -- findings ---------------------------------------------------------------------------------------------------------
 
 
-def twins(labels: Iterable[Sequence[str]]) -> dict[str, str]:
+def twins(counts: Counter[str]) -> dict[str, str]:
     """Label -> the spelling to merge it into, where labels differ only in case, width or space; the commonest spelling
     stays.
     """
-    counts = Counter(label for row in labels for label in row)
     families: dict[str, list[str]] = defaultdict(list)
     for label in counts:
         families[fold(label)].append(label)
@@ -191,11 +181,11 @@ def twins(labels: Iterable[Sequence[str]]) -> dict[str, str]:
     return {label: best[fold(label)] for label in sorted(counts) if best[fold(label)] != label}
 
 
-def twin_findings(table: Table, labels: Sequence[Sequence[str]], merge: Mapping[str, str]) -> list[Finding]:
+def twin_findings(table: Table, labels: Answers, merge: Mapping[str, str]) -> list[Finding]:
     """A warning for labels that look the same, with the merge that is proposed."""
     if not merge:
         return []
-    rows = [i for i, row in enumerate(labels) if any(label in merge for label in row)]
+    rows = labels.where(lambda row: any(label in merge for label in row))
     pairs = listing([f"{old!r} → {new!r}" for old, new in merge.items()])
     return [Finding(
         "warning", "label-twins", f"{count(len(merge), 'label')} differ from another only in case or space: {pairs}",
@@ -205,7 +195,7 @@ def twin_findings(table: Table, labels: Sequence[Sequence[str]], merge: Mapping[
 
 def list_findings(table: Table, targets: Sequence[str], kind: Kind) -> list[Finding]:
     """An error for cells that cannot be read as a list, where nearly all others of their column can."""
-    names = [name for name in targets if pa.types.is_large_string(table.arrow(name).type)] if kind in ("label", "labels") else []
+    names = [name for name in targets if pa.types.is_large_string(table.kind(name))] if kind in ("label", "labels") else []
     found = []
     for name in names:
         bad = _unread(table, name, _is_json) or _unread(table, name, _is_bracketed)
@@ -230,9 +220,9 @@ def _unread(table: Table, name: str, reads: Callable[[str], bool]) -> list[int]:
     return bad if len(bad) <= BROKEN * filled else []
 
 
-def class_findings(table: Table, labels: Sequence[Sequence[str]], kind: Kind) -> list[Finding]:
+def class_findings(table: Table, labels: Answers, kind: Kind) -> list[Finding]:
     """One class only, a class per row, classes with one row, imbalance."""
-    counts = Counter(label for row in labels for label in row)
+    counts = labels.counts()
     if kind in ("number", "other") or not len(table):
         return []
     if len(counts) < (2 if kind == "label" else 1):
@@ -251,11 +241,11 @@ def class_findings(table: Table, labels: Sequence[Sequence[str]], kind: Kind) ->
     return _rare(table, labels, counts) + _imbalance(counts)
 
 
-def _rare(table: Table, labels: Sequence[Sequence[str]], counts: Counter[str]) -> list[Finding]:
+def _rare(table: Table, labels: Answers, counts: Counter[str]) -> list[Finding]:
     single = sorted(label for label, n in counts.items() if n == 1)
     if not single:
         return []
-    rows = [i for i, row in enumerate(labels) if any(counts[label] == 1 for label in row)]
+    rows = labels.where(lambda row: any(counts[label] == 1 for label in row))
     return [Finding(
         "warning", "single-row-class",
         f"{count(len(single), 'label')} with one row {'each ' * (len(single) > 1)}({listing(single)}): "
@@ -281,15 +271,15 @@ def turned(label: str) -> str:
     return f"{found[1]}({found[4]},{found[3]}{found[2]})" if found and found[2] != found[4] else label
 
 
-def unknown_findings(known: Iterable[str], table: Table, labels: Sequence[Sequence[str]], part: str) -> list[Finding]:
+def unknown_findings(known: Iterable[str], table: Table, labels: Answers, part: str) -> list[Finding]:
     """An error for labels of the user's validation or test file that no training row has, not even in the other direction
     (`Cause(e1,e2)` and `Cause(e2,e1)` are one relation)."""
     seen = set(known)
     seen |= {turned(label) for label in seen}
-    new = sorted({label for row in labels for label in row} - seen)
+    new = sorted(set(labels.counts()) - seen)
     if not new:
         return []
-    rows = [i for i, row in enumerate(labels) if any(label not in seen for label in row)]
+    rows = labels.where(lambda row: any(label not in seen for label in row))
     merged = {fold(label) for label in seen}
     twins_only = all(fold(label) in merged for label in new)
     fix = "say --merge-labels" if twins_only else "add training rows for it, or take these rows out"
@@ -326,18 +316,18 @@ def number_findings(table: Table, name: str) -> list[Finding]:
     return []
 
 
-def label_type_findings(table: Table, name: str, labels: Sequence[Sequence[str]]) -> list[Finding]:
+def label_type_findings(table: Table, name: str, labels: Answers) -> list[Finding]:
     """Labels of a classification that are really quantities."""
-    distinct = {label for row in labels for label in row}
-    if pa.types.is_floating(table.arrow(name).type) and all(re.fullmatch(r"-?\d+", label) for label in distinct):
+    distinct = set(labels.counts())
+    if pa.types.is_floating(table.kind(name)) and all(re.fullmatch(r"-?\d+", label) for label in distinct):
         return [Finding("note", "decimals-as-classes",
             f"column {name!r} holds decimals that are all whole, such as 1.0: read as the labels "
                         f"{listing(sorted(distinct))}", (), "if they are a quantity, say --task text-regression")]
     numeric = [label for label in distinct if _NUMBER.fullmatch(label) or _LOCALE.fullmatch(label)]
     if len(distinct) <= FEW or len(numeric) < 0.9 * len(distinct):
         return []
-    rows = [i for i, row in enumerate(labels) if any(_LOCALE.fullmatch(label) for label in row)]
-    if rows:
+    rows = labels.where(lambda row: any(_LOCALE.fullmatch(label) for label in row))
+    if len(rows):
         return [Finding(
             "error", "locale-number", f"expected labels in column {name!r}, got numbers such as {labels[rows[0]][0]!r}",
             places(table, rows), "write 1234.5, without separators, and say --task text-regression",

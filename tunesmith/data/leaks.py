@@ -17,11 +17,13 @@ import numpy as np
 
 from ..errors import listing, shorten
 from . import labels as cells
+from .answers import Answers
 from .cut import LEAST
 from .finding import Finding, count, places
 from .shingles import fold
 from .split import Splits, seconds
 from .table import Table
+from .texts import Texts
 
 SURE = 0.98
 """Share of the possible gain over always guessing the commonest label that counts as knowing it."""
@@ -180,9 +182,9 @@ def time_findings(train: Table, other: Table, part: str, time: str) -> list[Find
     )]
 
 
-def shift_findings(train: Sequence[Sequence[str]], other: Sequence[Sequence[str]], part: str) -> list[Finding]:
+def shift_findings(train: Answers, other: Answers, part: str) -> list[Finding]:
     """Label shares that differ between the user's files by more than chance allows."""
-    mine, theirs = (Counter(label for row in rows for label in row) for rows in (train, other))
+    mine, theirs = train.counts(), other.counts()
     names = sorted(set(mine) | set(theirs))
     n, m = sum(mine.values()), sum(theirs.values())
     if not n or not m:
@@ -203,13 +205,13 @@ def shift_findings(train: Sequence[Sequence[str]], other: Sequence[Sequence[str]
 
 
 def column_findings(
-    table: Table, inputs: Sequence[str], targets: Sequence[str], labels: Sequence[Sequence[str]]
+    table: Table, inputs: Sequence[str], targets: Sequence[str], labels: Answers
 ) -> list[Finding]:
     """Columns that alone tell the target of a row from the other rows (leave-one-out), inputs and unused ones alike."""
     if len(table) < FEWEST:
         return []
     kept = _spread(len(table), COLUMN_SAMPLE)
-    table, labels = table.take(kept), [labels[i] for i in kept]
+    table, labels = table.take(kept), labels.take(kept)
     found = []
     numeric, answers = not any(labels), [" | ".join(sorted(row)) for row in labels]
     for name in table.names:
@@ -281,11 +283,11 @@ def _spearman(one_N: np.ndarray, two_N: np.ndarray) -> float:
     return share if share >= 0.999 else 0.0
 
 
-def word_findings(texts: Sequence[str], labels: Sequence[Sequence[str]]) -> list[Finding]:
+def word_findings(texts: Texts, labels: Answers) -> list[Finding]:
     """The label, or one word for each label, standing in the text."""
     rows = _spread(len(texts), SAMPLE)
-    words = [set(re.sub(r"[\x00.,;:!?()\[\]{}\"'<>|=]", " ", fold(texts[i])).split()) for i in rows]
-    mine = [labels[i] for i in rows]
+    words = [set(re.sub(r"[\x00.,;:!?()\[\]{}\"'<>|=]", " ", fold(text)).split()) for text in texts.at(rows)]
+    mine = list(labels.take(rows))
     if len(rows) < FEWEST or not any(mine):
         return []
     return _named(words, mine) or _marked(words, mine)

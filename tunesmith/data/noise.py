@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,8 @@ import numpy as np
 
 from .. import aside
 from . import cut, shingles
+from .answers import Answers
+from .texts import at
 
 MOST_ROWS = 20_000
 """Rows that are looked at, drawn by content hash."""
@@ -63,23 +64,25 @@ class Doubts:
     """Share of the other rows whose label the simple model gives too: how much its doubts are worth."""
 
 
-def suspects(texts: Sequence[str], labels: Sequence[str], key_N: np.ndarray) -> Doubts:
+def suspects(texts: Sequence[str], labels: Answers, key_N: np.ndarray) -> Doubts:
     """Rows whose label is doubted.
 
-    `key_N`: content hashes, so that equal texts share a fold. Takes up to about ten seconds on two cores.
+    `labels`: one of each row, or none. `key_N`: content hashes, so that equal texts share a fold.
+
+    Takes up to about ten seconds on two cores.
     """
-    counts = Counter(labels)
-    usable = [i for i, label in enumerate(labels) if counts[label] >= FEWEST_OF_CLASS]
-    rows = np.array(usable, np.int64)
-    classes, class_N = np.unique([labels[i] for i in usable], return_inverse=True)
+    counts = labels.occurring()
+    rows = labels.where(lambda row: counts.get(row, 0) >= FEWEST_OF_CLASS)
+    classes = sorted({row for row, rows_of in counts.items() if rows_of >= FEWEST_OF_CLASS})
     if len(rows) < FEWEST or not 2 <= len(classes) <= MOST_CLASSES:
         return Doubts((), 0, 0.0)
     draw_N = cut.unit(key_N[rows], 0, salt=2)
-    kept = np.sort(np.argsort(draw_N, kind="stable")[: min(MOST_ROWS, MOST_WORK // len(classes))])
-    rows, class_N = rows[kept], class_N[kept]
-    probability_NC = _out_of_fold([texts[i][:CHARACTERS] for i in rows], class_N, key_N[rows], len(classes))
+    rows = rows[np.sort(np.argsort(draw_N, kind="stable")[: min(MOST_ROWS, MOST_WORK // len(classes))])]
+    number = {row: i for i, row in enumerate(classes)}
+    class_N = np.array([number[row] for row in labels.take(rows)], np.int64)
+    probability_NC = _out_of_fold([text[:CHARACTERS] for text in at(texts, rows)], class_N, key_N[rows], len(classes))
     found = [
-        Suspect(int(rows[i]), str(classes[class_N[i]]), str(classes[j]), round(float(margin), 3))
+        Suspect(int(rows[i]), "".join(classes[class_N[i]]), "".join(classes[j]), round(float(margin), 3))
         for i, j, margin in _confident(probability_NC, class_N)
     ]
     agreed = int((probability_NC.argmax(1) == class_N).sum())

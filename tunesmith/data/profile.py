@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import bare
+from . import bare, mapped
 from .containers import known
 from .table import Table
 
@@ -25,6 +25,8 @@ Kind = Literal["text", "category", "number", "integer", "boolean", "list", "date
 
 SAMPLE = 10_000
 """Rows whose texts are looked into."""
+MANY_TEXTS = 500_000
+"""Texts from which those that differ are counted by hashes."""
 MANY = 20
 """Rows from which uniqueness says something."""
 SEPARATORS = ("|", ",", ";")
@@ -117,14 +119,27 @@ def _distinct(column: pa.ChunkedArray) -> int:
         return int(len(column) - column.null_count)  # not worth reading all of them
     if pa.types.is_nested(column.type):
         return len({json.dumps(v, sort_keys=True, default=str) for v in column.to_pylist() if v is not None})
+    if _is_text(column.type) and len(column) > MANY_TEXTS:
+        return _distinct_texts(column)
     return int(pc.count_distinct(column, mode="only_valid").as_py())
+
+
+def _distinct_texts(column: pa.ChunkedArray) -> int:
+    """Of texts in millions by their hashes of 64 bits: Arrow would hold a copy of each."""
+    filled = (text for chunk in column.chunks for text in mapped.each(chunk) if text is not None)
+    hash_N = np.sort(np.fromiter(map(hash, filled), np.int64, len(column) - column.null_count))
+    return int((np.diff(hash_N) != 0).sum()) + bool(len(hash_N))
 
 
 def _lengths(column: pa.ChunkedArray) -> tuple[float, int]:
     if not _is_text(column.type):
         return 0.0, 0
-    chars = pc.utf8_length(column)
-    return float(pc.mean(chars).as_py() or 0), int(pc.max(chars).as_py() or 0)
+    total, longest = 0, 0
+    for chunk in column.chunks:
+        chars = pc.utf8_length(chunk)
+        total, longest = total + int(pc.sum(chars).as_py() or 0), max(longest, int(pc.max(chars).as_py() or 0))
+        mapped.rest()
+    return total / max(1, len(column) - column.null_count), longest
 
 
 def _mean_words(sample: pa.Array) -> float:

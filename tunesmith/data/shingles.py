@@ -9,7 +9,6 @@ Rabin 1987): no loop over texts, words or pieces.
 from __future__ import annotations
 
 import hashlib
-import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -56,9 +55,9 @@ def fold(text: str) -> str:
 
 def words(text: str) -> str:
     """The text's letters, marks and numbers, folded, with one space for what is between; empty for `:)`."""
-    text = fold(text)
-    text = _BETWEEN.sub(" ", text) if text.isascii() else text.translate(_LETTERS)
-    return " ".join(text.split())
+    if text.isascii():
+        return " ".join(text.encode().translate(_ASCII).decode().split())
+    return " ".join(fold(text).translate(_LETTERS).split())
 
 
 @final
@@ -75,7 +74,8 @@ class _Letters(dict[int, int | None]):
         return self[code]
 
 
-_BETWEEN = re.compile(r"[^0-9a-z]+")
+_ASCII = bytes(ord(chr(code).lower()) if chr(code).isalnum() else 32 for code in range(128)) + bytes(128)
+"""Byte -> the letter or number that it is folded to, else a space."""
 _LETTERS = _Letters()
 
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 from ..errors import ResourceError
 from . import caches
 from .cells import unify
+from .mapped import open_table
 from .source import Loaded, Skip
 
 LARGE = 64 << 20
@@ -130,11 +131,6 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
         for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema.remove_metadata())
-
-
-def open_table(path: Path) -> pa.Table:
-    """A table that `write_table` wrote, memory-mapped."""
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
 def write_table(path: Path, schema: pa.Schema, batches: Iterator[pa.Table]) -> pa.Table:

@@ -19,11 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import DataError, listing, nearest
-from . import bare, content
+from . import bare, content, mapped
 from .cells import column_of, normalise, normalise_array
-
-TOGETHER = 8192
-"""Cells that become Python values together."""
+from .mapped import TOGETHER
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,7 @@ class Table:
         self._arrow, self._parts, self._index_N, self._whole = arrow, tuple(parts), index_N, whole
         self._starts = [0, *itertools.accumulate(part.rows for part in parts)]
         self._ids_N: np.ndarray | None = None
+        self._digests: dict[tuple[str, ...], str] = {}
 
     @classmethod
     def of(cls, rows: list[dict[str, Any]] | Mapping[str, Sequence[Any]] | pa.Table, name: str = "rows") -> Table:
@@ -108,17 +107,23 @@ class Table:
         for _, part in self.pieces():
             yield from part.column(name)
 
-    def pieces(self) -> Iterator[tuple[slice, Table]]:
+    def pieces(self, rows: int = TOGETHER) -> Iterator[tuple[slice, Table]]:
         """A few thousand rows after the other: which they are, and they."""
-        for start in range(0, len(self), TOGETHER):
-            at = slice(start, min(start + TOGETHER, len(self)))
-            yield at, self if len(self) <= TOGETHER else self.take(np.arange(at.start, at.stop))
+        for start in range(0, len(self), rows):
+            at = slice(start, min(start + rows, len(self)))
+            yield at, self if len(self) <= rows else self.take(np.arange(at.start, at.stop))
+            mapped.rest()
 
     def arrow(self, name: str) -> pa.ChunkedArray:
         """The cells of a column, in Arrow. Raises DataError for an unknown name."""
         self.require([name])
         values = self._arrow.column(name)
         return values if self._index_N is None else bare.taken(values, self._index_N)
+
+    def kind(self, name: str) -> pa.DataType:
+        """The type of a column's cells; no cell is looked at. Raises DataError for an unknown name."""
+        self.require([name])
+        return self._arrow.schema.field(name).type
 
     def to_arrow(self) -> pa.Table:
         """All columns, in Arrow; a copy where this table is a part of another."""
@@ -136,6 +141,10 @@ class Table:
         """Where a row stands, as messages say it: `reviews.csv, row 17`. Rows count from 1; the header is none."""
         part, at = self._part(position)
         return part.place(at)
+
+    def places(self, positions: Sequence[int] | np.ndarray) -> Places:
+        """Where these rows stand, said when it is asked."""
+        return Places(self, positions)
 
     def folder(self, position: int) -> str:
         """Where paths in a row's cells start; empty where no file names them."""
@@ -174,9 +183,13 @@ class Table:
             self._ids_N.flags.writeable = False
         return self._ids_N
 
-    def digest(self) -> str:
-        """SHA-256 of the content, in order (64 hex digits)."""
-        return content.digest(self.to_arrow())
+    def digest(self, names: Sequence[str] | None = None) -> str:
+        """SHA-256 of the content, in order (64 hex digits); of these columns, or of all. Computed when first asked for."""
+        told = self.names if names is None else tuple(names)
+        if told not in self._digests:
+            pieces = (piece.to_arrow().select(told) for _, piece in self.pieces(content.CHUNK))
+            self._digests[told] = content.digest_of(pieces)
+        return self._digests[told]
 
     # -- making others ------------------------------------------------------------------------------------------------
 
@@ -226,6 +239,21 @@ class Table:
         inverse = np.full(self._arrow.num_rows, -1)
         inverse[self._index_N] = np.arange(len(self))
         return pa.array(inverse, mask=inverse < 0)
+
+
+@final
+class Places(Sequence[str]):
+    """Where rows stand: of millions, those are said that are asked for."""
+
+    def __init__(self, table: Table, positions: Sequence[int] | np.ndarray) -> None:
+        self._table, self._positions = table, positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, at: Any) -> Any:
+        chosen = self._positions[at]
+        return [self._table.place(int(i)) for i in chosen] if isinstance(at, slice) else self._table.place(int(chosen))
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -151,7 +151,7 @@ def tidied(table: Table, name: str, unit: str, comma: str, ledger: Ledger) -> Ta
     if len(quantities.unreadable(cells, value_N)):
         found = [cell if cell is None or math.isnan(value) else repr(value) for cell, value in zip(found, value_N.tolist())]
         return table.with_column(name, found)
-    ledger.add("cast", f"column {name!r} from text to number: {how.describe()}", [table.place(i) for i in texts])
+    ledger.add("cast", f"column {name!r} from text to number: {how.describe()}", table.places(texts))
     return table.with_column(name, [None if cell is None else value for cell, value in zip(found, value_N.tolist())])
 
 

@@ -9,7 +9,7 @@ What was translated there and back (`Retelling`) stands beside each training row
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, final
@@ -98,10 +98,11 @@ def beside(column: str) -> str:
     return f"#forms of {column}"
 
 
-def retelling(task: Augmenter, columns: Sequence[str], train: Table, shares_N: Sequence[float]) -> Retelling | None:
-    """What is to be said anew of these columns; `shares_N`: with which probability each row is changed. None: that is not asked for."""
+def retelling(task: Augmenter, columns: Sequence[str], train: Table, shares: Callable[[], Sequence[float]]) -> Retelling | None:
+    """What is to be said anew of these columns; `shares`: gives with which probability each row is changed. None: that is not asked for."""
     if BACK not in task.augment:
         return None
+    shares_N = shares()
     cells = {
         column: [cell if share and isinstance(cell, str) and cell.strip() else None for cell, share in zip(train.column(column), shares_N)]
         for column in columns

@@ -154,8 +154,8 @@ class TextClassification(Task):
 
     def retelling(self, train: Table) -> augmenting.Retelling | None:
         """Texts of rows that are changed at all, for `back-translation`."""
-        labels = [{self.label: label} for label in train.column(self.label)]
-        return augmenting.retelling(self, self.columns(self.inputs), train, self._shares(labels))
+        shares = lambda: self._shares([{self.label: label} for label in train.column(self.label)])  # noqa: E731
+        return augmenting.retelling(self, self.columns(self.inputs), train, shares)
 
     def _shares(self, rows: Sequence[Row]) -> list[float]:
         if self.augment_rows != "rare":

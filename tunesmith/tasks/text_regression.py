@@ -151,7 +151,7 @@ class TextRegression(Task):
 
     def retelling(self, train: Table) -> augmenting.Retelling | None:
         """The texts, for `back-translation`."""
-        return augmenting.retelling(self, self.columns(self.inputs), train, [self.augment_rows] * len(train))
+        return augmenting.retelling(self, self.columns(self.inputs), train, lambda: [self.augment_rows] * len(train))
 
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
         """Padded to the longest."""

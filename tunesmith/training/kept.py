@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data import caches
-from ..data.content import digest
+from ..data.arrays import save
 from ..inference import Encoded, Ragged, encode
 from ..task import Outputs, Task
 
@@ -70,7 +70,7 @@ def _write(made: Encoded, folder: Path) -> None:
         )
         held |= {f"{name}.{part}": values for part, values in parts.items()}
     for name, values in held.items():
-        np.save(folder / f"{name}.npy", values, allow_pickle=False)
+        save(folder / f"{name}.npy", values)
 
 
 def _read(folder: Path) -> Encoded:
@@ -94,5 +94,5 @@ def _key(task: Task, processor: Any, rows: Table) -> str:
     found = hashlib.blake2b(said.encode(), digest_size=20)
     backend = getattr(processor, "backend_tokenizer", None)
     found.update(b"" if backend is None else backend.to_str().encode())
-    found.update(digest(rows.to_arrow().select(columns)).encode())
+    found.update(rows.digest(columns).encode())
     return found.hexdigest()
