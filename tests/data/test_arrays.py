@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -73,3 +74,46 @@ def test_pieces_cover_the_rows(small):
 def test_a_full_disk_leaves_memory(small, monkeypatch):
     monkeypatch.setattr(caches.shutil, "disk_usage", lambda folder: SimpleNamespace(free=100))
     assert not hasattr(caches.scratch((90, 3), np.float32), "_mmap")
+
+
+@pytest.mark.parametrize("large", [1, 1 << 25])
+def test_arrays_that_grow_are_all_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int) -> None:
+    monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path))
+    monkeypatch.setattr(arrays, "LARGE_BYTES", large)
+    parts = [np.arange(12, dtype=np.float32).reshape(6, 2) + i for i in range(5)]
+    growing = arrays.Growing()
+    for part in parts:
+        growing.add(part)
+    found = growing.finish()
+    assert np.array_equal(found, np.concatenate(parts)) and isinstance(found, np.memmap) == (large == 1)
+    arrays.save(tmp_path / "a.npy", found)
+    again = np.load(tmp_path / "a.npy", allow_pickle=False)
+    assert np.array_equal(again, found) and again.dtype == found.dtype
+
+
+def test_arrays_of_several_kinds_grow_as_they_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path))
+    monkeypatch.setattr(arrays, "LARGE_BYTES", 1)
+    whole, half = np.arange(3), np.arange(3) / 2
+    for parts in ([whole, half, whole], [half, whole], [arrays.objects(["a", None]), arrays.objects([1])]):
+        growing = arrays.Growing()
+        for part in parts:
+            growing.add(part)
+        joined = np.concatenate(parts)
+        assert growing.finish().tolist() == joined.tolist()
+
+
+def test_a_full_disk_leaves_arrays_that_grow_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path))
+    monkeypatch.setattr(arrays, "LARGE_BYTES", 1)
+    rooms = iter([None, OSError("no room"), OSError("no room"), OSError("no room")])
+
+    def take_room(file: object, size: int) -> None:
+        if error := next(rooms):
+            raise error
+
+    monkeypatch.setattr(arrays, "take_room", take_room)
+    growing = arrays.Growing()
+    for start in (0, 3, 6):
+        growing.add(np.arange(start, start + 3))
+    assert growing.finish().tolist() == list(range(9))

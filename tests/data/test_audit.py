@@ -343,7 +343,8 @@ def test_doubts_of_many_rows_come_from_a_process_of_their_own(monkeypatch: pytes
     monkeypatch.setattr(noise, "APART", 1)
     monkeypatch.delitem(sys.modules, "sklearn")
     monkeypatch.setattr(noise.aside, "run", lambda *_, **__: subprocess.CompletedProcess([], -9, "", ""))
-    assert noise.suspects(texts, Answers.of([one] for one in given), key_N) == here, "where that process is killed, the rows are looked at here"
+    again = noise.suspects(texts, Answers.of([one] for one in given), key_N)
+    assert again == here, "where that process is killed, the rows are looked at here"
 
 
 def test_labels_that_texts_do_not_explain_raise_no_warning() -> None:

@@ -70,14 +70,14 @@ class Answers(Sequence[Row]):
         return np.flatnonzero(passed_K[self.kind_N]) if len(self.kinds) else np.zeros(0, np.int64)
 
     def memberships(self) -> tuple[np.ndarray, list[str]]:
-        """(M, 2) pairs (row, class), row by row, and the classes in order."""
+        """(M, 2) int32 pairs (row, class), row by row, and the classes in order."""
         names = sorted(self.counts())
         number = {name: i for i, name in enumerate(names)}
         size_K = np.fromiter(map(len, self.kinds), np.int64, len(self.kinds))
         class_of = np.array([number.get(label, -1) for kind in self.kinds for label in kind], np.int64)
         size_N = size_K[self.kind_N] if len(size_K) else np.zeros(0, np.int64)
-        pair_M2 = np.empty((int(size_N.sum()), 2), np.int64)
-        pair_M2[:, 0] = np.repeat(np.arange(len(size_N)), size_N)
+        pair_M2 = np.empty((int(size_N.sum()), 2), np.int32)
+        pair_M2[:, 0] = np.repeat(np.arange(len(size_N), dtype=np.int32), size_N)
         first_K = np.cumsum([0, *size_K[:-1]]) if len(size_K) else size_K
         within_M = np.arange(len(pair_M2)) - np.repeat(np.cumsum(size_N) - size_N, size_N)
         pair_M2[:, 1] = class_of[np.repeat(first_K[self.kind_N], size_N) + within_M] if len(pair_M2) else 0

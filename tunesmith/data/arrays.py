@@ -151,7 +151,8 @@ class Growing:
         with contextlib.suppress(OSError):
             self._write()
         kind, parts = self._kind(), [part for part in self._parts if len(part)]
-        written = np.memmap(self._file, kind[0], "r+", shape=(self._rows, *kind[1]))
+        with self._file:
+            written = np.memmap(self._file, kind[0], "r+", shape=(self._rows, *kind[1]))
         return np.concatenate([written, *parts]) if parts else written
 
     def _kind(self) -> tuple[np.dtype[Any], tuple[int, ...]]:

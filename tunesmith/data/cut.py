@@ -76,7 +76,7 @@ def by_hash(
     size_G, u_G = np.bincount(group_N), _units(key_N, group_N, seed)
     own_G = _zones(u_G, size_G, shares)
     part_G, notes = own_G.copy(), list[str]()
-    class_M2 = np.unique(np.stack([group_N[class_M2[:, 0]], class_M2[:, 1]], 1), axis=0)
+    class_M2 = _once(group_N[class_M2[:, 0]], class_M2[:, 1])
     part_G[size_G > max(big * len(key_N), 2 * LEAST)] = TRAIN
     if kept := int(size_G[part_G != own_G].sum()):
         notes.append(_too_large(kept))
@@ -93,7 +93,7 @@ def by_quota(
     """Parts by rank within strata, numbered from 0; the other arguments as in `by_hash`."""
     size_G, u_G, n = np.bincount(group_N), _units(key_N, group_N, seed), len(key_N)
     kinds = int(stratum_N.max(initial=0)) + 1
-    pair_P, count_P = np.unique(group_N * kinds + stratum_N, return_counts=True)
+    pair_P, count_P = np.unique(group_N.astype(np.int64) * kinds + stratum_N, return_counts=True)
     class_P2 = np.stack([pair_P // kinds, pair_P % kinds], 1)
     first_S = np.ones(kinds)
     np.minimum.at(first_S, stratum_N, u_G[group_N])
@@ -125,7 +125,7 @@ def _quotas(size_S: np.ndarray, first_S: np.ndarray, shares: Mapping[str, float]
 def _filled(u_G: np.ndarray, class_P2: np.ndarray, count_P: np.ndarray, quotas: Mapping[str, np.ndarray]) -> np.ndarray:
     """Each group, in the order of u, in the first part whose quotas hold all its rows; without u (infinite) in train."""
     left = [(PARTS.index(name), quota_S.tolist()) for name, quota_S in quotas.items()]
-    part_G, start_G = np.full(len(u_G), TRAIN), np.searchsorted(class_P2[:, 0], np.arange(len(u_G) + 1)).tolist()
+    part_G, start_G = np.full(len(u_G), TRAIN, np.int8), np.searchsorted(class_P2[:, 0], np.arange(len(u_G) + 1)).tolist()
     strata, counts = class_P2[:, 1].tolist(), count_P.tolist()
     for group in np.argsort(u_G, kind="stable")[: np.isfinite(u_G).sum()].tolist():
         held = [(strata[p], counts[p]) for p in range(start_G[group], start_G[group + 1])]
@@ -157,7 +157,7 @@ def by_time(time_N: np.ndarray, key_N: np.ndarray, shares: Mapping[str, float], 
 
     `time_N`: seconds, finite. At least one row is left to train, if there are two times.
     """
-    part_N = np.zeros(len(time_N), np.int64)
+    part_N = np.zeros(len(time_N), np.int8)
     test_N = _latest(time_N, shares.get("test", 0.0) * len(time_N))
     part_N[test_N] = TEST
     rest = np.flatnonzero(~test_N)
@@ -178,6 +178,13 @@ def _units(key_N: np.ndarray, group_N: np.ndarray, seed: int) -> np.ndarray:
     return unit(key_G, seed)
 
 
+def _once(group_M: np.ndarray, class_M: np.ndarray) -> np.ndarray:
+    """Pairs (group, class), each one once, in order."""
+    classes = int(class_M.max(initial=0)) + 1
+    pair_M = np.unique(group_M.astype(np.int64) * classes + class_M)
+    return np.stack([pair_M // classes, pair_M % classes], 1).astype(np.int32)
+
+
 def _too_large(rows: int) -> str:
     return f"{rows:,} rows belong to groups too large for a test part and went to train"
 
@@ -192,7 +199,7 @@ def _latest(time_N: np.ndarray, wanted: float) -> np.ndarray:
 
 
 def _zones(u_G: np.ndarray, size_G: np.ndarray, shares: Mapping[str, float]) -> np.ndarray:
-    part_G, low = np.zeros(len(u_G), np.int64), 0.0
+    part_G, low = np.zeros(len(u_G), np.int8), 0.0
     for name in ZONES:
         width = share = shares.get(name, 0.0)
         while size_G[(u_G >= low) & (u_G < low + width)].sum() > MOST.get(name, np.inf):
@@ -221,6 +228,8 @@ def _fill(
 ) -> None:
     n = int(size_G.sum())
     least = min(LEAST, n // 5)
+    if size_G[part_G == part].sum() >= least:
+        return
     train_G = np.flatnonzero(part_G == TRAIN)
     for group in train_G[np.lexsort((u_G[train_G], size_G[train_G] > n // 5))]:
         if size_G[part_G == part].sum() >= least:

@@ -188,13 +188,13 @@ def _signatures(words: _Words, length_U: np.ndarray, count: int, rows: int) -> n
 
 def _candidates(hash_U: np.ndarray, some_U: np.ndarray, group_U: np.ndarray) -> tuple[np.ndarray, int]:
     """(E, 2) pairs that share a bucket and no group yet, and how many were left out."""
-    order_U = np.flatnonzero(some_U)
+    order_U = np.flatnonzero(some_U).astype(np.int32)
     order_U = order_U[np.argsort(hash_U[order_U], kind="stable")]
-    sorted_U = hash_U[order_U]
+    sorted_U, place_U = hash_U[order_U], np.arange(len(order_U), dtype=np.int32)
     begins_U = np.concatenate([[True], sorted_U[1:] != sorted_U[:-1]])[: len(order_U)]
-    first_U = np.maximum.accumulate(np.where(begins_U, np.arange(len(order_U)), 0))
+    first_U = np.maximum.accumulate(np.where(begins_U, place_U, np.int32(0)))
     step_pairs = [_neighbours(first_U, step) for step in range(1, REACH + 1)]
-    far_U = np.flatnonzero(np.arange(len(order_U)) - first_U > REACH)
+    far_U = np.flatnonzero(place_U - first_U > REACH)
     pairs_E2 = np.concatenate([*step_pairs, np.stack([first_U[far_U], far_U], 1)])
     pairs_E2 = order_U[pairs_E2]
     pairs_E2 = pairs_E2[group_U[pairs_E2[:, 0]] != group_U[pairs_E2[:, 1]]]

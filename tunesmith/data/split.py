@@ -176,20 +176,20 @@ def _usual(table: Table) -> str:
 
 def _given(tables: Mapping[str, Table], options: spec.Data, mode: str) -> tuple[np.ndarray, str]:
     column = (options.split_column or _usual(tables["train"])) if mode == "column" else ""
-    first_N = _from_column(tables["train"], column) if column else np.full(len(tables["train"]), -1)
+    first_N = _from_column(tables["train"], column) if column else np.full(len(tables["train"]), -1, np.int8)
     for part in tables:
         if (first_N == PARTS.index(part)).any():
             raise SpecError(
                 f"data.{part}", expected=f"{part} rows from a file or from column {column!r}", got="both",
                 fix="leave one of them out", code="two-splits",
             )
-    others = [np.full(len(table), PARTS.index(part)) for part, table in tables.items() if part != "train"]
+    others = [np.full(len(table), PARTS.index(part), np.int8) for part, table in tables.items() if part != "train"]
     return np.concatenate([first_N, *others]), column
 
 
 def _from_column(table: Table, column: str) -> np.ndarray:
     table.require([column])
-    given_N = np.full(len(table), -1)
+    given_N = np.full(len(table), -1, np.int8)
     for i, cell in enumerate(cells_of(table, column)):
         word = (cell or "").strip().lower()
         if word not in WORDS:
@@ -284,17 +284,18 @@ def _loosened(found: Duplicates, pool: np.ndarray) -> tuple[np.ndarray, tuple[st
 
 
 def _numbered(values_N: np.ndarray) -> np.ndarray:
-    return np.asarray(np.unique(values_N, return_inverse=True)[1])
+    return np.asarray(np.unique(values_N, return_inverse=True)[1]).astype(np.int32)
 
 
 def _within(class_M2: np.ndarray, pool: np.ndarray) -> np.ndarray:
     """The memberships of the pool's rows, with rows numbered within the pool."""
     if not len(class_M2):
         return class_M2
-    number_N = np.full(int(max(class_M2[:, 0].max(), pool.max(initial=0))) + 1, -1)
-    number_N[pool] = np.arange(len(pool))
-    inside_M2 = np.stack([number_N[class_M2[:, 0]], class_M2[:, 1]], 1)
-    return np.asarray(inside_M2[inside_M2[:, 0] >= 0])
+    number_N = np.full(int(max(class_M2[:, 0].max(), pool.max(initial=0))) + 1, -1, np.int32)
+    number_N[pool] = np.arange(len(pool), dtype=np.int32)
+    row_M = number_N[class_M2[:, 0]]
+    inside_M = row_M >= 0
+    return np.stack([row_M[inside_M], class_M2[inside_M, 1]], 1)
 
 
 def seconds(table: Table, column: str) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from .content import canonical_text
+from .mapped import rest
 from .table import Table
 
 
@@ -42,6 +43,7 @@ class Texts(Sequence[str]):
             here = np.flatnonzero((positions >= start) & (positions < stop))
             for place, text in zip(here.tolist(), _said(table.take(positions[here] - start), self._inputs)):
                 found[place] = text
+        rest()
         return found
 
 

@@ -10,6 +10,7 @@ import torch
 
 from .. import choices
 from ..inference import Ragged
+from ..memory import let_go
 from ..models import vocabulary
 from .events import Adjusted
 
@@ -46,5 +47,6 @@ def _used(work: Work, size: int) -> torch.Tensor | None:
     seen = np.zeros(size, bool)
     for start in range(0, len(ids.values), CHUNK):
         seen[ids.values[start : start + CHUNK]] = True
+        let_go(ids.values)
     seen[work.pad] = True
     return torch.from_numpy(np.flatnonzero(seen))
