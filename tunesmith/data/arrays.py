@@ -135,12 +135,14 @@ class Growing:
     def __init__(self) -> None:
         self._parts: list[np.ndarray] = []
         self._file: IO[bytes] | None = None
-        self._rows = 0
+        self._rows, self._bytes = 0, 0
 
     def add(self, part: np.ndarray) -> None:
         """The next one."""
         self._parts.append(part)
-        if sum(held.nbytes for held in self._parts) >= LARGE_BYTES:
+        self._bytes += part.nbytes
+        if self._bytes >= LARGE_BYTES:
+            self._bytes = 0
             with contextlib.suppress(OSError):  # where the disk has too little room they stay in memory
                 self._write()
 
