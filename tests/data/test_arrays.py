@@ -71,6 +71,24 @@ def test_pieces_cover_the_rows(small):
     assert list(arrays.pieces(0, 8)) == [slice(0, 0)], "scores of no rows are asked, too"
 
 
+def test_sums_of_stretches_are_numpys_own_sum(monkeypatch):
+    """To the last bit: scores of many rows must not hang on how many are counted together."""
+    monkeypatch.setattr(arrays, "STRETCH_BYTES", 8 * 200)
+    rng = np.random.default_rng(0)
+    for rows in (0, 1, 128, 200, 201, 1000, 1607, 40_001):
+        value = rng.normal(size=rows) * 10 ** rng.normal(size=rows)
+        cuts = list(arrays.stretches(rows, 8))
+        assert [row for at in cuts for row in range(rows)[at]] == list(range(rows)) and max(at.stop - at.start for at in cuts) <= 200
+        assert arrays.total((value[at].sum() for at in cuts), rows, 8) == value.sum()
+
+
+def test_positions_and_copies_in_a_file_are_those_in_memory(small):
+    mask = np.random.default_rng(0).random(300) < 0.5
+    found = arrays.positions(mask)
+    assert hasattr(found, "_mmap") and np.array_equal(found, np.flatnonzero(mask))
+    assert hasattr(arrays.laid(found), "_mmap") and np.array_equal(arrays.laid(found), found)
+
+
 def test_a_full_disk_leaves_memory(small, monkeypatch):
     monkeypatch.setattr(caches.shutil, "disk_usage", lambda folder: SimpleNamespace(free=100))
     assert not hasattr(caches.scratch((90, 3), np.float32), "_mmap")

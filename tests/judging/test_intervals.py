@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tunesmith.data import arrays, caches
 from tunesmith.judging.intervals import Candidate, Members, bca, resample, shares, wilson
 
 SIMULATIONS = 2000
@@ -114,6 +115,25 @@ def test_draws_of_groups_take_whole_groups():
         assert len(counts) == 1
     left = members.leave_out(np.random.default_rng(0))
     assert sorted(map(len, left)) == [3, 4, 5]
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_resamples_of_large_arrays_are_those_of_small_ones(classes, logits, monkeypatch, grouped):
+    """To the last bit, whatever is drawn, picked and scored in pieces."""
+    rng = np.random.default_rng(6)
+    truth = rng.integers(0, 2, 700)
+    candidate = Candidate(classes(), {"logits": logits(truth, 0.8, 2, rng)})
+    groups = rng.integers(0, 300, 700) if grouped else None
+    whole = resample({"m": candidate}, truth, groups_N=groups, resamples=60)
+    small = ((arrays, "LARGE_BYTES"), (caches, "LARGE_BYTES"), (arrays, "PIECE_BYTES"), (arrays, "STRETCH_BYTES"))
+    for module, name in small:
+        monkeypatch.setattr(module, name, 512)
+    cut = resample({"m": candidate}, truth, groups_N=groups, resamples=60)
+    for score, value in whole.values["m"].items():
+        assert cut.values["m"][score] == value
+        assert np.array_equal(cut.draws_R["m"][score], whole.draws_R["m"][score])
+        assert np.array_equal(cut.left_out_J["m"][score], whole.left_out_J["m"][score])
+    assert cut.shares == whole.shares
 
 
 def test_only_accuracy_is_a_share(classes, flags, numbers, logits):

@@ -21,16 +21,18 @@ def _drawn(seed: int, rows: int, count: int, ties: bool = False) -> tuple[dict[s
 
 
 @pytest.mark.parametrize("count", [2, 5])
-def test_scores_piece_by_piece_are_those_of_the_whole(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    outputs, truth = _drawn(count, 400, count, ties=True)
+@pytest.mark.parametrize("ties", [True, False])
+def test_scores_piece_by_piece_are_those_of_the_whole(count: int, ties: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs, truth = _drawn(count, 1000, count, ties)
     truth[:9] = -1
     rng = np.random.default_rng(1)
-    own = {"temperature": rng.uniform(0.5, 2, (400, 1)), "threshold": rng.uniform(0.2, 0.8, 400)}
+    own = {"temperature": rng.uniform(0.5, 2, (1000, 1)), "threshold": rng.uniform(0.2, 0.8, 1000)}
     asked = [outputs, outputs | own]
     whole = [classes.score(one, truth, temperature=1.7, threshold=0.3) for one in asked]
     for module, size in ((arrays, 512), (caches, 512)):
         monkeypatch.setattr(module, "LARGE_BYTES", size)
-    monkeypatch.setattr(arrays, "PIECE_BYTES", 256)
+    for name in ("PIECE_BYTES", "STRETCH_BYTES"):
+        monkeypatch.setattr(arrays, name, 256)
     assert [classes.score(one, truth, temperature=1.7, threshold=0.3) for one in asked] == whole, "to the last bit"
 
 
@@ -177,6 +179,7 @@ def test_areas_equal_scikit_learns_with_ties() -> None:
     for c in range(3):
         truth_N, score_N = flags_NC[:, c], score_NC[:, c]
         assert curves.auroc(score_NC, own)[c] == pytest.approx(metrics.roc_auc_score(truth_N, score_N), abs=1e-12)
+        assert curves.area(score_N[truth_N == 1], score_N[truth_N == 0]) == curves.auroc(score_NC, own)[c], "to the last bit"
         assert curves.average_precision(score_NC, own)[c] == pytest.approx(metrics.average_precision_score(truth_N, score_N), abs=1e-12)
     assert np.isnan(curves.auroc(score_NC, [np.arange(0), np.arange(40), own[2]])).tolist() == [True, True, False]
 

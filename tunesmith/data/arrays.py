@@ -24,6 +24,10 @@ from .caches import LARGE_BYTES, nameless, scratch
 
 PIECE_BYTES = LARGE_BYTES // 2
 """Of large arrays so much is looked at together."""
+STRETCH_BYTES = 1 << 20
+"""Of rows that are counted one by one so much is computed together: it stays in the processor's cache."""
+ADDED = 128
+"""So many numbers numpy adds up without halving them first."""
 
 
 def to_arrow(value_N: np.ndarray, kind: Any) -> pa.Array:
@@ -176,7 +180,7 @@ class Growing:
 
 def picked(value_N: np.ndarray, index_K: np.ndarray) -> np.ndarray:
     """`value_N[index_K]`, a large one piece by piece."""
-    row_bytes = value_N[:1].nbytes
+    row_bytes = max(value_N[:1].nbytes, index_K.itemsize)
     if value_N.dtype.hasobject or len(index_K) * row_bytes < LARGE_BYTES:
         few: np.ndarray = value_N[index_K]
         return few
@@ -184,11 +188,15 @@ def picked(value_N: np.ndarray, index_K: np.ndarray) -> np.ndarray:
     for part in pieces(len(index_K), row_bytes):
         found[part] = _gathered(value_N, index_K[part])
         let_go(found)
+        let_go(index_K)
     return found
 
 
 def _gathered(value_N: np.ndarray, index_P: np.ndarray) -> np.ndarray:
-    """The rows, read in the order in which they lie in the file, so that no more of it than a piece is in memory."""
+    """The rows; of a file read in the order in which they lie in it, so that no more of it than a piece is in memory."""
+    if not hasattr(value_N, "_mmap"):
+        found: np.ndarray = value_N[index_P]
+        return found
     order_P, made = np.argsort(index_P, kind="stable"), np.empty((len(index_P), *value_N.shape[1:]), value_N.dtype)
     for some in np.array_split(order_P, -(-value_N.nbytes // PIECE_BYTES)):
         made[some] = value_N[index_P[some]]
@@ -206,3 +214,54 @@ def save(path: Path, value_N: np.ndarray) -> None:
         for part in pieces(len(value_N), value_N[:1].nbytes):
             file.write(np.ascontiguousarray(value_N[part]).data)
             let_go(value_N)
+
+
+def laid(value_N: np.ndarray) -> np.ndarray:
+    """The same numbers; large ones in a file."""
+    if value_N.nbytes < LARGE_BYTES:
+        return value_N
+    found = scratch(value_N.shape, value_N.dtype)
+    for at in pieces(len(value_N), value_N[:1].nbytes):
+        found[at] = value_N[at]
+        let_go(found)
+    return found
+
+
+def positions(mask_N: np.ndarray) -> np.ndarray:
+    """`np.flatnonzero` of a mask, many of them in a file."""
+    found, filled = scratch((int(np.count_nonzero(mask_N)),), np.int64), 0
+    for at in pieces(len(mask_N), found.itemsize):
+        here = np.flatnonzero(mask_N[at])
+        found[filled : filled + len(here)] = here + at.start
+        filled += len(here)
+        let_go(found)
+    return found
+
+
+def stretches(rows: int, row_bytes: int) -> Iterator[slice]:
+    """Rows in their order, halved until few are together: where numpy, too, halves what it adds up. At least one, be it empty."""
+    return _halved(0, rows, _most(row_bytes))
+
+
+def total(sums: Iterator[Any], rows: int, row_bytes: int) -> Any:
+    """The sum over all rows from the sums over each of their `stretches`: to the last bit what `np.sum` says of all of them together."""
+    if rows <= _most(row_bytes):
+        return next(sums)
+    left = total(sums, _half(rows), row_bytes)
+    return left + total(sums, rows - _half(rows), row_bytes)
+
+
+def _halved(start: int, rows: int, most: int) -> Iterator[slice]:
+    if rows <= most:
+        yield slice(start, start + rows)
+        return
+    yield from _halved(start, _half(rows), most)
+    yield from _halved(start + _half(rows), rows - _half(rows), most)
+
+
+def _half(rows: int) -> int:
+    return rows // 2 - rows // 2 % 8
+
+
+def _most(row_bytes: int) -> int:
+    return max(ADDED, STRETCH_BYTES // max(1, row_bytes))

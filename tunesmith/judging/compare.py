@@ -115,11 +115,10 @@ def swap_test(
     observed = abs(ours.score(truth)[score] - theirs.score(truth)[score])
     rng = np.random.default_rng([seed, len(truth), 3])
     members = Members.of(groups_N, len(truth))
-    group_N = np.empty(len(truth), dtype=np.int64)
-    group_N[members.order_N] = np.repeat(np.arange(len(members.size_G)), members.size_G)
+    group_N = members.group_N
     started, as_large, done = time.perf_counter(), 0, 0
     for done in range(1, swaps + 1):
-        one, other = _swapped(ours, theirs, rng.random(len(members.size_G))[group_N] < 0.5)
+        one, other = _swapped(ours, theirs, rng.random(members.groups)[group_N] < 0.5)
         as_large += abs(one.score(truth)[score] - other.score(truth)[score]) >= observed - 1e-12
         sure = as_large > 0.05 * swaps or (done >= SOONEST and not as_large)
         if sure or (done >= 99 and time.perf_counter() - started > seconds):

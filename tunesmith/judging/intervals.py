@@ -22,6 +22,8 @@ import numpy as np
 from scipy import stats
 
 from ..data import arrays
+from ..data.caches import scratch
+from ..memory import let_go
 from ..task import Outputs, Task, Truth
 
 BLOCKS = 60
@@ -69,7 +71,7 @@ class Candidate:
 
     def take(self, index_N: np.ndarray) -> Candidate:
         """The same for these rows."""
-        return Candidate(self.task, take(self.outputs, index_N), None if self.truth is None else self.truth[index_N])
+        return Candidate(self.task, take(self.outputs, index_N), None if self.truth is None else arrays.picked(self.truth, index_N))
 
     def score(self, truth: Truth) -> dict[str, float]:
         """All scores. Warnings about classes that a resample happens to lack are not the reader's concern."""
@@ -184,25 +186,36 @@ def resample(
 @final
 @dataclass(frozen=True)
 class Members:
-    """The rows of each group, laid out so that drawing groups is one ragged gather."""
+    """The rows of each group, laid out so that drawing groups is one ragged gather. Where every row is a group of its own, nothing is."""
 
-    order_N: np.ndarray
-    start_G: np.ndarray
-    size_G: np.ndarray
+    groups: int
+    order_N: np.ndarray | None = None
+    start_G: np.ndarray | None = None
+    size_G: np.ndarray | None = None
 
     @classmethod
     def of(cls, groups_N: np.ndarray | None, rows: int) -> Members:
         """Without groups every row is a group of its own."""
         if groups_N is None:
-            return cls(np.arange(rows), np.arange(rows), np.ones(rows, dtype=np.int64))
+            return cls(rows)
         order_N = np.argsort(groups_N, kind="stable")
         _, start_G, size_G = np.unique(groups_N[order_N], return_index=True, return_counts=True)
-        return cls(order_N, start_G, size_G)
+        return cls(len(size_G), order_N, start_G, size_G)
+
+    @property
+    def group_N(self) -> np.ndarray:
+        """(N,) the group of each row, from 0."""
+        number_G = np.arange(self.groups)
+        if self.order_N is None or self.size_G is None:
+            return number_G
+        found_N = np.empty(len(self.order_N), np.int64)
+        found_N[self.order_N] = np.repeat(number_G, self.size_G)
+        return found_N
 
     def rows_of(self, chosen: np.ndarray) -> np.ndarray:
         """Row positions of the chosen groups, repeats included."""
-        if len(self.size_G) == len(self.order_N):  # every group is one row
-            return self.order_N[chosen]
+        if self.order_N is None or self.start_G is None or self.size_G is None:
+            return chosen
         size = self.size_G[chosen]
         within = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
         found: np.ndarray = self.order_N[np.repeat(self.start_G[chosen], size) + within]
@@ -210,17 +223,22 @@ class Members:
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """Row positions of as many groups as there are, drawn with replacement."""
-        return self.rows_of(rng.integers(len(self.size_G), size=len(self.size_G)))
+        chosen_G = scratch((self.groups,), np.int64)
+        for at in arrays.pieces(self.groups, chosen_G.itemsize):
+            chosen_G[at] = rng.integers(self.groups, size=at.stop - at.start)
+            let_go(chosen_G)
+        return self.rows_of(chosen_G)
 
     def leave_out(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """Row positions with one random block of groups left out, block after block (J at most `BLOCKS`), each made when it is asked for:
         together they are as many times the rows."""
-        shuffled = rng.permutation(len(self.size_G))
+        shuffled = arrays.laid(rng.permutation(self.groups))
         blocks = np.array_split(shuffled, min(BLOCKS, len(shuffled)))
         for block in blocks if len(blocks) > 1 else []:
             kept_G = np.ones(len(shuffled), bool)
             kept_G[block] = False
-            yield self.rows_of(np.flatnonzero(kept_G))
+            let_go(shuffled)
+            yield self.rows_of(arrays.positions(kept_G))
 
 
 def wilson(right: float, rows: float, level: float = 0.95, design: float = 1.0) -> tuple[float, float]:
@@ -270,13 +288,13 @@ def shares(candidate: Candidate, truth: Truth, seed: int = 0, tries: int = 8) ->
     if rows < 4:
         return frozenset()
     rng = np.random.default_rng([seed, rows, 2])
-    mixed = truth[rng.permutation(rows)]
+    mixed = arrays.picked(truth, arrays.laid(rng.permutation(rows)))
     whole = candidate.score(mixed)
     names = {name for name, value in whole.items() if 0 < value < 1}
     for _ in range(tries):
-        cut = rng.permutation(rows), int(rng.integers(rows // 4, rows - rows // 4))
+        cut = arrays.laid(rng.permutation(rows)), int(rng.integers(rows // 4, rows - rows // 4))
         halves = [cut[0][: cut[1]], cut[0][cut[1] :]]
-        scored = [(len(half), candidate.take(half).score(mixed[half])) for half in halves if len(half)]
+        scored = [(len(half), candidate.take(half).score(arrays.picked(mixed, half))) for half in halves if len(half)]
         total = {name: whole[name] * rows for name in names}
         names = {name for name in names if _adds_up([(n, s.get(name, math.nan)) for n, s in scored], total[name])}
     return frozenset(names)
@@ -310,7 +328,7 @@ def _affordable(asked: int, seconds_each: float, seconds: float) -> int:
 
 
 def _scores(candidates: Mapping[str, Candidate], truth: Truth, index_N: np.ndarray) -> dict[str, dict[str, float]]:
-    there = truth[index_N]
+    there = arrays.picked(truth, index_N)
     return {name: candidate.take(index_N).score(there) for name, candidate in candidates.items()}
 
 

@@ -7,13 +7,13 @@ was unknown to training: such rows count as wrong.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..data import bare
-from ..data.arrays import filled, pieces
+from ..data.arrays import scratch, stretches, total
 from ..memory import let_go
 from ..task import Outputs, Truth
 from . import confidence, curves
@@ -228,30 +228,38 @@ def score(
 
     Means over classes take those that occur among the truth or the decisions; an unknown label is one more, never found.
     """
-    logits_NC = outputs["logits"]
+    rows, classes = len(truth), outputs["logits"].shape[1]
     given = own(outputs, "temperature", temperature), own(outputs, "threshold", threshold)
-    parts = list(pieces(len(truth), 8 * logits_NC.shape[1]))
-    made = (_each(logits_NC[at], truth[at], positive_class, *(_of_rows(value, at) for value in given)) for at in parts)
-    # Of few rows there is one part; of many, probabilities go to a file as soon as they are there.
-    rows = next(made) if len(parts) == 1 else filled(len(truth), zip(parts, _reading(logits_NC, made)))
-    probability_NC, predicted_N = rows["probability"], rows["predicted"]
-    table_CC = _counts(predicted_N, truth, probability_NC.shape[1])
-    distance = float(rows["distance"].mean()) + 1
+    ranked, found = scratch((rows,) if classes == 2 else (rows, classes), np.float64), 0
+    table_CC, binned, sums = np.zeros((classes + 1, classes + 1), np.int64), confidence.NOTHING, []
+    for at in stretches(rows, 8 * classes):
+        truth_S, room = truth[at], None if classes == 2 else ranked[at]
+        made = _each(outputs["logits"][at], truth_S, positive_class, *(_of_rows(value, at) for value in given), room)
+        table_CC += _counts(made["predicted"], truth_S, classes)
+        binned = confidence.binned(made["sure"], made["predicted"] == truth_S, before=binned)
+        sums.append(np.array([made["distance"].sum(), made["loss"].sum()]))
+        if classes == 2:
+            found += _part(ranked, made["probability"][:, positive_class], at, truth_S == positive_class, found)
+        for array in (ranked, truth, outputs["logits"]):
+            let_go(array)
+    distance, loss = (total(iter(sums), rows, 8 * classes) / rows).tolist()
     return {
         **_agreement(table_CC),
-        "auroc": _auroc(probability_NC, truth, positive_class),
+        "auroc": _auroc(ranked, truth, found),
         "mcc": _mcc(table_CC),
-        "brier": distance / 2 if probability_NC.shape[1] == 2 else distance,
-        "ece": confidence.reliability(rows["sure"], predicted_N == truth).ece,
-        "log_loss": float(rows["loss"].mean()),
+        "brier": (distance + 1) / 2 if classes == 2 else distance + 1,
+        "ece": confidence.Reliability.of(binned).ece,
+        "log_loss": loss,
     }
 
 
 def _each(
-    logits_NC: np.ndarray, truth: Truth, positive_class: int, temperature: float | np.ndarray, threshold: float | np.ndarray | None
+    logits_NC: np.ndarray, truth: Truth, positive_class: int, temperature: float | np.ndarray, threshold: float | np.ndarray | None,
+    room_NC: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """What scores are made of, row by row: `probability` (N, C); (N,) `predicted`, how `sure`, `distance` (of Brier, less 1), `loss`."""
-    scaled_NC, rows = _scaled(logits_NC, temperature), np.arange(len(truth))
+    """What scores are made of, row by row: `probability` (N, C), in `room_NC` where it is given; (N,) `predicted`, how `sure`,
+    `distance` (of Brier, less 1), `loss`."""
+    scaled_NC, rows = _scaled(logits_NC, temperature, room_NC), np.arange(len(truth))
     own_N = scaled_NC[rows, truth]
     probability_NC = np.exp(scaled_NC, out=scaled_NC)
     total_N = probability_NC.sum(1)
@@ -270,11 +278,14 @@ def _of_rows(value: Any, at: slice) -> Any:
     return value[at] if np.ndim(value) else value
 
 
-def _reading(logits_NC: np.ndarray, made: Iterable[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
-    """The same, with what was read of a file given back after each part."""
-    for one in made:
-        let_go(logits_NC)
-        yield one
+def _part(ranked: np.ndarray, score_S: np.ndarray, at: slice, sought_S: np.ndarray, before: int) -> int:
+    """Put down what AUROC ranks of two classes: scores of the positive one's own rows from the front, where `before` are, those of all
+    others from the back. Returns how many of its own there are here."""
+    others = len(ranked) - (at.start - before)
+    own_P, rest_M = score_S[sought_S], score_S[~sought_S]
+    ranked[before : before + len(own_P)] = own_P
+    ranked[others - len(rest_M) : others] = rest_M
+    return len(own_P)
 
 
 def confusion(
@@ -304,9 +315,10 @@ def prior_outputs(class_N: np.ndarray, classes: int, rows: int) -> Outputs:
     return {"logits": np.tile(np.log(share_C), (rows, 1)), "temperature": np.ones((rows, 1))}
 
 
-def _scaled(logits_NC: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
-    """(N, C) logits less their row's largest, over the temperature."""
-    scaled_NC = logits_NC.astype(np.float64)
+def _scaled(logits_NC: np.ndarray, temperature: float | np.ndarray, room_NC: np.ndarray | None = None) -> np.ndarray:
+    """(N, C) logits less their row's largest, over the temperature; in `room_NC` where it is given."""
+    scaled_NC = np.empty(logits_NC.shape) if room_NC is None else room_NC
+    scaled_NC[:] = logits_NC
     scaled_NC -= scaled_NC.max(1, keepdims=True)
     scaled_NC /= temperature
     return scaled_NC
@@ -342,12 +354,10 @@ def _mcc(table_CC: np.ndarray) -> float:
     return float(np.clip((hits * total - decided_C @ true_C) / spread, -1, 1)) if spread else 0.0
 
 
-def _auroc(probability_NC: np.ndarray, truth: Truth, positive_class: int) -> float:
-    classes = probability_NC.shape[1]
-    rows_of = curves.members(truth, classes)
-    if classes == 2:
-        return curves.mean(curves.auroc(probability_NC[:, [positive_class]], [rows_of[positive_class]]), 0.5)
-    return curves.mean(curves.auroc(probability_NC, rows_of), 0.5)
+def _auroc(ranked: np.ndarray, truth: Truth, found: int) -> float:
+    if ranked.ndim == 1:
+        return curves.mean(np.array([curves.area(ranked[:found], ranked[found:])]), 0.5)
+    return curves.mean(curves.auroc(ranked, curves.members(truth, ranked.shape[1])), 0.5)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
