@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+from tunesmith.judging.met import met
 
 BEGIN = """
 import sys
@@ -73,6 +77,20 @@ def test_four_times_the_rows_take_few_bytes_more_for_each(work, rows, most, tmp_
     the logits of 300 labels in double precision 4,800, raw outputs 4,000."""
     one, four = (_peak(work, count, tmp_path) for count in (rows, 4 * rows))
     assert (four - one) / (3 * rows) < most
+
+
+def test_looking_for_rows_that_the_run_met_takes_few_bytes_of_each():
+    """`np.isin` sorts them all: 43 bytes a row."""
+    ids = np.random.default_rng(0).integers(0, 2**63, 400_000).astype(np.uint64)
+    known = np.append(ids[::500], np.uint64(2**64 - 1))
+    parts = {"train": {"row_ids": known.astype(">u8").tobytes().hex()}, "validation": {}}
+    run = SimpleNamespace(read=lambda name: {"splits": {"parts": parts}})
+    tracemalloc.start()
+    found = met(SimpleNamespace(run=run, task=SimpleNamespace(files=())), SimpleNamespace(row_ids=ids))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(found["train"], np.isin(ids, known)) and not found["validation"].any()
+    assert most / len(ids) < 20
 
 
 def _peak(work: str, rows: int, cache: object) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data import arrays
 from ..data.finding import Finding, count, places
 from ..task import Task
 from . import words
@@ -32,12 +33,21 @@ def met(predictor: Predictor, rows: Table) -> dict[str, np.ndarray]:
         ids_N = np.concatenate([predictor.with_files(part).row_ids for _, part in rows.pieces()])
     else:
         ids_N = rows.row_ids
-    return {part: np.isin(ids_N, _ids(known.get(part) or {})) for part in ("train", *CHOSE)}
+    return {part: _among(ids_N, _ids(known.get(part) or {})) for part in ("train", *CHOSE)}
 
 
 def _ids(part: Mapping[str, Any]) -> np.ndarray:
     """The ids of a part's rows, as `data.json` keeps them."""
     return np.frombuffer(bytes.fromhex(part.get("row_ids", "")), ">u8").astype(np.uint64)
+
+
+def _among(ids_N: np.ndarray, known_K: np.ndarray) -> np.ndarray:
+    """`np.isin`, which would sort all the rows: (N,) which ids are known, some of them looked up at a time."""
+    found_N, known_K = np.zeros(len(ids_N), bool), np.sort(known_K)
+    for at in arrays.stretches(len(ids_N), ids_N.itemsize) if len(known_K) else ():
+        nearest_S = np.minimum(np.searchsorted(known_K, ids_N[at]), len(known_K) - 1)
+        found_N[at] = known_K[nearest_S] == ids_N[at]
+    return found_N
 
 
 def told(task: Task, judged: Judged, rows: Table, found: Mapping[str, np.ndarray], how: How) -> dict[str, Any]:
@@ -46,10 +56,10 @@ def told(task: Task, judged: Judged, rows: Table, found: Mapping[str, np.ndarray
     counts = {part: int(here_N.sum()) for part, here_N in found.items()}
     if not known_N.any():
         return {"met": counts, "unmet": None, "findings": []}
-    rest = np.flatnonzero(~known_N)
+    rest = arrays.positions(~known_N)
     others = None
     if len(rest):
-        truth = judged.truth[rest]
+        truth = arrays.picked(judged.truth, rest)
         others = scores(task, Judged(judged.rows.take(rest), take(judged.outputs, rest), truth, None, judged.condensed), how)
     message = f"{_counted(counts, len(known_N))}: scores on them flatter{_without(task, others, how)}"
     fix = "judge the run on rows that it has not met; its own test rows are in its report"
