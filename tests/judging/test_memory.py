@@ -80,7 +80,7 @@ def test_four_times_the_rows_take_few_bytes_more_for_each(work, rows, most, tmp_
 
 
 def test_looking_for_rows_that_the_run_met_takes_few_bytes_of_each():
-    """`np.isin` sorts them all: 43 bytes a row."""
+    """`np.isin` sorts them all: 49 bytes a row."""
     ids = np.random.default_rng(0).integers(0, 2**63, 400_000).astype(np.uint64)
     known = np.append(ids[::500], np.uint64(2**64 - 1))
     parts = {"train": {"row_ids": known.astype(">u8").tobytes().hex()}, "validation": {}}
