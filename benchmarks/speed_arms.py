@@ -314,10 +314,13 @@ def _freeze(model: Any, frozen: str) -> None:
 
 
 def predict_ours(folder: Path) -> dict[str, Any]:
-    """Answers of a run, as `tunesmith predict` gives them."""
+    """Answers of a run, as the command `tunesmith predict` gives them: it imports what an answer takes, and loads the run."""
     from tunesmith import api
+    from tunesmith.models.light import answer_only
 
-    result = api.load(next((folder / "predict-runs").iterdir()))
+    run = next((folder / "predict-runs").iterdir())
+    answer_only(run)
+    result = api.load(run)
     return _predict(folder, lambda texts: result.predict(texts))
 
 
