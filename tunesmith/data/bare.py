@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .mapped import rest
+
 
 def texts(values: Iterable[str | None]) -> pa.LargeStringArray:
     """These texts, None where a cell is empty. Raises UnicodeEncodeError where one holds half of a surrogate pair."""
@@ -64,6 +66,7 @@ def taken(column: pa.ChunkedArray, index_N: np.ndarray) -> pa.ChunkedArray:
     for at_N in np.split(order_N, np.flatnonzero(np.diff(chunk_N[order_N])) + 1):
         chunk = int(chunk_N[at_N[0]])
         parts.append(column.chunk(chunk).take(numbers(index_N[at_N] - start_K[chunk])))
+        rest()  # few rows from all over a mapped file bring in all of it
     if bool((np.diff(chunk_N) >= 0).all()):
         return pa.chunked_array(parts)
     return pa.chunked_array([pa.concat_arrays(parts).take(numbers(np.argsort(order_N)))])

@@ -118,7 +118,7 @@ class Table:
         """The cells of a column, in Arrow. Raises DataError for an unknown name."""
         self.require([name])
         values = self._arrow.column(name)
-        return values if self._index_N is None else self._taken(values)
+        return values if self._index_N is None else bare.taken(values, self._index_N)
 
     def kind(self, name: str) -> pa.DataType:
         """The type of a column's cells; no cell is looked at. Raises DataError for an unknown name."""
@@ -129,14 +129,8 @@ class Table:
         """All columns, in Arrow; a copy where this table is a part of another."""
         if self._index_N is None:
             return self._arrow
-        columns = [self._taken(column) for column in self._arrow.columns]
+        columns = [bare.taken(column, self._index_N) for column in self._arrow.columns]
         return pa.table(columns, schema=self._arrow.schema) if columns else self._arrow.take(bare.numbers(self._index_N))
-
-    def _taken(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        assert self._index_N is not None
-        found = bare.taken(column, self._index_N)
-        mapped.rest()
-        return found
 
     def rows(self, positions: Iterable[int] | None = None) -> list[dict[str, Any]]:
         """Rows as dictionaries, all or those at these positions (from 0)."""
