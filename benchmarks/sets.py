@@ -439,7 +439,7 @@ SETS = {
         Set(
             "snips_joint", "multi-task", {"text": "tokens", "target": ["intent", "tags"], "singly": True}, ("tokens", "tags", "intent"),
             snips_joint, "intent accuracy", 0.979, "TF-IDF + linear on all 13,084 training rows", most=1_200,
-            why="it learned from a tenth of the rows that the floor has, so that a CPU trains all three models within minutes; TF-IDF on the "
+            why="it learned from a tenth of the rows that the floor has, so that a CPU trains all its models in minutes; TF-IDF on the "
             "same rows is below it",
         ),
         Set("semeval2010_task8", "relation-extraction", {}, ("text", "relation"), semeval2010_task8, "macro_f1", 0.777, "linear bag"),
