@@ -10,7 +10,7 @@ from typing import Any
 from .data import caches
 from .early import seconds_of
 from .errors import SpecError
-from .facts import GPU, Facts
+from .facts import FEW, GPU, Facts, usual_batch
 from .spec import Choice, Spec, Train
 from .strategy import Strategy
 from .task import Task
@@ -20,8 +20,6 @@ LARGE = 1_000_000_000
 """Weights from which training all of them is out of reach of most machines."""
 REFERENCE = 22_700_000
 """Weights of the encoders for which `Strategy.lr` is meant."""
-FEW = 5_000
-"""Training rows below which batches are small."""
 VIEWS = 4
 """Views of changed images that are kept where nobody asks otherwise."""
 STEPS = 1_050
@@ -143,11 +141,9 @@ def choose_lr(train: Train, facts: Facts, strategy: Strategy) -> Choice[float]:
 
 def choose_batch(train: Train, facts: Facts, strategy: Strategy) -> Choice[int]:
     """32; 16 where there are few rows, so that there are steps enough."""
-    return (
-        Choice(16, f"fewer than {FEW:,} rows: smaller batches make more steps")
-        if facts.rows < FEW
-        else Choice(32, "the usual size for fine-tuning encoders")
-    )
+    few = facts.rows < FEW
+    why = f"fewer than {FEW:,} rows: smaller batches make more steps" if few else "the usual size for fine-tuning encoders"
+    return Choice(usual_batch(facts.rows), why)
 
 
 def choose_dropout(train: Train, facts: Facts, strategy: Strategy) -> Choice[float]:

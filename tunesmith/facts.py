@@ -19,10 +19,12 @@ from .rehearsal import Rehearsal, rehearse
 from .spec import Spec
 from .spent import alone
 from .task import Task
-from .trial import Trial, trial
+from .trial import PASS_TOKENS, Precision, Trial, Usual, trial
 
 SAMPLE = 512
 """Rows tokenised to learn how long rows are."""
+FEW = 5_000
+"""Training rows below which batches are small."""
 SMALL = 10_000_000
 """Weights up to which a CPU trains in float32 untried: it takes no time, and noise would decide."""
 MUCH_SECONDS = 10.0
@@ -94,9 +96,9 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
         )
     cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
     threads, flops = (cores or 1) if spec.train.threads == "auto" else int(spec.train.threads), matrix_rate()
-    much = 2 * source.parameters * encoded.lengths_N.mean() * len(data.train) > MUCH_SECONDS * flops
-    unsure = (steps or much) and not cuda and spec.train.precision == "auto" and source.parameters > SMALL
-    tried = trial(source, float(encoded.lengths_N.mean()), flops, threads, bf16=unsure)
+    length = float(encoded.lengths_N.mean())
+    much = 2 * source.parameters * length * len(data.train) > MUCH_SECONDS * flops
+    tried = trial(source, _usual(spec, task, len(data.train), length, threads), flops, threads, _precision(spec, source, steps or much, cuda))
     late = rehearse(task, source, encoded, reader, threads) if encoded.later else Rehearsal(0.0, 0.0, None)
     tried = replace(late.trial, bf16=tried.bf16 if tried else 0.0) if late.trial else tried
     wish = task.suggested().get("train.epochs")
@@ -108,6 +110,27 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
         wish.value if wish else 0.0,
         _words(encoded, reader, len(data.train) / rows), joint=task.joint,
     )  # fmt: skip
+
+
+def usual_batch(rows: int) -> int:
+    """Rows of a batch where nobody says otherwise: fewer where there are few, so that there are steps enough."""
+    return 16 if rows < FEW else 32
+
+
+def _usual(spec: Spec, task: Task, rows: int, tokens: float, threads: int) -> Usual:
+    """What training passes will be like."""
+    wish, asked, most = task.suggested().get("train.batch"), spec.train.batch, spec.train.micro_tokens
+    batch = int(asked) if asked != "auto" else wish.value if wish else usual_batch(rows)
+    return Usual(batch, tokens, PASS_TOKENS * threads if most == "auto" else int(most))
+
+
+def _precision(spec: Spec, source: Source, worth: bool, cuda: bool) -> Precision:
+    """The one that training will have; `auto` where that has to be tried."""
+    if cuda:
+        return "fp32"
+    if spec.train.precision == "auto":
+        return "auto" if worth and source.parameters > SMALL else "fp32"
+    return "bf16" if spec.train.precision == "bf16" else "fp32"
 
 
 def _unknown(encoded: Encoded, reader: Any) -> float:

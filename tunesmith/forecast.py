@@ -125,10 +125,9 @@ def pace(facts: Facts, spec: Spec, strategy: Strategy, stage: Stage) -> Pace:
     upper = _upper(stage, facts)
     token = seconds_per_token(facts) * upper * (FROZEN_SHARE if strategy.adapter else 1.0)
     token *= TWICE if spec.train.gradient_checkpointing == "on" else 1.0
-    below = 0.0 if _cached(spec, stage, facts) else (facts.trial.forward if facts.trial else token / 3) * (1 - upper)
+    below = 0.0 if _cached(spec, stage, facts) else (facts.trial.reading if facts.trial else token / 3) * (1 - upper)
     update = _learning(facts, stage, strategy) * (facts.trial.update if facts.trial else 1e-8)
-    quicker = _quicker(spec, facts)
-    return Pace((token + below) * _padding(facts) / quicker, update / quicker)
+    return Pace((token + below) * _padding(facts), update)
 
 
 def corrected(planned: Forecast, elapsed: float, done: float, ratio: float) -> float:
@@ -145,9 +144,11 @@ def corrected(planned: Forecast, elapsed: float, done: float, ratio: float) -> f
 # -- seconds ----------------------------------------------------------------------------------------------------------
 
 
-def _token(facts: Facts) -> float:
-    """Seconds a token that the whole model reads."""
-    return facts.trial.forward if facts.trial else seconds_per_token(facts) / 3
+def _token(facts: Facts, learning: bool = False) -> float:
+    """Seconds a token that the whole model reads; `learning`: in the precision in which it learns, where what is judged is in float32."""
+    if facts.trial:
+        return facts.trial.reading if learning else facts.trial.forward
+    return seconds_per_token(facts) / 3
 
 
 def _padding(facts: Facts) -> float:
@@ -155,14 +156,9 @@ def _padding(facts: Facts) -> float:
     return 1.0 if facts.tokens >= facts.longest * facts.examples else PADDING
 
 
-def _read(facts: Facts, quicker: float = 1.0, share: float = 1.0) -> float:
+def _read(facts: Facts, learning: bool = False, share: float = 1.0) -> float:
     """Seconds a row that the model, or a share of its layers, reads, once it is read itself where it is not held."""
-    return share * _token(facts) * facts.tokens * _padding(facts) / quicker + facts.fetching
-
-
-def _quicker(spec: Spec, facts: Facts) -> float:
-    """How many times faster passes are than in float32 while the model learns; what is judged is computed in float32."""
-    return facts.trial.bf16 if facts.trial and facts.trial.bf16 and spec.train.precision == "bf16" else 1.0
+    return share * _token(facts, learning) * facts.tokens * _padding(facts) + facts.fetching
 
 
 def _lowest(stage: Stage, layers: int) -> int:
@@ -183,13 +179,13 @@ def _cached(spec: Spec, stage: Stage, facts: Facts) -> bool:
 def _frozen(spec: Spec, facts: Facts, stages: Sequence[Stage], rows: Mapping[str, int]) -> float:
     """Each depth of cut is computed once for training and validation rows; the probe beside a tuned model needs the deepest, too.
     A stage that descends on images that change does so for several views of each."""
-    quicker, seen = _quicker(spec, facts), rows["train"] + rows["validation"]
+    seen = rows["train"] + rows["validation"]
     once = {1 - _upper(stage, facts) for stage in stages if stage.solve or _cached(spec, stage, facts)}
     once |= {1.0} if spec.evaluate.baselines else set()
     changed = [1 - _upper(stage, facts) for stage in stages if not stage.solve and _cached(spec, stage, facts)] if facts.augments else []
-    view = sum(_read(facts, quicker, share) + facts.changing - facts.fetching for share in changed)
+    view = sum(_read(facts, True, share) + facts.changing - facts.fetching for share in changed)
     again = (int(spec.train.views) - 1) * view * rows["train"] if changed else 0.0
-    return sum(_read(facts, quicker, share) for share in once) * seen + again
+    return sum(_read(facts, True, share) for share in once) * seen + again
 
 
 def _solving(facts: Facts, rows: Mapping[str, int], classes: int) -> float:
@@ -205,15 +201,15 @@ def _training(spec: Spec, facts: Facts, stage: Stage, strategy: Strategy, rows: 
 
 
 def _validating(spec: Spec, facts: Facts, stage: Stage, rows: Mapping[str, int]) -> float:
-    times, quicker = float(spec.train.epochs) * stage.share * float(spec.train.evaluations), _quicker(spec, facts)
+    times = float(spec.train.epochs) * stage.share * float(spec.train.evaluations)
     if _cached(spec, stage, facts):
-        return times * rows["validation"] * (_read(facts, quicker, _upper(stage, facts)) - facts.fetching)
-    return times * rows["validation"] * _read(facts, quicker)
+        return times * rows["validation"] * (_read(facts, True, _upper(stage, facts)) - facts.fetching)
+    return times * rows["validation"] * _read(facts, True)
 
 
 def _mixing(facts: Facts, strategy: Strategy, stages: Sequence[Stage], rows: Mapping[str, int]) -> float:
     blended = not strategy.adapter and any(stage.solve for stage in stages) and not all(stage.solve for stage in stages)
-    return MIXTURES * rows["validation"] * _read(facts) if blended else 0.0
+    return MIXTURES * rows["validation"] * _read(facts, True) if blended else 0.0
 
 
 def _judging(spec: Spec, rows: Mapping[str, int], classes: int) -> float:

@@ -101,7 +101,7 @@ def _measured(task: Task, model: nn.Module, batch: Batch, tokens: int) -> Trial:
     kept, largest = kept_by(model, lambda: _step(task, model, batch))
     both, _ = undisturbed(lambda: _step(task, model, batch))
     body = sum(weight.numel() for weight in model.parameters())
-    return Trial(0.0, both / tokens, (kept + WORKING * largest) / tokens, update_seconds(), body, body)
+    return Trial(0.0, both / tokens, (kept + WORKING * largest) / tokens, update_seconds(model), body, body)
 
 
 def _reading(task: Task, model: nn.Module, encoded: Encoded, pad: int) -> float:

@@ -1,7 +1,8 @@
 """A second of the model at hand, on this machine: what a token costs forward and backward, what it keeps, and whether bf16 pays.
 
 A few layers are made from the model's config with weights of no meaning: time and memory are those of the real ones, nothing has to
-be read, and nothing that is learnt depends on it.
+be read, and nothing that is learnt depends on it. Passes are as large as those of training, and of reading: weights are cast, drawn from
+and gone through once a pass, so that a pass of few rows costs a token more, in bf16 above all.
 """
 
 from __future__ import annotations
@@ -12,33 +13,33 @@ import json
 import math
 import platform
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 from . import disk
 from .data import caches
 from .errors import ResourceError
+from .inference import READ_TOKENS, reading
 from .models.source import Source
 from .spent import lap
+from .task import Batch
 
-PASS_SECONDS = 0.25
-"""Most time of one pass: long enough to be told from noise, short enough that a plan stays a matter of seconds."""
 PASS_TOKENS = 1_280
 """Tokens of a training pass for each thread of a CPU: twice as many gain nothing (`docs/performance.md`), and half as many lose."""
 USUAL_SECONDS = 2.0
-"""Most time of a pass over a batch of usual size, which alone tells what bf16 gains: weights are cast once a pass, however many rows."""
+"""Most time of a pass; where one of usual size takes longer, fewer rows are tried."""
 WORDS = 1024
 """Vocabulary of the trial's model: looking a word up costs nothing beside the layers."""
 CLEARLY = 1.2
 """How many times faster a step must be in bf16 to be trained so on a CPU. Below, results that do not depend on which machine happened
 to make them are worth more."""
-ROWS = 32
-"""Rows of a step of usual size."""
 PAIRS = 3
+UPDATED = 4_000_000
+"""Weights of which an optimiser's step is tried: they do not stay in a core's own cache, as real ones do not."""
 SMALL_SECONDS = 0.02
 """CPU seconds of a pass below which precision is not tried: such a model trains in no time, and noise would decide."""
 
@@ -49,9 +50,9 @@ class Trial:
     """Costs of a token through all layers; the embeddings and the head are left out."""
 
     forward: float
-    """Seconds a token, in evaluation mode, on a machine with nothing else to do."""
+    """Seconds a token, in evaluation mode and float32, on a machine with nothing else to do."""
     both: float
-    """Seconds a token, forward and backward, in training mode."""
+    """Seconds a token, forward and backward, in training mode, in passes of the size and in the precision that training has."""
     kept: float
     """Bytes a token that the forward pass keeps for the backward pass, and what this works with beside it, where that is much."""
     update: float
@@ -62,38 +63,86 @@ class Trial:
     """All weights that are held, where the whole model was made: a file may hold more (a decoder); 0: as many as the file says."""
     bf16: float = 0.0
     """How many times faster a whole step of usual size is in bf16, the optimiser's part, which stays as it is, included; 0: not tried."""
+    seen: float = 0.0
+    """Seconds a token of passes that only read while the model learns, which are in its precision; 0: as `forward`."""
+
+    @property
+    def reading(self) -> float:
+        """Seconds a token of a pass that only reads while the model learns."""
+        return self.seen or self.forward
 
 
-def trial(source: Source, tokens: float, flops: float, threads: int, *, bf16: bool) -> Trial | None:
+@final
+@dataclass(frozen=True)
+class Usual:
+    """What training passes will be like."""
+
+    rows: int
+    """Rows of a nominal batch."""
+    tokens: float
+    """Mean tokens of a row."""
+    micro_tokens: int
+    """Most tokens of a pass."""
+
+    @property
+    def passing(self) -> int:
+        """Rows of one pass: a batch is cut in as few parts as it takes, of like size."""
+        parts = math.ceil(self.rows / max(1, int(self.micro_tokens // max(1.0, self.tokens))))
+        return math.ceil(self.rows / parts)
+
+
+Precision = Literal["fp32", "bf16", "auto"]
+
+
+def trial(source: Source, usual: Usual, flops: float, threads: int, precision: Precision) -> Trial | None:
     """Measured on rows of this many tokens; None for a model whose layers cannot be made alone.
 
-    `flops`: rate of a plain matrix product, from which the size of a pass is chosen. `bf16`: whether to try that too. What was found of
-    bf16 is kept: on one machine the same model is trained in the same precision, however busy the machine was the second time.
+    `flops`: rate of a plain matrix product, from which the size of a pass is limited. `precision`: the one that training will have;
+    `auto`: both are tried, and the costs are those of the one that is to be taken. What bf16 gains is kept: on one machine the same model
+    is trained in the same precision, however busy the machine was the second time. What a pass takes is not, since that is what was
+    foretold.
     """
     if getattr(source, "modality", "text") != "text":
         return None
-    kept = _place(source, tokens, threads)
-    known = _remembered(kept) if bf16 else None
-    found = _trial(source.folder, source.layers, max(8, round(tokens)), round(flops / 1e10), threads, bf16 and known is None)
-    if found is None or not bf16:
-        return found
-    faster = round(_whole_steps(found, tokens, source.parameters), 2) if known is None else known
+    kept = _place(source, usual, threads)
+    known = _remembered(kept) if precision == "auto" else None
+    asked = precision if known is None else _chosen(known)
+    tried = _trial(source.folder, source.layers, usual.passing, max(8, round(usual.tokens)), round(flops / 1e10), threads, asked)
+    if tried is None or precision != "auto":
+        return tried.by[asked] if tried else None
     if known is None:
-        _remember(kept, faster)
-    return replace(found, bf16=faster)
+        known = round(_whole_steps(tried, usual, source.parameters), 2)
+        _remember(kept, known)
+    return replace(tried.by[_chosen(known)], bf16=known)
 
 
-def _whole_steps(found: Trial, tokens: float, parameters: int) -> float:
-    passes, update = found.both * tokens * ROWS, found.update * parameters
-    return (passes + update) / (passes / found.bf16 + update) if found.bf16 else 0.0
+@final
+@dataclass(frozen=True)
+class Tried:
+    """Costs in each precision that was tried, and how many times less CPU time the passes alone take in bf16, 0 where not both were."""
+
+    by: Mapping[Precision, Trial]
+    gain: float = 0.0
 
 
-def _place(source: Source, tokens: float, threads: int) -> Path:
-    """By what the figure depends on; of the rows, by how long they are, roughly."""
+def _chosen(faster: float) -> Precision:
+    return "bf16" if faster >= CLEARLY else "fp32"
+
+
+def _whole_steps(tried: Tried, usual: Usual, parameters: int) -> float:
+    """How many times faster a whole step is in bf16."""
+    plain = tried.by["fp32"]
+    passes, update = plain.both * usual.tokens * usual.rows, plain.update * parameters
+    return (passes + update) / (passes / tried.gain + update) if tried.gain else 0.0
+
+
+def _place(source: Source, usual: Usual, threads: int) -> Path:
+    """By what the figure depends on; of the passes, by how many rows of which length they have, roughly."""
     import torch
 
     machine = [version("tunesmith"), torch.__version__, chip(), torch.backends.cpu.get_cpu_capability(), threads]
-    about = [(source.folder / "config.json").read_text("utf-8"), round(math.log2(max(8, tokens))), *machine]
+    size = [round(math.log2(number)) for number in (max(8.0, usual.tokens), usual.passing)]
+    about = [(source.folder / "config.json").read_text("utf-8"), *size, *machine]
     return caches.root() / caches.TRIALS / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]}.json"
 
 
@@ -119,7 +168,7 @@ def _remember(place: Path, faster: float) -> None:
 
 
 @lru_cache(maxsize=32)
-def _trial(folder: Path, layers: int, tokens: int, speed: int, threads: int, bf16: bool) -> Trial | None:
+def _trial(folder: Path, layers: int, rows: int, tokens: int, speed: int, threads: int, precision: Precision) -> Tried | None:
     import torch
 
     before = torch.get_num_threads()
@@ -127,7 +176,10 @@ def _trial(folder: Path, layers: int, tokens: int, speed: int, threads: int, bf1
     try:
         with torch.random.fork_rng(devices=[]):
             model, some = _few_layers(folder, layers)
-            return _measured(model, layers / some, tokens, speed * 1e10, bf16)
+            body = sum(p.numel() for n, p in model.named_parameters() if "embed" not in n and "pooler" not in n)
+            most = int(USUAL_SECONDS * 0.5 * speed * 1e10 / (6 * body * tokens))
+            sizes = [max(1, min(some_rows, most)) for some_rows in (rows, READ_TOKENS * threads // tokens)]
+            return _measured(model, layers / some, body, [_batch(size, tokens) for size in sizes], precision)
     except Exception:  # a config that cannot be cut or asks for more than ids: the forecast does without
         return None
     finally:
@@ -147,26 +199,54 @@ def _few_layers(folder: Path, layers: int) -> tuple[Any, int]:
     return model, some
 
 
-def _measured(model: Any, scale: float, tokens: int, flops: float, bf16: bool) -> Trial:
-    """`scale`: how many times the layers of the trial the model has."""
+def _measured(model: Any, scale: float, body: int, batches: Sequence[Batch], precision: Precision) -> Tried:
+    """`scale`: how many times the layers of the trial the model has. `batches`: of a pass of training, and of one that reads."""
+    usual, read = batches
+    count, seen = (batch["input_ids"].numel() / scale for batch in batches)
+    kept = kept_by(model, lambda: _pass(model, usual))[0] / count
+    both, gain = _both(lambda half: _pass(model, usual, half), precision)
+    update = update_seconds(model)
+    model.eval()
+    forward = {half: _reading(model, read, half) / seen for half in {False, "bf16" in both}}
+    by = {
+        name: Trial(forward[False], seconds / count, kept, update, int(body * scale), seen=forward[name == "bf16"])
+        for name, seconds in both.items()
+    }
+    return Tried(by, gain)
+
+
+def _both(work: Callable[[bool], Any], precision: Precision) -> tuple[dict[Precision, float], float]:
+    """Seconds of `work(in bf16)` by precision, and how many times less CPU time it takes in bf16: the median of some pairs of laps; of one
+    lap where bf16 takes three times as long, and then only float32 counts.
+
+    Pairs, and CPU time: what else the machine does at this moment must not decide in which precision a model is trained.
+    """
+    if precision != "auto":
+        return {precision: undisturbed(lambda: work(precision == "bf16"))[0]}, 0.0
+    plain, enough = lap(lambda: work(False))
+    if enough <= SMALL_SECONDS:
+        return {"fp32": undisturbed(lambda: work(False))[0]}, 0.0
+    if (first := lap(lambda: work(True))[1]) > 3 * enough:
+        return {"fp32": min(plain, enough)}, enough / first
+    pairs = [[lap(lambda: work(half)) for half in (False, True)] for _ in range(PAIRS)]  # noqa: B023
+    plain, narrow = (statistics.median(min(pair[at]) for pair in pairs) for at in (0, 1))
+    return {"fp32": plain, "bf16": narrow}, statistics.median(pair[0][1] / pair[1][1] for pair in pairs)
+
+
+def _reading(model: Any, batch: Batch, half: bool) -> float:
+    """Seconds of a pass that only reads; in bf16 weights are cast once for many such passes."""
     import torch
 
-    body = sum(p.numel() for n, p in model.named_parameters() if "embed" not in n and "pooler" not in n)
-    rows = lambda seconds: max(1, min(PASS_TOKENS // tokens, ROWS, int(seconds * 0.5 * flops / (6 * body * tokens))))  # noqa: E731
-    usual = _batch(rows(USUAL_SECONDS), tokens)
-    batch = {name: tensor[-rows(PASS_SECONDS) :] for name, tensor in usual.items()}
-    kept = kept_by(model, lambda: _pass(model, batch))[0]
-    count = batch["input_ids"].numel() / scale
-    both, cpu = undisturbed(lambda: _pass(model, batch))
-    share = len(usual["input_ids"]) / len(batch["input_ids"])
-    faster = _faster(lambda half: _pass(model, usual, half), cpu * share) if bf16 and cpu > SMALL_SECONDS else 0.0
-    model.eval()
-    with torch.inference_mode():
-        forward, _ = undisturbed(lambda: model(**batch))
-    return Trial(forward / count, both / count, kept / count, update_seconds(), int(body * scale), bf16=faster)
+    within = reading(torch.autocast("cpu", torch.bfloat16) if half else None)
+
+    def work() -> None:
+        with within():
+            model(**batch)
+
+    return undisturbed(work)[0]
 
 
-def _batch(rows: int, tokens: int) -> dict[str, Any]:
+def _batch(rows: int, tokens: int) -> Batch:
     import torch
 
     ids_BT = torch.randint(5, WORDS, (rows, tokens))
@@ -206,19 +286,17 @@ def kept_by(model: Any, work: Callable[[], Any]) -> tuple[int, int]:
     return sum(found.values()), max(found.values(), default=0)
 
 
-def update_seconds(size: int = 2_000_000) -> float:
-    """Seconds a weight of AdamW's step with the gradient's norm."""
+def update_seconds(model: Any) -> float:
+    """Seconds a weight of AdamW's step with the gradient's norm, on this model's own weights or some of them."""
     import torch
 
-    weight = torch.nn.Parameter(torch.ones(size))
-    optimizer = torch.optim.AdamW([weight], fused=True)
-
-    def step() -> None:
-        weight.grad = torch.ones(size)
-        torch.nn.utils.clip_grad_norm_([weight], 1.0)
-        optimizer.step()
-
-    return undisturbed(step)[0] / size
+    some, size = list[Any](), 0
+    for weight in model.parameters():
+        if size < UPDATED:
+            some, size = [*some, torch.nn.Parameter(torch.zeros_like(weight))], size + weight.numel()
+            some[-1].grad = torch.ones_like(weight)
+    optimizer = torch.optim.AdamW(some, fused=True)
+    return undisturbed(lambda: (torch.nn.utils.get_total_norm([weight.grad for weight in some]), optimizer.step()))[0] / size
 
 
 def undisturbed(work: Callable[[], Any], laps: int = 3) -> tuple[float, float]:
@@ -226,13 +304,3 @@ def undisturbed(work: Callable[[], Any], laps: int = 3) -> tuple[float, float]:
     it), and CPU seconds: medians of some laps after one to warm up."""
     taken = [lap(work) for _ in range(laps + 1)][1:]
     return statistics.median(map(min, taken)), statistics.median(cpu for _, cpu in taken)
-
-
-def _faster(work: Callable[[bool], Any], enough: float) -> float:
-    """How many times less CPU time `work(True)` takes: the median of three pairs of laps, of one where it takes three times `enough`.
-
-    Pairs, and CPU time: what else the machine does at this moment must not decide in which precision a model is trained.
-    """
-    if (first := lap(lambda: work(True))[1]) > 3 * enough:
-        return enough / first
-    return statistics.median(lap(lambda: work(False))[1] / lap(lambda: work(True))[1] for _ in range(PAIRS))
