@@ -7,14 +7,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from tests.runs import make_ready
-from tunesmith import api, choices, forecast, trial
+from tests.runs import make_ready, write_lines
+from tunesmith import api, choices, finish, forecast, importance, trial
 from tunesmith import facts as facts_module
+from tunesmith.forecast import GATE_ROWS, WORTH
+from tunesmith.inference import READ_TOKENS
 from tunesmith.models.source import find
-from tunesmith.registry import STRATEGIES
+from tunesmith.parts import trees
+from tunesmith.registry import STRATEGIES, TASKS
+from tunesmith.rehearsal import Above
 from tunesmith.run import Run
 from tunesmith.spec import Train
 from tunesmith.training.events import Forecasted
@@ -44,9 +49,13 @@ def planned(strategy: str, rows: int = 1_000, known: dict[str, Any] | None = Non
     return forecast.forecast(spec, facts(**known or {}), STRATEGIES.load(strategy)(), data, 2)
 
 
+def usual(length: int, rows: int = 16) -> trial.Usual:
+    return trial.Usual.of(rows, np.arange(length - 4, length + 5), 1280)
+
+
 def test_the_trial_leaves_no_trace(tiny_bert: Path) -> None:
     threads, before = torch.get_num_threads(), torch.get_rng_state()
-    found = trial.trial(find(str(tiny_bert)), 11, 1e10, 1, bf16=True)
+    found = trial.trial(find(str(tiny_bert)), usual(11), 1e10, 1, "auto")
     assert found is not None and min(found.forward, found.both, found.kept, found.update) > 0
     assert found.forward < found.both, "a forward pass costs less than both"
     assert torch.equal(before, torch.get_rng_state()) and torch.get_num_threads() == threads
@@ -62,7 +71,7 @@ def test_what_is_kept_grows_with_the_layers_and_not_with_the_rows(tiny_bert: Pat
 
 
 def test_a_model_that_cannot_be_tried_is_forecast_all_the_same(tmp_path: Path) -> None:
-    assert trial._trial(tmp_path, 2, 8, 1, 1, False) is None
+    assert trial._trial(tmp_path, 2, usual(8), 1, 1, "fp32") is None
     assert choices.seconds_per_row(facts(trial=None)) > 0
 
 
@@ -74,23 +83,60 @@ def test_bf16_is_chosen_where_whole_steps_are_clearly_faster(faster: float, chos
 
 
 def test_the_optimisers_part_of_a_step_gains_nothing_from_bf16() -> None:
-    half = dataclasses.replace(TRIED, bf16=2.0)
-    assert trial._whole_steps(half, 20.0, 0) == pytest.approx(2.0)
-    assert 1.0 < trial._whole_steps(half, 20.0, 22_000_000) < 2.0
-    assert trial._whole_steps(dataclasses.replace(TRIED, bf16=0.0), 20.0, 0) == 0.0
+    half = trial.Tried({"fp32": TRIED}, 2.0)
+    assert trial._whole_steps(half, usual(20), 0) == pytest.approx(2.0)
+    assert 1.0 < trial._whole_steps(half, usual(20, 8), 22_000_000) < trial._whole_steps(half, usual(20, 32), 22_000_000) < 2.0
+    assert trial._whole_steps(trial.Tried({"fp32": TRIED}), usual(20), 0) == 0.0
 
 
 def test_a_machine_makes_up_its_mind_once(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measured twice, a figure near the border would have one file trained in two precisions."""
-    said = iter([1.7, 1.2])
-    monkeypatch.setattr(trial, "SMALL_SECONDS", 0.0)
-    monkeypatch.setattr(trial, "_faster", lambda work, enough: next(said))
-    try:
-        first, again = (trial.trial(find(str(tiny_bert)), 13 + i / 10, 1e10, 1, bf16=True) for i in range(2))
-        assert first is not None and again is not None and first.bf16 == again.bf16 > 0
-        assert next(said) == 1.2, "the second time nothing was measured"
-    finally:
-        trial._trial.cache_clear()
+    """Measured twice, a figure near the border would have one file trained in two precisions. What it costs is measured each time."""
+    said, asked = iter([1.7, 1.1]), list[str]()
+
+    def tried(*about: Any) -> trial.Tried:
+        asked.append(about[-1])
+        gain = next(said) if about[-1] == "auto" else 0.0
+        costs = {name: dataclasses.replace(TRIED, both=len(asked) * cost) for name, cost in (("fp32", 1e-5), ("bf16", 6e-6))}
+        return trial.Tried(costs, gain)
+
+    monkeypatch.setattr(trial, "_trial", tried)
+    first, again = (trial.trial(find(str(tiny_bert)), usual(13 + i), 1e10, 1, "auto") for i in range(2))
+    assert first is not None and again is not None and first.bf16 == again.bf16 > 1.2 and asked == ["auto", "bf16"]
+    assert (first.both, again.both) == pytest.approx((6e-6, 12e-6)), "of the precision that is taken, and not of what was kept"
+
+
+def test_what_is_tried_is_as_large_and_as_long_as_what_is_trained(tiny_bert: Path) -> None:
+    """Passes of few rows cost a token more, and each new shape is compiled."""
+    lengths_N = np.array([4] * 50 + [20] * 25 + [100] * 25)
+    found = trial.Usual.of(16, lengths_N, 1280)
+    assert found.tokens == pytest.approx(lengths_N.mean(), rel=0.05) and len(set(found.lengths)) >= 3
+    assert [found.passing(length) for length in (4, 80, 100)] == [16, 16, 8], "a batch of long rows is parted evenly"
+    model, _ = trial._few_layers(tiny_bert, 1)
+    shapes = [tuple(tuple(batch["input_ids"].shape) for batch in pair) for pair in trial._passes(model, found, 1e12, 1)]
+    assert {(16, 4), (8, 100)} <= {learnt for learnt, _ in shapes}
+    assert {length: rows for _, (rows, length) in shapes}[100] == READ_TOKENS // 100
+
+
+def test_an_optimisers_part_is_timed_with_the_gradients_of_a_pass(tiny_bert: Path) -> None:
+    model, _ = trial._few_layers(tiny_bert, 1)
+    model.train()
+    steps = trial._Steps(model)
+    before = steps.some[0].detach().clone()
+    steps(trial._batch(4, 8), False)
+    assert steps.update[0] > 0 and not torch.equal(before, steps.some[0]), "weights moved"
+    assert all(weight.grad is None for weight in model.parameters()), "the next pass makes its gradients anew, as in training"
+
+
+@pytest.mark.parametrize(("slower", "counted"), [(1.5, {"fp32", "bf16"}), (4.0, {"fp32"})])
+def test_a_machine_that_is_slow_in_bf16_is_not_asked_for_long(slower: float, counted: set[str]) -> None:
+    class Steps:
+        update = [0.0, 1e-9, 3e-9, 2e-9]
+
+        def __call__(self, batch: Any, half: bool) -> tuple[float, float]:
+            return (slower if half else 1.0,) * 2
+
+    both, gain, update = trial._both(Steps(), [trial._batch(2, 8)] * 5, "auto")
+    assert set(both) == counted and gain == pytest.approx(1 / slower) and update == 2e-9
 
 
 @pytest.mark.parametrize(
@@ -106,16 +152,16 @@ def test_a_machine_makes_up_its_mind_once(tiny_bert: Path, monkeypatch: pytest.M
 def test_bf16_is_tried_only_where_steps_will_be_taken_or_there_is_much_to_read(
     strategy: str, options: dict[str, bool], much: float, tried: bool, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = list[bool]()
+    asked = list[str]()
     monkeypatch.setattr(facts_module, "MUCH_SECONDS", much)
     monkeypatch.setattr(facts_module, "SMALL", 0)
-    monkeypatch.setattr(facts_module, "trial", lambda *_, bf16: asked.append(bf16))
+    monkeypatch.setattr(facts_module, "trial", lambda *about: asked.append(about[-1]))
     ready = make_ready(tmp_path, tiny_bert, strategy=strategy, strategy_options=options)
-    assert asked == [tried] and ready.plan.spec.train.precision == "fp32"
+    assert asked == ["auto" if tried else "fp32"] and ready.plan.spec.train.precision == "fp32"
 
 
 def test_a_tiny_model_is_never_left_to_noise(tiny_bert: Path) -> None:
-    found = trial.trial(find(str(tiny_bert)), 9, 1e10, 1, bf16=True)
+    found = trial.trial(find(str(tiny_bert)), usual(9), 1e10, 1, "auto")
     assert found is not None and found.bf16 == 0.0
 
 
@@ -156,7 +202,7 @@ def test_a_run_corrects_its_forecast_once_a_stage(tiny_bert: Path, tmp_path: Pat
 
 
 def test_words_that_no_row_has_and_bf16_are_foretold() -> None:
-    """Fewer words: less memory and shorter steps. bf16: every step shorter by what was tried."""
+    """Fewer words: less memory and shorter steps. bf16: every pass shorter by what was tried."""
     few = dataclasses.replace(facts(), words=0.2)
     spec = api.make_spec("x.csv", **{"train.epochs": 3.0, "train.batch": 32, "train.evaluations": 1, "train.micro_tokens": 1280})
     strategy = STRATEGIES.load("full")()
@@ -164,11 +210,38 @@ def test_words_that_no_row_has_and_bf16_are_foretold() -> None:
     assert forecast._memory(spec, facts(), (stage,), strategy) - forecast._memory(spec, few, (stage,), strategy) == pytest.approx(
         3 * 4 * 0.8 * 12_000_000, rel=0.05
     )
-    half = dataclasses.replace(facts(), trial=dataclasses.replace(TRIED, bf16=1.5))
-    asked = api.make_spec("x.csv", **{"train.precision": "bf16"})
-    usual, quick = forecast.pace(half, spec, strategy, stage), forecast.pace(half, asked, strategy, stage)
-    assert (usual.token / quick.token, usual.step / quick.step) == pytest.approx((1.5, 1.5))
-    rows = {"train": 100, "validation": 50}
-    for cost in (lambda spec: forecast._frozen(spec, half, (stage,), rows), lambda spec: forecast._validating(spec, half, stage, rows)):
-        slow, fast = cost(spec), cost(asked.model_copy(update={"train": spec.train.model_copy(update={"precision": "bf16"})}))
-        assert slow == pytest.approx(1.5 * fast)
+    half = dataclasses.replace(facts(), trial=dataclasses.replace(TRIED, both=TRIED.both / 1.5, seen=TRIED.forward / 1.5))
+    slow, quick = (forecast.pace(known, spec, strategy, stage) for known in (facts(), half))
+    assert (slow.token / quick.token, slow.step / quick.step) == pytest.approx((1.5, 1.0)), "the optimiser's part stays in float32"
+    rows = {"train": 100, "validation": 50, "calibration": 10, "test": 10}
+    for cost in (lambda known: forecast._frozen(spec, known, (stage,), rows), lambda known: forecast._validating(spec, known, stage, rows)):
+        assert cost(facts()) == pytest.approx(1.5 * cost(half))
+    assert forecast._read(facts()) == forecast._read(half), "what is judged is computed in float32"
+
+
+def test_checkpoints_are_foretold_by_what_learns_and_how_often_it_is_judged() -> None:
+    quick, slow = planned("full", known={"keeping": 0.0}), planned("full", known={"keeping": 1e-9})
+    often = planned("full", known={"keeping": 1e-9}, evaluations=2)
+    assert quick.parts["saving"] == 0 < slow.parts["saving"] and often.parts["saving"] == pytest.approx(2 * slow.parts["saving"], abs=0.02)
+    assert planned("last-k", known={"keeping": 1e-9}).parts["saving"] < slow.parts["saving"]
+    assert facts_module.writing_rate() > 0
+
+
+def test_a_table_is_foretold_its_heads_steps_its_columns_worth_and_its_trees() -> None:
+    above = Above(step=0.01, asking=1e-4)
+    plain, wide = planned("head-only"), planned("head-only", known={"above": above, "columns": 20})
+    assert wide.parts["head"] == pytest.approx(0.01 * 3 * 1_000 / 32, rel=0.01), "its steps: three epochs of batches of 32"
+    assert "head" not in plain.parts and wide.parts["solving"] == 0 == wide.parts["training"]
+    assert wide.parts["judging"] - plain.parts["judging"] == pytest.approx((1 + 3 * 20) * 100 * 1e-4, rel=0.05)
+    few, many = (planned("head-only", known={"trees": (count, 20)}).parts["judging"] for count in (200, 4_000))
+    assert many > few > plain.parts["judging"]
+    assert (WORTH, GATE_ROWS, trees.ROUNDS) == ((importance.ROWS, importance.TIMES), finish.GATE_ROWS, 200)
+
+
+def test_the_head_of_a_table_is_tried_by_itself(tiny_bert: Path, tmp_path: Path) -> None:
+    task = TASKS.load("mixed")
+    path = write_lines(tmp_path / "rows.jsonl", [row | {"size": row["size"] or None} for row in task.sample(60, 0)])
+    ready = api.plan(api.make_spec(str(path), model=str(tiny_bert), task="mixed", target="target", runs=str(tmp_path / "runs"), threads=1))
+    found = facts_module.measure(ready.plan.spec, ready.task, ready.source, ready.data)
+    assert found.above.step > 0 and found.above.asking > 0 and ready.plan.forecast.parts["head"] > 0
+    assert found.columns == len(ready.task.read_as()) and found.trees == (200, len(ready.task.fields))

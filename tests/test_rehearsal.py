@@ -95,7 +95,7 @@ def test_windows_make_steps_and_examples_of_one_length_need_no_padding() -> None
 
 def test_a_head_on_words_is_solved_on_as_many_vectors_as_there_are_words() -> None:
     rows, words = planned("probe-then-tune"), planned("probe-then-tune", known={"units": 12.0})
-    assert words.parts["solving"] > 12 * rows.parts["solving"] > 0
+    assert words.parts["solving"] > 9 * rows.parts["solving"] > 0
 
 
 def test_tagged_words_are_counted_and_their_head_has_an_output_for_each_tag(tiny_bert: Path, tmp_path: Path) -> None:

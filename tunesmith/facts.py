@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
 from .data.dataset import Dataset
+from .disk import write_synced
 from .errors import ResourceError
-from .inference import Encoded, Ragged, encode
+from .inference import Encoded, Ragged, encode, pad_id
 from .models.source import Source, processor
-from .rehearsal import Rehearsal, rehearse
+from .rehearsal import Above, Rehearsal, above, rehearse
 from .spec import Spec
 from .spent import alone
 from .task import Task
@@ -80,6 +84,14 @@ class Facts:
     """Weights of the larger of the two models that do so."""
     joint: bool = False
     """Whether the loss compares rows: `Task.joint`."""
+    above: Above = Above()
+    """What the head of a table costs."""
+    columns: int = 0
+    """Columns whose worth the report tells."""
+    trees: tuple[int, int] = (0, 0)
+    """`Task.trees`."""
+    keeping: float = 0.0
+    """Seconds a byte that is written down, with its hash."""
 
 
 def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool = True) -> Facts:
@@ -98,7 +110,8 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
     threads, flops = (cores or 1) if spec.train.threads == "auto" else int(spec.train.threads), matrix_rate()
     length = float(encoded.lengths_N.mean())
     much = 2 * source.parameters * length * len(data.train) > MUCH_SECONDS * flops
-    tried = trial(source, _usual(spec, task, len(data.train), length, threads), flops, threads, _precision(spec, source, steps or much, cuda))
+    usual = _usual(spec, task, len(data.train), encoded.lengths_N, threads)
+    tried = trial(source, usual, flops, threads, _precision(spec, source, steps or much, cuda))
     late = rehearse(task, source, encoded, reader, threads) if encoded.later else Rehearsal(0.0, 0.0, None)
     tried = replace(late.trial, bf16=tried.bf16 if tried else 0.0) if late.trial else tried
     wish = task.suggested().get("train.epochs")
@@ -109,6 +122,8 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
         task.afterwards(),
         wish.value if wish else 0.0,
         _words(encoded, reader, len(data.train) / rows), joint=task.joint,
+        above=above(task, source, encoded, task.truth(few), usual.rows, pad_id(reader)) if task.wide else Above(),
+        columns=len(task.read_as()) if task.wide else 0, trees=task.trees(), keeping=writing_rate(),
     )  # fmt: skip
 
 
@@ -117,11 +132,11 @@ def usual_batch(rows: int) -> int:
     return 16 if rows < FEW else 32
 
 
-def _usual(spec: Spec, task: Task, rows: int, tokens: float, threads: int) -> Usual:
+def _usual(spec: Spec, task: Task, rows: int, lengths_N: np.ndarray, threads: int) -> Usual:
     """What training passes will be like."""
     wish, asked, most = task.suggested().get("train.batch"), spec.train.batch, spec.train.micro_tokens
     batch = int(asked) if asked != "auto" else wish.value if wish else usual_batch(rows)
-    return Usual(batch, tokens, PASS_TOKENS * threads if most == "auto" else int(most))
+    return Usual.of(batch, lengths_N, PASS_TOKENS * threads if most == "auto" else int(most))
 
 
 def _precision(spec: Spec, source: Source, worth: bool, cuda: bool) -> Precision:
@@ -165,6 +180,14 @@ def matrix_rate(size: int = 768, seconds: float = 0.15) -> float:
         a @ b
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
+
+
+@cache
+def writing_rate(size: int = 8_000_000) -> float:
+    """Seconds a byte in which a file is written down and hashed, waiting for the disk left out; 0 where no file can be written."""
+    with contextlib.suppress(OSError), tempfile.TemporaryDirectory() as folder:
+        return min(alone(lambda: write_synced(Path(folder) / "file", [bytes(size)])) for _ in range(3)) / size
+    return 0.0
 
 
 def device_rate(spec: Spec) -> float:

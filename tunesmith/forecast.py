@@ -15,6 +15,7 @@ from .data.dataset import Dataset
 from .errors import TunesmithError
 from .facts import Facts
 from .memory import held, most_held
+from .parts.linear import EXACT
 from .parts.writing import WRITTEN_COST
 from .spec import Spec
 from .strategy import Outline, Stage, Strategy
@@ -27,6 +28,8 @@ LATER_BYTES = 100_000_000
 """What imports after planning (SciPy, scikit-learn) and one data set's worth of odds and ends add."""
 UNLIKE_BYTES = 240_000_000
 """What lies free between the arrays of batches of unlike shapes, with the compiled products that are kept for these."""
+RARE = ("translating", "writing", "documents", "head")
+"""Parts that are left out where they are nothing."""
 ASSUMES = "a machine with nothing else to do: CPU time is at most the seconds times the threads"
 """Under which conditions the seconds are those of the clock."""
 MIXTURES = 3
@@ -35,18 +38,27 @@ FROZEN_SHARE = 0.7
 """Cost of forward and backward where weights get no gradient but layers below have adapters: two of three products."""
 TWICE = 4 / 3
 """Cost of forward and backward where layers are computed again on the way back: four products of three."""
-SOLVER_STEPS = 300
-"""Passes over the features that all L2 strengths of a solved head take together."""
-WORD_STEPS = 900
-"""The same of a head on words: so many vectors bear the weakest strengths, which take the most passes (908 on ATIS' slots)."""
+SOLVER_STEPS = 900
+"""Passes over the features that all L2 strengths of a solved head take together, of which the weakest take the most (883 on the example's
+19 labels, 908 on ATIS' slots)."""
 SOLVER_SHARE = 0.35
 """Share of the matrix rate that these reach: the products are narrow, and read the features twice a pass."""
+WIDE = 2
+"""Times as long that products of float64 take, which are asked for where they are small (`linear.EXACT`)."""
 SCORE_SECONDS = (2.5e-4, 1.5e-7, 2e-8)
 """Seconds to score once: at all, a row, a row and class; bootstraps repeat it, for the model and three others."""
 JUDGING_SECONDS = 30.0
 """Most seconds that the resampling of the test rows takes (`judging.judge.How.seconds`); validation rows get a third."""
 SIMPLE_SECONDS = (1.5, 3e-4)
 """Seconds to fit and ask the simple models: at all (their library is imported), and a row."""
+TREE_SECONDS = (4e-4, 2e-5, 2.8e-9)
+"""Seconds to grow a tree beside them: at all, a column, a column's cell (500 to 10,000 rows of 10 and 50 columns)."""
+GATE_ROWS = 64
+"""Validation rows that a fresh process answers (`finish.GATE_ROWS`)."""
+WORTH = (400, 3)
+"""Rows of which each column's worth is told, and how often each column is shuffled (`importance.ROWS`, `TIMES`)."""
+STATES = 3
+"""Numbers a learning weight that a checkpoint holds: itself and two moments. What is best so far is kept beside it, weights alone."""
 
 
 @final
@@ -78,7 +90,7 @@ class Pace:
 
 def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classes: int) -> Forecast:
     """Time and memory of the whole run. `classes`: outputs of the head."""
-    stages = _stages(strategy, facts.source.layers)
+    stages = _stages(strategy, facts.source.layers, facts.above.step > 0)
     descending = [stage for stage in stages if not stage.solve]
     rows = {part: len(data.part(part)) for part in ("train", "validation", "calibration", "test")}
     parts = {
@@ -88,21 +100,24 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
         "solving": sum(_solving(facts, rows, classes) for stage in stages if stage.solve),
         "training": sum(_training(spec, facts, stage, strategy, rows["train"]) for stage in descending),
         "validation": sum(_validating(spec, facts, stage, rows) for stage in descending) + _mixing(facts, strategy, stages, rows),
-        "judging passes": _read(facts) * (rows["validation"] + 2 * rows["calibration"] + 2 * rows["test"]),
+        "head": sum(_head_steps(spec, facts, stage, rows["train"]) for stage in descending),
+        "saving": sum(_saving(spec, facts, stage, strategy) for stage in stages),
+        "judging passes": _read(facts) * _judged(facts, rows),
         "writing": WRITTEN_COST * _token(facts) * facts.written * rows["test"],
         "documents": _token(facts) * facts.afterwards,
-        "judging": COLD_START + _judging(spec, rows, 1 if facts.units > facts.examples else classes),
+        "judging": COLD_START + _judging(spec, rows, 1 if facts.units > facts.examples else classes) + _table(spec, facts, rows),
     }
-    rounded = {name: round(seconds, 2) for name, seconds in parts.items() if seconds or name not in ("translating", "writing", "documents")}
+    rounded = {name: round(seconds, 2) for name, seconds in parts.items() if seconds or name not in RARE}
     return Forecast(round(sum(rounded.values()), 1), _memory(spec, facts, stages, strategy), rounded)
 
 
-def sketch(layers: int, adapter: bool) -> Outline:
-    """A model of one weight a layer: enough to ask a strategy how deep its stages learn."""
+def sketch(layers: int, adapter: bool, beside: bool = False) -> Outline:
+    """A model of one weight a layer: enough to ask a strategy how deep its stages learn. `beside`: something stands beside its head."""
     depths = {"backbone.embeddings.weight": 0, **{f"backbone.layer.{i}.weight": i for i in range(1, layers + 1)}}
     depths |= {f"backbone.layer.{i}.bias": i for i in range(1, layers + 1)}
     added = {f"backbone.layer.{i}.lora_A.weight": i for i in range(1, layers + 1)} if adapter else {}
     head = {"head.weight": layers + 2, "head.bias": layers + 2}
+    head |= {"beside.weight": layers + 2} if beside else {}
     return Outline({**depths, **added, **head}, layers, frozenset(added))
 
 
@@ -111,9 +126,9 @@ def descends(strategy: Strategy, layers: int) -> bool:
     return any(not stage.solve for stage in _stages(strategy, layers))
 
 
-def _stages(strategy: Strategy, layers: int) -> Sequence[Stage]:
+def _stages(strategy: Strategy, layers: int, beside: bool = False) -> Sequence[Stage]:
     """The strategy's stages on the sketch; where it asks for weights by names that only the real model has, as if all learned."""
-    shape = sketch(layers, strategy.adapter)
+    shape = sketch(layers, strategy.adapter, beside)
     try:
         return strategy.stages(shape)
     except TunesmithError:
@@ -138,7 +153,7 @@ def corrected(planned: Forecast, elapsed: float, done: float, ratio: float) -> f
     parts = planned.parts
     to_come = (parts["training"] + parts["validation"]) * (1 - done)
     ahead = ratio * (to_come + parts["judging passes"] + parts.get("writing", 0.0) + parts.get("documents", 0.0))
-    return round(elapsed + ahead + parts["judging"], 1)
+    return round(elapsed + ahead + parts["saving"] * (1 - done) + parts["judging"], 1)
 
 
 # -- seconds ----------------------------------------------------------------------------------------------------------
@@ -162,7 +177,7 @@ def _read(facts: Facts, learning: bool = False, share: float = 1.0) -> float:
 
 
 def _lowest(stage: Stage, layers: int) -> int:
-    depths = sketch(layers, True).depths
+    depths = sketch(layers, True, True).depths
     return min((depths[name] for name in stage.rates if name in depths), default=0 if not stage.solve else layers + 2)
 
 
@@ -189,8 +204,10 @@ def _frozen(spec: Spec, facts: Facts, stages: Sequence[Stage], rows: Mapping[str
 
 
 def _solving(facts: Facts, rows: Mapping[str, int], classes: int) -> float:
-    steps = WORD_STEPS if facts.units > facts.examples else SOLVER_STEPS
-    return steps * 4 * rows["train"] * facts.units * facts.source.hidden * classes / (SOLVER_SHARE * facts.flops)
+    """Two products with the features a pass, and two with the triangle that makes the curvature even."""
+    width, vectors = facts.source.hidden, rows["train"] * facts.units
+    wide = WIDE if vectors * width * classes <= EXACT else 1
+    return SOLVER_STEPS * (4 * vectors + 2 * width) * width * classes * wide / (SOLVER_SHARE * facts.flops)
 
 
 def _training(spec: Spec, facts: Facts, stage: Stage, strategy: Strategy, rows: int) -> float:
@@ -205,6 +222,34 @@ def _validating(spec: Spec, facts: Facts, stage: Stage, rows: Mapping[str, int])
     if _cached(spec, stage, facts):
         return times * rows["validation"] * (_read(facts, True, _upper(stage, facts)) - facts.fetching)
     return times * rows["validation"] * _read(facts, True)
+
+
+def _head_steps(spec: Spec, facts: Facts, stage: Stage, rows: int) -> float:
+    """Of a head that is learned alone, on vectors that are there."""
+    steps = float(spec.train.epochs) * stage.share * rows * facts.examples / int(spec.train.batch)
+    return facts.above.step * steps if _upper(stage, facts) == 0 else 0.0
+
+
+def _saving(spec: Spec, facts: Facts, stage: Stage, strategy: Strategy) -> float:
+    """After each validation, of a solved head after one: a checkpoint and, while it gets better, the best weights beside it."""
+    times = 1.0 if stage.solve else float(spec.train.epochs) * stage.share * float(spec.train.evaluations)
+    learning = 0.0 if stage.solve else _learning(facts, stage, strategy)
+    return times * 4 * (STATES + 1) * learning * facts.keeping
+
+
+def _judged(facts: Facts, rows: Mapping[str, int]) -> int:
+    """Rows read once the weights are final: by the tuned model, by the untouched one under the probe, by the process that loads what was
+    saved, and for the columns' worth."""
+    seen, worth = rows["validation"] + 2 * rows["calibration"] + 2 * rows["test"], WORTH[0] if facts.columns else 0
+    return seen + min(GATE_ROWS, rows["validation"]) + min(worth, rows["validation"])
+
+
+def _table(spec: Spec, facts: Facts, rows: Mapping[str, int]) -> float:
+    """Each column's worth, and the trees on them."""
+    most, times = WORTH
+    told = (1 + times * facts.columns) * min(most, rows["validation"]) * facts.above.asking if facts.columns else 0.0
+    (count, columns), (once, a_column, a_cell) = facts.trees, TREE_SECONDS
+    return told + (count * (once + columns * (a_column + a_cell * rows["train"])) if spec.evaluate.baselines else 0.0)
 
 
 def _mixing(facts: Facts, strategy: Strategy, stages: Sequence[Stage], rows: Mapping[str, int]) -> float:

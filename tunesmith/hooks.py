@@ -270,6 +270,10 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
         """Tokens that are read once the weights are final, those that are learned for thrice their number (documents and their reader)."""
         return 0.0
 
+    def trees(self) -> tuple[int, int]:
+        """Trees that are grown on a table beside the model, and the columns that each of them looks at."""
+        return 0, 0
+
     def head_size(self) -> int:
         """Outputs of the head, for the cost of solving and scoring it."""
         return max(1, len(getattr(self, "labels", None) or getattr(self, "vocabulary", None) or ()))

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from .inference import MICRO_TOKENS, Encoded, collate, pad_id
+from .inference import MICRO_TOKENS, Encoded, collate, infer, pad_id
 from .models.dropout import quicken
 from .models.heads import set_dropout
 from .models.source import Source, untrained
 from .spent import alone
-from .task import Batch, Task
+from .task import Batch, Task, Truth
 from .trial import Trial, kept_by, undisturbed, update_seconds
 
 if TYPE_CHECKING:
@@ -66,6 +66,50 @@ def rehearse(task: Task, source: Source, encoded: Encoded, processor: Any, threa
     finally:
         torch.set_flush_denormal(False)
         torch.set_num_threads(before)
+
+
+@final
+@dataclass(frozen=True)
+class Above:
+    """What a head that is no linear one costs, which reads a table beside the vectors of a frozen model, once these are there."""
+
+    step: float = 0.0
+    """Seconds of an optimiser step."""
+    asking: float = 0.0
+    """Seconds a row to be asked once and scored."""
+
+
+def above(task: Task, source: Source, encoded: Encoded, truth: Truth, rows: int, pad: int) -> Above:
+    """Steps of `rows` rows of these, and all asked once, with vectors of no meaning; nothing where the model cannot be made alone."""
+    import torch
+
+    if source.parameters > LARGEST:
+        return Above()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = task.model(untrained(source, task.form), dropout=DROPOUT)
+        vectors = np.random.default_rng(0).standard_normal((len(encoded), model.head.in_features)).astype(np.float32)  # type: ignore[union-attr,arg-type]
+        known = encoded.cached(pooled_D=vectors).without("input_ids", "token_type_ids")
+        asked, _ = undisturbed(lambda: task.score(infer(task, model, known, pad=pad), truth), laps=1)
+        return Above(_stepped(task, model, known, np.arange(min(rows, len(known))), pad), asked / len(known))
+    except Exception:  # an architecture that wants more than its config: the forecast does without
+        return Above()
+
+
+def _stepped(task: Task, model: nn.Module, known: Encoded, rows: np.ndarray, pad: int) -> float:
+    import torch
+
+    own = [weight for name, weight in model.named_parameters() if not name.startswith("backbone.")]
+    optimizer = torch.optim.AdamW(own, fused=True)
+    model.train()
+
+    def step() -> None:
+        task.loss(model, collate(task, known, rows, pad)).sum().backward()
+        torch.nn.utils.get_total_norm([weight.grad for weight in own if weight.grad is not None])
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return undisturbed(step)[0]
 
 
 def _each(encoded: Encoded, rows: Sequence[int]) -> float:

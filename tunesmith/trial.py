@@ -1,8 +1,9 @@
 """A second of the model at hand, on this machine: what a token costs forward and backward, what it keeps, and whether bf16 pays.
 
 A few layers are made from the model's config with weights of no meaning: time and memory are those of the real ones, nothing has to
-be read, and nothing that is learnt depends on it. Passes are as large as those of training, and of reading: weights are cast, drawn from
-and gone through once a pass, so that a pass of few rows costs a token more, in bf16 above all.
+be read, and nothing that is learnt depends on it. Passes are as large as those of training and of reading, and each of another length:
+weights are cast and gone through once a pass, so that one of few rows costs a token more, and for each new shape products are compiled,
+in bf16 above all. The optimiser's part is timed between passes, which take its numbers out of the caches, and leave it new gradients.
 """
 
 from __future__ import annotations
@@ -13,33 +14,38 @@ import json
 import math
 import platform
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, Self, final
+
+import numpy as np
 
 from . import disk
 from .data import caches
 from .errors import ResourceError
 from .inference import READ_TOKENS, reading
 from .models.source import Source
-from .spent import lap
+from .spent import alone, lap
 from .task import Batch
 
 PASS_TOKENS = 1_280
 """Tokens of a training pass for each thread of a CPU: twice as many gain nothing (`docs/performance.md`), and half as many lose."""
 USUAL_SECONDS = 2.0
 """Most time of a pass; where one of usual size takes longer, fewer rows are tried."""
+SLOW_SECONDS = 0.5
+"""Time of a pass from which fewer are made."""
 WORDS = 1024
 """Vocabulary of the trial's model: looking a word up costs nothing beside the layers."""
 CLEARLY = 1.2
 """How many times faster a step must be in bf16 to be trained so on a CPU. Below, results that do not depend on which machine happened
 to make them are worth more."""
-PAIRS = 3
-UPDATED = 4_000_000
-"""Weights of which an optimiser's step is tried: they do not stay in a core's own cache, as real ones do not."""
+UPDATED = 8_000_000
+"""Most weights, roughly, of which an optimiser's step is tried."""
+LENGTHS, SOME = 5, 3
+"""Lengths of which passes are tried, and how many of them where passes are slow."""
 SMALL_SECONDS = 0.02
 """CPU seconds of a pass below which precision is not tried: such a model trains in no time, and noise would decide."""
 
@@ -79,15 +85,25 @@ class Usual:
 
     rows: int
     """Rows of a nominal batch."""
-    tokens: float
-    """Mean tokens of a row."""
+    lengths: tuple[int, ...]
+    """Tokens of a row in batches from all over, short and long."""
     micro_tokens: int
     """Most tokens of a pass."""
 
+    @classmethod
+    def of(cls, rows: int, lengths_N: np.ndarray, micro_tokens: int) -> Self:
+        """Rows of like length stand together: of each of some parts of them, from the shortest to the longest, the mean."""
+        parts = np.array_split(np.sort(lengths_N), min(LENGTHS, len(lengths_N)))
+        return cls(rows, tuple(max(2, round(float(part.mean()))) for part in parts), micro_tokens)
+
     @property
-    def passing(self) -> int:
+    def tokens(self) -> float:
+        """Mean tokens of a row."""
+        return statistics.fmean(self.lengths)
+
+    def passing(self, length: int) -> int:
         """Rows of one pass: a batch is cut in as few parts as it takes, of like size."""
-        parts = math.ceil(self.rows / max(1, int(self.micro_tokens // max(1.0, self.tokens))))
+        parts = math.ceil(self.rows / max(1, self.micro_tokens // length))
         return math.ceil(self.rows / parts)
 
 
@@ -107,7 +123,7 @@ def trial(source: Source, usual: Usual, flops: float, threads: int, precision: P
     kept = _place(source, usual, threads)
     known = _remembered(kept) if precision == "auto" else None
     asked = precision if known is None else _chosen(known)
-    tried = _trial(source.folder, source.layers, usual.passing, max(8, round(usual.tokens)), round(flops / 1e10), threads, asked)
+    tried = _trial(source.folder, source.layers, usual, round(flops / 1e10), threads, asked)
     if tried is None or precision != "auto":
         return tried.by[asked] if tried else None
     if known is None:
@@ -141,7 +157,7 @@ def _place(source: Source, usual: Usual, threads: int) -> Path:
     import torch
 
     machine = [version("tunesmith"), torch.__version__, chip(), torch.backends.cpu.get_cpu_capability(), threads]
-    size = [round(math.log2(number)) for number in (max(8.0, usual.tokens), usual.passing)]
+    size = [round(math.log2(number)) for number in (usual.tokens, usual.passing(round(usual.tokens)))]
     about = [(source.folder / "config.json").read_text("utf-8"), *size, *machine]
     return caches.root() / caches.TRIALS / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]}.json"
 
@@ -168,7 +184,7 @@ def _remember(place: Path, faster: float) -> None:
 
 
 @lru_cache(maxsize=32)
-def _trial(folder: Path, layers: int, rows: int, tokens: int, speed: int, threads: int, precision: Precision) -> Tried | None:
+def _trial(folder: Path, layers: int, usual: Usual, speed: int, threads: int, precision: Precision) -> Tried | None:
     import torch
 
     before = torch.get_num_threads()
@@ -176,10 +192,7 @@ def _trial(folder: Path, layers: int, rows: int, tokens: int, speed: int, thread
     try:
         with torch.random.fork_rng(devices=[]):
             model, some = _few_layers(folder, layers)
-            body = sum(p.numel() for n, p in model.named_parameters() if "embed" not in n and "pooler" not in n)
-            most = int(USUAL_SECONDS * 0.5 * speed * 1e10 / (6 * body * tokens))
-            sizes = [max(1, min(some_rows, most)) for some_rows in (rows, READ_TOKENS * threads // tokens)]
-            return _measured(model, layers / some, body, [_batch(size, tokens) for size in sizes], precision)
+            return _measured(model, layers / some, _passes(model, usual, speed * 1e10, threads), precision)
     except Exception:  # a config that cannot be cut or asks for more than ids: the forecast does without
         return None
     finally:
@@ -199,51 +212,82 @@ def _few_layers(folder: Path, layers: int) -> tuple[Any, int]:
     return model, some
 
 
-def _measured(model: Any, scale: float, body: int, batches: Sequence[Batch], precision: Precision) -> Tried:
-    """`scale`: how many times the layers of the trial the model has. `batches`: of a pass of training, and of one that reads."""
-    usual, read = batches
-    count, seen = (batch["input_ids"].numel() / scale for batch in batches)
-    kept = kept_by(model, lambda: _pass(model, usual))[0] / count
-    both, gain = _both(lambda half: _pass(model, usual, half), precision)
-    update = update_seconds(model)
+def _passes(model: Any, usual: Usual, flops: float, threads: int) -> list[tuple[Batch, Batch]]:
+    """For each length, from the middle outwards, a pass of training and one that reads, of usual size as far as that takes no long time."""
+    found = []
+    for length in sorted(usual.lengths, key=lambda length: abs(length - usual.tokens)):
+        most = int(USUAL_SECONDS * 0.5 * flops / (6 * _body(model) * length))
+        sizes = (usual.passing(length), READ_TOKENS * threads // length)
+        found.append(tuple(_batch(max(1, min(size, most)), length) for size in sizes))
+    return found  # type: ignore[return-value]
+
+
+def _body(model: Any) -> int:
+    return sum(p.numel() for n, p in model.named_parameters() if "embed" not in n and "pooler" not in n)
+
+
+def _measured(model: Any, scale: float, passes: Sequence[tuple[Batch, Batch]], precision: Precision) -> Tried:
+    """`scale`: how many times the layers of the trial the model has."""
+    usual, read = ([pair[at] for pair in passes] for at in (0, 1))
+    kept = kept_by(model, lambda: _pass(model, usual[0]))[0] / usual[0]["input_ids"].numel()
+    both, gain, update = _both(_Steps(model), usual, precision)
     model.eval()
-    forward = {half: _reading(model, read, half) / seen for half in {False, "bf16" in both}}
+    forward = {half: _reading(model, read, half) * scale for half in {False, "bf16" in both}}
     by = {
-        name: Trial(forward[False], seconds / count, kept, update, int(body * scale), seen=forward[name == "bf16"])
-        for name, seconds in both.items()
+        name: Trial(forward[False], token * scale, kept * scale, update, int(_body(model) * scale), seen=forward[name == "bf16"])
+        for name, token in both.items()
     }
     return Tried(by, gain)
 
 
-def _both(work: Callable[[bool], Any], precision: Precision) -> tuple[dict[Precision, float], float]:
-    """Seconds of `work(in bf16)` by precision, and how many times less CPU time it takes in bf16: the median of some pairs of laps; of one
-    lap where bf16 takes three times as long, and then only float32 counts.
+@final
+class _Steps:
+    """Steps of a model, with an optimiser of its own for some of its weights. Mutable: it adds up what that took."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.update = model, list[float]()
+        self.some = [weight for weight in _first(model.parameters(), UPDATED)]
+        self.optimizer = _adamw(self.some)
+
+    def __call__(self, batch: Batch, half: bool) -> tuple[float, float]:
+        """Seconds by the clock and CPU seconds of a pass forth and back; the optimiser's part comes after it."""
+        taken = lap(lambda: _pass(self.model, batch, half))
+        size = sum(weight.numel() for weight in self.some if weight.grad is not None)
+        self.update.append(alone(lambda: _updated(self.some, self.optimizer)) / max(1, size))
+        self.model.zero_grad()
+        return taken
+
+
+def _both(step: _Steps, batches: Sequence[Batch], precision: Precision) -> tuple[dict[Precision, float], float, float]:
+    """Seconds a token of passes by precision; how many times less CPU time they take in bf16, the median of pairs on the same rows (of one
+    where bf16 takes three times as long, and then only float32 counts); and seconds a weight of the optimiser's part.
 
     Pairs, and CPU time: what else the machine does at this moment must not decide in which precision a model is trained.
     """
-    if precision != "auto":
-        return {precision: undisturbed(lambda: work(precision == "bf16"))[0]}, 0.0
-    plain, enough = lap(lambda: work(False))
-    if enough <= SMALL_SECONDS:
-        return {"fp32": undisturbed(lambda: work(False))[0]}, 0.0
-    if (first := lap(lambda: work(True))[1]) > 3 * enough:
-        return {"fp32": min(plain, enough)}, enough / first
-    pairs = [[lap(lambda: work(half)) for half in (False, True)] for _ in range(PAIRS)]  # noqa: B023
-    plain, narrow = (statistics.median(min(pair[at]) for pair in pairs) for at in (0, 1))
-    return {"fp32": plain, "bf16": narrow}, statistics.median(pair[0][1] / pair[1][1] for pair in pairs)
+    first, enough = step(batches[0], precision == "bf16")
+    batches = batches if enough < SLOW_SECONDS else batches[:SOME]
+    tokens, gain, tried = sum(batch["input_ids"].numel() for batch in batches), 0.0, [precision == "bf16"]
+    if precision == "auto" and enough > SMALL_SECONDS:
+        narrow = step(batches[0], True)[1]
+        tried, gain = ([False], enough / narrow) if narrow > 3 * enough else ([False, True], 0.0)
+    laps = [{half: step(batch, half) for half in tried} for batch in batches]
+    both: dict[Precision, float] = {"bf16" if half else "fp32": sum(min(pair[half]) for pair in laps) / tokens for half in tried}
+    gain = gain or (statistics.median(pair[False][1] / pair[True][1] for pair in laps) if len(tried) == 2 else 0.0)
+    return both, gain, statistics.median(step.update[1:])
 
 
-def _reading(model: Any, batch: Batch, half: bool) -> float:
-    """Seconds of a pass that only reads; in bf16 weights are cast once for many such passes."""
+def _reading(model: Any, batches: Sequence[Batch], half: bool) -> float:
+    """Seconds a token of passes that only read; in bf16 weights are cast once for all of them."""
     import torch
 
     within = reading(torch.autocast("cpu", torch.bfloat16) if half else None)
 
-    def work() -> None:
+    def work(batch: Batch) -> None:
         with within():
             model(**batch)
 
-    return undisturbed(work)[0]
+    work(batches[0])
+    return sum(alone(lambda: work(batch)) for batch in batches) / sum(batch["input_ids"].numel() for batch in batches)  # noqa: B023
 
 
 def _batch(rows: int, tokens: int) -> Batch:
@@ -263,7 +307,6 @@ def _pass(model: Any, batch: Any, half: bool = False) -> None:
     with torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext(), Quick():
         loss = model(**batch)[0].float().square().mean()
     loss.backward()
-    model.zero_grad()
 
 
 def kept_by(model: Any, work: Callable[[], Any]) -> tuple[int, int]:
@@ -287,16 +330,36 @@ def kept_by(model: Any, work: Callable[[], Any]) -> tuple[int, int]:
 
 
 def update_seconds(model: Any) -> float:
-    """Seconds a weight of AdamW's step with the gradient's norm, on this model's own weights or some of them."""
+    """Seconds a weight of AdamW's step with the gradient's norm, on weights like some of this model's."""
     import torch
 
-    some, size = list[Any](), 0
-    for weight in model.parameters():
-        if size < UPDATED:
-            some, size = [*some, torch.nn.Parameter(torch.zeros_like(weight))], size + weight.numel()
-            some[-1].grad = torch.ones_like(weight)
-    optimizer = torch.optim.AdamW(some, fused=True)
-    return undisturbed(lambda: (torch.nn.utils.get_total_norm([weight.grad for weight in some]), optimizer.step()))[0] / size
+    some = [torch.nn.Parameter(torch.zeros_like(weight)) for weight in _first(model.parameters(), UPDATED)]
+    for weight in some:
+        weight.grad = torch.ones_like(weight)
+    optimizer = _adamw(some)
+    return undisturbed(lambda: _updated(some, optimizer))[0] / sum(weight.numel() for weight in some)
+
+
+def _first(weights: Iterable[Any], most: int) -> Iterator[Any]:
+    """The first weights, until they have so many numbers."""
+    for weight in weights:
+        if most <= 0:
+            return
+        most -= weight.numel()
+        yield weight
+
+
+def _adamw(weights: Sequence[Any]) -> Any:
+    import torch
+
+    return torch.optim.AdamW(weights, lr=1e-6, fused=True)
+
+
+def _updated(weights: Sequence[Any], optimizer: Any) -> None:
+    import torch
+
+    torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    optimizer.step()
 
 
 def undisturbed(work: Callable[[], Any], laps: int = 3) -> tuple[float, float]:

@@ -19,7 +19,9 @@ MOST_ROWS = 50_000
 """Training rows that the trees see, evenly spaced: they have to stay a matter of seconds."""
 WIDEST = 255
 """Levels up to which the trees take a column's numbers for levels."""
-SETTINGS = {"learning_rate": 0.05, "max_iter": 200, "max_leaf_nodes": 15, "early_stopping": False, "random_state": 0}
+ROUNDS = 200
+"""Trees one after the other; of several classes so many for each."""
+SETTINGS = {"learning_rate": 0.05, "max_iter": ROUNDS, "max_leaf_nodes": 15, "early_stopping": False, "random_state": 0}
 
 
 def number_outputs(own_NF: np.ndarray, levelled_F: np.ndarray, target_N: np.ndarray, other_MF: np.ndarray) -> np.ndarray:

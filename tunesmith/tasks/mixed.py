@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import SpecError
 from ..parts import amounts, batch, classes, fields, linear, numbers, one_label, options, photos, roles, tokens
+from ..parts import trees as boosted
 from ..parts.amounts import Scale
 from ..parts.fields import Field
 from ..parts.one_label import OneLabel
@@ -319,15 +320,17 @@ class Mixed(Task):
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
         """Majority or mean; trees on the table without its texts; TF-IDF with a linear model on the texts alone."""
-        from ..parts import trees
-
         own, other = ([self._text(row) for row in table.rows()] for table in (train, rows))
         raw = [[field.raw(table.column(field.name)) for field in self.fields] for table in (train, rows)]
         levelled_F = np.array([field.kind == "category" for field, part in zip(self.fields, raw[0]) for _ in part.T], bool)
         own_NF, other_NF = (np.concatenate([np.zeros((len(table), 0)), *parts], 1) for table, parts in zip((train, rows), raw))
         if self.scale is None:
-            return trees.class_ladder((own, own_NF), self.truth(train), len(self.labels), (other, other_NF), levelled_F)
-        return trees.number_ladder((own, own_NF), self.truth(train), (other, other_NF), levelled_F, self.scale)
+            return boosted.class_ladder((own, own_NF), self.truth(train), len(self.labels), (other, other_NF), levelled_F)
+        return boosted.number_ladder((own, own_NF), self.truth(train), (other, other_NF), levelled_F, self.scale)
+
+    def trees(self) -> tuple[int, int]:
+        """One of each round, of several labels one for each of them."""
+        return boosted.ROUNDS * (len(self.labels) if len(self.labels) > 2 else 1), len(self.fields)
 
     @staticmethod
     def sample(n: int, seed: int) -> list[dict[str, Any]]:
