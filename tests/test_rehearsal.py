@@ -15,7 +15,7 @@ from tests.runs import make_ready, write_lines
 from tests.tasks.test_image_tasks import labelled
 from tests.test_forecast import facts, planned
 from tunesmith import api, forecast, spent
-from tunesmith.facts import measure
+from tunesmith.facts import measure, padded
 from tunesmith.finish import measured
 from tunesmith.inference import collate, encode, pad_id
 from tunesmith.models.source import find, load, processor, untrained
@@ -88,8 +88,11 @@ def test_rows_that_are_read_anew_in_each_epoch_are_paid_in_each() -> None:
 def test_windows_make_steps_and_examples_of_one_length_need_no_padding() -> None:
     one, three = planned("full"), planned("full", known={"examples": 3.0})
     assert three.parts["training"] > one.parts["training"], "three times the optimiser's steps"
-    even = planned("full", known={"longest": 20})
-    assert even.parts["training"] < one.parts["training"] and even.memory_bytes < one.memory_bytes
+    unlike = planned("full", known={"padding": 1.05, "filling": 1.02})
+    assert unlike.parts["training"] > one.parts["training"] and unlike.parts["judging passes"] > one.parts["judging passes"]
+    assert planned("full", known={"longest": 20}).memory_bytes < one.memory_bytes
+    rising = np.arange(1, 101)
+    assert padded(np.full(100, 7), 10) == padded(rising, 100) == 1.0 < padded(rising, 10) < padded(rising, 2)
     assert planned("full", micro_tokens=32).memory_bytes == planned("full", micro_tokens=60).memory_bytes, "one row is a pass at least"
 
 

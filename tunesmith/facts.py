@@ -17,13 +17,13 @@ import numpy as np
 from .data.dataset import Dataset
 from .disk import write_synced
 from .errors import ResourceError
-from .inference import Encoded, Ragged, encode, pad_id
+from .inference import READ_TOKENS, Encoded, Ragged, encode, pad_id
 from .models.source import Source, processor
 from .rehearsal import Above, Rehearsal, above, rehearse
 from .spec import Spec
 from .spent import alone
 from .task import Task
-from .trial import PASS_TOKENS, Precision, Trial, Usual, trial
+from .trial import CLEARLY, PASS_TOKENS, Precision, Trial, Usual, trial
 
 SAMPLE = 512
 """Rows tokenised to learn how long rows are."""
@@ -33,6 +33,8 @@ SMALL = 10_000_000
 """Weights up to which a CPU trains in float32 untried: it takes no time, and noise would decide."""
 MUCH_SECONDS = 10.0
 """Seconds of reading all rows once, at the rate of a plain matrix product, from which a trial of bf16 is worth its own seconds."""
+WINDOW = 50
+"""Batches whose rows are sorted together (`training.batches.WINDOW`)."""
 HEAPS = 0.6
 """Power of the number of rows with which the number of different tokens grows."""
 GPU = 100.0
@@ -90,6 +92,10 @@ class Facts:
     """Columns whose worth the report tells."""
     trees: tuple[int, int] = (0, 0)
     """`Task.trees`."""
+    padding: float = 1.0
+    """Tokens computed over tokens read, in training's batches of rows of like length."""
+    filling: float = 1.0
+    """The same of passes that only read, whose rows are alike the more of them there are."""
     keeping: float = 0.0
     """Seconds a byte that is written down, with its hash."""
 
@@ -114,6 +120,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
     tried = trial(source, usual, flops, threads, _precision(spec, source, steps or much, cuda))
     late = rehearse(task, source, encoded, reader, threads) if encoded.later else Rehearsal(0.0, 0.0, None)
     tried = replace(late.trial, bf16=tried.bf16 if tried else 0.0) if late.trial else tried
+    half = spec.train.precision == "bf16" or (tried is not None and tried.bf16 >= CLEARLY)
     wish = task.suggested().get("train.epochs")
     return Facts(
         len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores or 1, flops, _unknown(encoded, reader),
@@ -122,8 +129,10 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
         task.afterwards(),
         wish.value if wish else 0.0,
         _words(encoded, reader, len(data.train) / rows), joint=task.joint,
-        above=above(task, source, encoded, task.truth(few), usual.rows, pad_id(reader)) if task.wide else Above(),
+        above=above(task, source, encoded, task.truth(few), usual, pad_id(reader), half) if task.wide else Above(),
         columns=len(task.read_as()) if task.wide else 0, trees=task.trees(), keeping=writing_rate(),
+        padding=padded(encoded.lengths_N, min(WINDOW, len(data.train) * each / usual.rows)),
+        filling=padded(encoded.lengths_N, len(data.test) * each * length / (READ_TOKENS * threads)),
     )  # fmt: skip
 
 
@@ -146,6 +155,12 @@ def _precision(spec: Spec, source: Source, worth: bool, cuda: bool) -> Precision
     if spec.train.precision == "auto":
         return "auto" if worth and source.parameters > SMALL else "fp32"
     return "bf16" if spec.train.precision == "bf16" else "fp32"
+
+
+def padded(lengths_N: np.ndarray, parts: float) -> float:
+    """Tokens computed over tokens read, where rows are sorted by length and stand in so many passes, each as wide as its longest row."""
+    passes = np.array_split(np.sort(lengths_N), int(np.clip(round(parts), 1, len(lengths_N))))
+    return float(sum(len(rows) * rows[-1] for rows in passes) / max(1, lengths_N.sum()))
 
 
 def _unknown(encoded: Encoded, reader: Any) -> float:

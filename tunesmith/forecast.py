@@ -20,8 +20,6 @@ from .parts.writing import WRITTEN_COST
 from .spec import Spec
 from .strategy import Outline, Stage, Strategy
 
-PADDING = 1.06
-"""Tokens computed over tokens read, in batches of like length (`docs/performance.md`)."""
 COLD_START = 5.0
 """Seconds in which a fresh process loads and answers a few rows (the reload gate), and this one imports what trains."""
 LATER_BYTES = 100_000_000
@@ -142,7 +140,7 @@ def pace(facts: Facts, spec: Spec, strategy: Strategy, stage: Stage) -> Pace:
     token *= TWICE if spec.train.gradient_checkpointing == "on" else 1.0
     below = 0.0 if _cached(spec, stage, facts) else (facts.trial.reading if facts.trial else token / 3) * (1 - upper)
     update = _learning(facts, stage, strategy) * (facts.trial.update if facts.trial else 1e-8)
-    return Pace((token + below) * _padding(facts), update)
+    return Pace((token + below) * facts.padding, update)
 
 
 def corrected(planned: Forecast, elapsed: float, done: float, ratio: float) -> float:
@@ -166,14 +164,9 @@ def _token(facts: Facts, learning: bool = False) -> float:
     return seconds_per_token(facts) / 3
 
 
-def _padding(facts: Facts) -> float:
-    """Tokens computed over tokens read; where all examples are as long (images), no more."""
-    return 1.0 if facts.tokens >= facts.longest * facts.examples else PADDING
-
-
 def _read(facts: Facts, learning: bool = False, share: float = 1.0) -> float:
     """Seconds a row that the model, or a share of its layers, reads, once it is read itself where it is not held."""
-    return share * _token(facts, learning) * facts.tokens * _padding(facts) + facts.fetching
+    return share * _token(facts, learning) * facts.tokens * facts.filling + facts.fetching
 
 
 def _lowest(stage: Stage, layers: int) -> int:
@@ -295,5 +288,6 @@ def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strateg
     tokens = max(facts.longest, min(int(spec.train.micro_tokens), int(spec.train.batch) * facts.longest))
     training = 3 * 4 * learning + kept * tokens * max(upper, 1 / facts.source.layers)
     beside = 4 * max(_weights(facts), facts.translator)  # the untouched model after training, a translator before
-    unlike = UNLIKE_BYTES if _padding(facts) > 1 else 0
-    return int(max(most_held(), held() + LATER_BYTES + unlike + 4 * _weights(facts) + max(training, beside)))
+    unlike = UNLIKE_BYTES if facts.tokens < facts.longest * facts.examples else 0
+    left = facts.trial.left if facts.trial else 0  # compiled products of the trial, of which there will be no more
+    return int(max(most_held(), held() + LATER_BYTES + max(0, unlike - left) + 4 * _weights(facts) + max(training, beside)))

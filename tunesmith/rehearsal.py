@@ -20,7 +20,7 @@ from .models.heads import set_dropout
 from .models.source import Source, untrained
 from .spent import alone
 from .task import Batch, Task, Truth
-from .trial import Trial, kept_by, undisturbed, update_seconds
+from .trial import Trial, Usual, kept_by, learning, undisturbed, update_seconds
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,8 +79,9 @@ class Above:
     """Seconds a row to be asked once and scored."""
 
 
-def above(task: Task, source: Source, encoded: Encoded, truth: Truth, rows: int, pad: int) -> Above:
-    """Steps of `rows` rows of these, and all asked once, with vectors of no meaning; nothing where the model cannot be made alone."""
+def above(task: Task, source: Source, encoded: Encoded, truth: Truth, usual: Usual, pad: int, half: bool) -> Above:
+    """Usual steps on these rows (in bf16 where `half`), and all asked once, with vectors of no meaning; nothing where the model cannot be
+    made alone. Rows are cut into passes by the tokens that they stand for, as in training."""
     import torch
 
     if source.parameters > LARGEST:
@@ -89,14 +90,17 @@ def above(task: Task, source: Source, encoded: Encoded, truth: Truth, rows: int,
         with torch.random.fork_rng(devices=[]):
             model = task.model(untrained(source, task.form), dropout=DROPOUT)
         vectors = np.random.default_rng(0).standard_normal((len(encoded), model.head.in_features)).astype(np.float32)  # type: ignore[union-attr,arg-type]
-        known = encoded.cached(pooled_D=vectors).without("input_ids", "token_type_ids")
-        asked, _ = undisturbed(lambda: task.score(infer(task, model, known, pad=pad), truth), laps=1)
-        return Above(_stepped(task, model, known, np.arange(min(rows, len(known))), pad), asked / len(known))
+        known = encoded.cached(pooled_D=vectors)
+        bare = known.without("input_ids", "token_type_ids")
+        asked, _ = undisturbed(lambda: task.score(infer(task, model, bare, pad=pad), truth), laps=1)
+        rows = np.arange(min(usual.rows, len(known)))
+        parts = np.array_split(rows, -(-usual.rows // usual.passing(round(usual.tokens))))
+        return Above(_stepped(task, model, known, parts, pad, half), asked / len(known))
     except Exception:  # an architecture that wants more than its config: the forecast does without
         return Above()
 
 
-def _stepped(task: Task, model: nn.Module, known: Encoded, rows: np.ndarray, pad: int) -> float:
+def _stepped(task: Task, model: nn.Module, known: Encoded, parts: Sequence[np.ndarray], pad: int, half: bool) -> float:
     import torch
 
     own = [weight for name, weight in model.named_parameters() if not name.startswith("backbone.")]
@@ -104,7 +108,11 @@ def _stepped(task: Task, model: nn.Module, known: Encoded, rows: np.ndarray, pad
     model.train()
 
     def step() -> None:
-        task.loss(model, collate(task, known, rows, pad)).sum().backward()
+        for rows in parts:
+            batch = collate(task, known, rows, pad)
+            with learning(half):
+                loss = task.loss(model, batch).sum()
+            loss.backward()
         torch.nn.utils.get_total_norm([weight.grad for weight in own if weight.grad is not None])
         optimizer.step()
         optimizer.zero_grad()

@@ -27,6 +27,7 @@ from . import disk
 from .data import caches
 from .errors import ResourceError
 from .inference import READ_TOKENS, reading
+from .memory import give_back, held
 from .models.source import Source
 from .spent import alone, lap
 from .task import Batch
@@ -71,6 +72,9 @@ class Trial:
     """How many times faster a whole step of usual size is in bf16, the optimiser's part, which stays as it is, included; 0: not tried."""
     seen: float = 0.0
     """Seconds a token of passes that only read while the model learns, which are in its precision; 0: as `forward`."""
+
+    left: int = 0
+    """Bytes that the trial leaves behind: compiled products, of which a bounded number is kept."""
 
     @property
     def reading(self) -> float:
@@ -125,11 +129,11 @@ def trial(source: Source, usual: Usual, flops: float, threads: int, precision: P
     asked = precision if known is None else _chosen(known)
     tried = _trial(source.folder, source.layers, usual, round(flops / 1e10), threads, asked)
     if tried is None or precision != "auto":
-        return tried.by[asked] if tried else None
+        return replace(tried.by[asked], left=tried.left) if tried else None
     if known is None:
         known = round(_whole_steps(tried, usual, source.parameters), 2)
         _remember(kept, known)
-    return replace(tried.by[_chosen(known)], bf16=known)
+    return replace(tried.by[_chosen(known)], bf16=known, left=tried.left)
 
 
 @final
@@ -139,6 +143,7 @@ class Tried:
 
     by: Mapping[Precision, Trial]
     gain: float = 0.0
+    left: int = 0
 
 
 def _chosen(faster: float) -> Precision:
@@ -192,7 +197,11 @@ def _trial(folder: Path, layers: int, usual: Usual, speed: int, threads: int, pr
     try:
         with torch.random.fork_rng(devices=[]):
             model, some = _few_layers(folder, layers)
-            return _measured(model, layers / some, _passes(model, usual, speed * 1e10, threads), precision)
+            give_back()
+            before_it = held()
+            found = _measured(model, layers / some, _passes(model, usual, speed * 1e10, threads), precision)
+            give_back()
+            return replace(found, left=max(0, held() - before_it))
     except Exception:  # a config that cannot be cut or asks for more than ids: the forecast does without
         return None
     finally:
@@ -300,13 +309,20 @@ def _batch(rows: int, tokens: int) -> Batch:
 
 
 def _pass(model: Any, batch: Any, half: bool = False) -> None:
+    with learning(half):
+        loss = model(**batch)[0].float().square().mean()
+    loss.backward()
+
+
+@contextlib.contextmanager
+def learning(half: bool) -> Iterator[None]:
+    """The context of a pass that will be gone back through, as training has it."""
     import torch
 
     from .models.quick import Quick
 
     with torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext(), Quick():
-        loss = model(**batch)[0].float().square().mean()
-    loss.backward()
+        yield
 
 
 def kept_by(model: Any, work: Callable[[], Any]) -> tuple[int, int]:
