@@ -55,8 +55,9 @@ GATE_ROWS = 64
 """Validation rows that a fresh process answers (`finish.GATE_ROWS`)."""
 WORTH = (400, 3)
 """Rows of which each column's worth is told, and how often each column is shuffled (`importance.ROWS`, `TIMES`)."""
-STATES = 3
-"""Numbers a learning weight that a checkpoint holds: itself and two moments. What is best so far is kept beside it, weights alone."""
+STATES, ALONE = 3, 4
+"""Numbers a learning weight that a checkpoint holds: itself and two moments; what is best so far is kept beside it, weights alone. And how
+often these are written besides, outside of validations."""
 
 
 @final
@@ -224,10 +225,13 @@ def _head_steps(spec: Spec, facts: Facts, stage: Stage, rows: int) -> float:
 
 
 def _saving(spec: Spec, facts: Facts, stage: Stage, strategy: Strategy) -> float:
-    """After each validation, of a solved head after one: a checkpoint and, while it gets better, the best weights beside it."""
-    times = 1.0 if stage.solve else float(spec.train.epochs) * stage.share * float(spec.train.evaluations)
-    learning = 0.0 if stage.solve else _learning(facts, stage, strategy)
-    return times * 4 * (STATES + 1) * learning * facts.keeping
+    """After each validation a checkpoint and, while it gets better, the best weights beside it; weights alone before the stage (twice) and
+    in the end: the last ones and a mixture; and the model."""
+    if stage.solve:
+        return 0.0
+    times = float(spec.train.epochs) * stage.share * float(spec.train.evaluations)
+    written = (times * (STATES + 1) + ALONE) * _learning(facts, stage, strategy) + _weights(facts)
+    return 4 * written * facts.keeping
 
 
 def _judged(facts: Facts, rows: Mapping[str, int]) -> int:
