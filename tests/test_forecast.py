@@ -242,6 +242,15 @@ def test_a_table_is_foretold_its_heads_steps_its_columns_worth_and_its_trees() -
     assert facts_module.WINDOW == batches.WINDOW
 
 
+def test_a_model_of_its_own_for_each_target_is_foretold_as_much_again() -> None:
+    both, alone = planned("full"), planned("full", known={"singles": 2})
+    learned = sum(both.parts[name] for name in ("solving", "training", "validation", "saving"))
+    assert "alone" not in both.parts and alone.parts["alone"] > 2 * learned
+    assert alone.seconds == pytest.approx(both.seconds + alone.parts["alone"], abs=0.2)
+    half = corrected(alone, 10.0, 1.0, 1.0) - corrected(both, 10.0, 1.0, 1.0)
+    assert half == pytest.approx(alone.parts["alone"], abs=0.2), "they come when the training of all is over"
+
+
 def test_what_the_trial_leaves_behind_is_not_counted_twice() -> None:
     """Compiled products are kept, of a bounded number of shapes: training adds what is missing."""
     before, after = (planned("full", known={"trial": dataclasses.replace(TRIED, left=left)}) for left in (0, 80_000_000))

@@ -92,6 +92,8 @@ class Facts:
     """Columns whose worth the report tells."""
     trees: tuple[int, int] = (0, 0)
     """`Task.trees`."""
+    singles: int = 0
+    """Models of one target each that are trained beside the model."""
     padding: float = 1.0
     """Tokens computed over tokens read, in training's batches of rows of like length."""
     filling: float = 1.0
@@ -130,7 +132,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
         wish.value if wish else 0.0,
         _words(encoded, reader, len(data.train) / rows), joint=task.joint,
         above=above(task, source, encoded, task.truth(few), usual, pad_id(reader), half) if task.wide else Above(),
-        columns=len(task.read_as()) if task.wide else 0, trees=task.trees(), keeping=writing_rate(),
+        columns=len(task.read_as()) if task.wide else 0, trees=task.trees(), singles=len(task.singles()), keeping=writing_rate(),
         padding=padded(encoded.lengths_N, min(WINDOW, len(data.train) * each / usual.rows)),
         filling=padded(encoded.lengths_N, len(data.test) * each * length / (READ_TOKENS * threads)),
     )  # fmt: skip

@@ -26,7 +26,7 @@ LATER_BYTES = 100_000_000
 """What imports after planning (SciPy, scikit-learn) and one data set's worth of odds and ends add."""
 UNLIKE_BYTES = 240_000_000
 """What lies free between the arrays of batches of unlike shapes, with the compiled products that are kept for these."""
-RARE = ("translating", "writing", "documents", "head")
+RARE = ("translating", "writing", "documents", "head", "alone")
 """Parts that are left out where they are nothing."""
 ASSUMES = "a machine with nothing else to do: CPU time is at most the seconds times the threads"
 """Under which conditions the seconds are those of the clock."""
@@ -106,6 +106,9 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
         "documents": _token(facts) * facts.afterwards,
         "judging": COLD_START + _judging(spec, rows, 1 if facts.units > facts.examples else classes) + _table(spec, facts, rows),
     }
+    # A model of its own for each target learns as this one does, and answers the test rows.
+    learned = sum(parts[name] for name in ("solving", "training", "validation", "saving"))
+    parts["alone"] = facts.singles * (learned + _read(facts) * rows["test"])
     rounded = {name: round(seconds, 2) for name, seconds in parts.items() if seconds or name not in RARE}
     return Forecast(round(sum(rounded.values()), 1), _memory(spec, facts, stages, strategy), rounded)
 
@@ -151,7 +154,7 @@ def corrected(planned: Forecast, elapsed: float, done: float, ratio: float) -> f
     """
     parts = planned.parts
     to_come = (parts["training"] + parts["validation"]) * (1 - done)
-    ahead = ratio * (to_come + parts["judging passes"] + parts.get("writing", 0.0) + parts.get("documents", 0.0))
+    ahead = ratio * (to_come + parts["judging passes"] + sum(parts.get(name, 0.0) for name in ("writing", "documents", "alone")))
     return round(elapsed + ahead + parts["saving"] * (1 - done) + parts["judging"], 1)
 
 
