@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from .data.dataset import Sources
-from .data.labels import texts, twins
+from .data.labels import each_text, twins
 from .data.profile import Profile
 from .elsewhere import suggestion
 from .errors import DataError, SpecError, listing, nearest, shorten
@@ -115,7 +116,7 @@ def _merged(sources: Sources) -> Profile:
     columns = dict(profile.columns)
     for name, column in profile.columns.items():
         if column.kind == "category":
-            cells = [[cell] for cell in set(texts(table, name)) if cell]
+            cells = Counter(cell for cell in each_text(table, name) if cell)
             columns[name] = replace(column, distinct=len(cells) - len(twins(cells)))
     return replace(profile, columns=columns)
 
