@@ -242,6 +242,21 @@ def test_a_table_is_foretold_its_heads_steps_its_columns_worth_and_its_trees() -
     assert facts_module.WINDOW == batches.WINDOW
 
 
+def test_texts_of_a_row_that_are_read_apart_are_foretold_apart(tiny_bert: Path, tmp_path: Path) -> None:
+    """Passes are of one text each, as long as that, padded among themselves; a joint loss has each made twice where a batch is cut."""
+    whole, halves = trial.Usual.of(64, np.full(9, 26), 1280), trial.Usual.of(64, np.full(9, 26), 1280, 2)
+    assert halves.lengths == tuple(length // 2 for length in whole.lengths) and halves.passing(13) == whole.passing(26)
+    even, uneven = np.full((10, 2), 5), np.array([[1, 9], [9, 1]] * 5)
+    assert facts_module.padded(even, 2) == 1.0 < facts_module.padded(uneven, 2) == facts_module.padded(uneven, 1) == 1.8
+    training = lambda most, **known: planned("full", batch=64, micro_tokens=most, known=known).parts["training"]  # noqa: E731
+    assert training(64, joint=True) > training(64) == training(10**6, joint=True)
+
+
+def test_a_model_that_could_do_the_task_before_is_judged_once_more() -> None:
+    first, again = (planned("full", known={"did": did}, epochs=epochs) for did, epochs in ((True, 1.0), (False, 2.0)))
+    assert first.parts["validation"] == again.parts["validation"] > 0
+
+
 def test_a_model_of_its_own_for_each_target_is_foretold_as_much_again() -> None:
     both, alone = planned("full"), planned("full", known={"singles": 2})
     learned = sum(both.parts[name] for name in ("solving", "training", "validation", "saving"))

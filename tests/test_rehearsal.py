@@ -91,8 +91,8 @@ def test_windows_make_steps_and_examples_of_one_length_need_no_padding() -> None
     unlike = planned("full", known={"padding": 1.05, "filling": 1.02})
     assert unlike.parts["training"] > one.parts["training"] and unlike.parts["judging passes"] > one.parts["judging passes"]
     assert planned("full", known={"longest": 20}).memory_bytes < one.memory_bytes
-    rising = np.arange(1, 101)
-    assert padded(np.full(100, 7), 10) == padded(rising, 100) == 1.0 < padded(rising, 10) < padded(rising, 2)
+    rising = np.arange(1, 101)[:, None]
+    assert padded(np.full((100, 1), 7), 10) == padded(rising, 100) == 1.0 < padded(rising, 10) < padded(rising, 2)
     assert planned("full", micro_tokens=32).memory_bytes == planned("full", micro_tokens=60).memory_bytes, "one row is a pass at least"
 
 

@@ -94,6 +94,8 @@ class Facts:
     """`Task.trees`."""
     singles: int = 0
     """Models of one target each that are trained beside the model."""
+    did: bool = False
+    """Whether the model is judged before its first step, too: `Task.did`."""
     padding: float = 1.0
     """Tokens computed over tokens read, in training's batches of rows of like length."""
     filling: float = 1.0
@@ -118,7 +120,9 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
     threads, flops = (cores or 1) if spec.train.threads == "auto" else int(spec.train.threads), matrix_rate()
     length = float(encoded.lengths_N.mean())
     much = 2 * source.parameters * length * len(data.train) > MUCH_SECONDS * flops
-    usual = _usual(spec, task, len(data.train), encoded.lengths_N, threads)
+    several = task.lengths(encoded)
+    texts_NK = encoded.lengths_N[:, None] if several is None else several
+    usual = _usual(spec, task, len(data.train), texts_NK, threads)
     tried = trial(source, usual, flops, threads, _precision(spec, source, steps or much, cuda))
     late = rehearse(task, source, encoded, reader, threads) if encoded.later else Rehearsal(0.0, 0.0, None)
     tried = replace(late.trial, bf16=tried.bf16 if tried else 0.0) if late.trial else tried
@@ -132,9 +136,10 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
         wish.value if wish else 0.0,
         _words(encoded, reader, len(data.train) / rows), joint=task.joint,
         above=above(task, source, encoded, task.truth(few), usual, pad_id(reader), half) if task.wide else Above(),
-        columns=len(task.read_as()) if task.wide else 0, trees=task.trees(), singles=len(task.singles()), keeping=writing_rate(),
-        padding=padded(encoded.lengths_N, min(WINDOW, len(data.train) * each / usual.rows)),
-        filling=padded(encoded.lengths_N, len(data.test) * each * length / (READ_TOKENS * threads)),
+        columns=len(task.read_as()) if task.wide else 0, trees=task.trees(), singles=len(task.singles()),
+        did=task.did, keeping=writing_rate(),
+        padding=padded(texts_NK, min(WINDOW, len(data.train) * each / usual.rows)),
+        filling=padded(texts_NK, len(data.test) * each * length / (READ_TOKENS * threads)),
     )  # fmt: skip
 
 
@@ -143,11 +148,11 @@ def usual_batch(rows: int) -> int:
     return 16 if rows < FEW else 32
 
 
-def _usual(spec: Spec, task: Task, rows: int, lengths_N: np.ndarray, threads: int) -> Usual:
+def _usual(spec: Spec, task: Task, rows: int, texts_NK: np.ndarray, threads: int) -> Usual:
     """What training passes will be like."""
     wish, asked, most = task.suggested().get("train.batch"), spec.train.batch, spec.train.micro_tokens
     batch = int(asked) if asked != "auto" else wish.value if wish else usual_batch(rows)
-    return Usual.of(batch, lengths_N, PASS_TOKENS * threads if most == "auto" else int(most))
+    return Usual.of(batch, texts_NK.sum(1), PASS_TOKENS * threads if most == "auto" else int(most), texts_NK.shape[1])
 
 
 def _precision(spec: Spec, source: Source, worth: bool, cuda: bool) -> Precision:
@@ -159,10 +164,12 @@ def _precision(spec: Spec, source: Source, worth: bool, cuda: bool) -> Precision
     return "bf16" if spec.train.precision == "bf16" else "fp32"
 
 
-def padded(lengths_N: np.ndarray, parts: float) -> float:
-    """Tokens computed over tokens read, where rows are sorted by length and stand in so many passes, each as wide as its longest row."""
-    passes = np.array_split(np.sort(lengths_N), int(np.clip(round(parts), 1, len(lengths_N))))
-    return float(sum(len(rows) * rows[-1] for rows in passes) / max(1, lengths_N.sum()))
+def padded(texts_NK: np.ndarray, parts: float) -> float:
+    """Tokens computed over tokens read, where rows are sorted by length and stand in so many passes, each as wide as the longest row; or,
+    of rows of several texts, the longest of each of them."""
+    ordered_NK = texts_NK[np.argsort(texts_NK.sum(1), kind="stable")]
+    passes = np.array_split(ordered_NK, int(np.clip(round(parts), 1, len(texts_NK))))
+    return float(sum(len(rows) * rows.max(0).sum() for rows in passes) / max(1, texts_NK.sum()))
 
 
 def _unknown(encoded: Encoded, reader: Any) -> float:

@@ -35,7 +35,7 @@ MIXTURES = 3
 FROZEN_SHARE = 0.7
 """Cost of forward and backward where weights get no gradient but layers below have adapters: two of three products."""
 TWICE = 4 / 3
-"""Cost of forward and backward where layers are computed again on the way back: four products of three."""
+"""Cost of forward and backward where layers are computed again on the way back, or were once before: four products of three."""
 SOLVER_STEPS = 900
 """Passes over the features that all L2 strengths of a solved head take together, of which the weakest take the most (883 on the example's
 19 labels, 908 on ATIS' slots)."""
@@ -106,6 +106,7 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
         "documents": _token(facts) * facts.afterwards,
         "judging": COLD_START + _judging(spec, rows, 1 if facts.units > facts.examples else classes) + _table(spec, facts, rows),
     }
+    parts["validation"] += rows["validation"] * _read(facts, True) if facts.did and descending else 0.0
     # A model of its own for each target learns as this one does, and answers the test rows.
     learned = sum(parts[name] for name in ("solving", "training", "validation", "saving"))
     parts["alone"] = facts.singles * (learned + _read(facts) * rows["test"])
@@ -141,10 +142,15 @@ def pace(facts: Facts, spec: Spec, strategy: Strategy, stage: Stage) -> Pace:
     """What a step of a stage should cost, a token and at all."""
     upper = _upper(stage, facts)
     token = seconds_per_token(facts) * upper * (FROZEN_SHARE if strategy.adapter else 1.0)
-    token *= TWICE if spec.train.gradient_checkpointing == "on" else 1.0
+    token *= TWICE if spec.train.gradient_checkpointing == "on" or _joined(spec, facts) else 1.0
     below = 0.0 if _cached(spec, stage, facts) else (facts.trial.reading if facts.trial else token / 3) * (1 - upper)
     update = _learning(facts, stage, strategy) * (facts.trial.update if facts.trial else 1e-8)
     return Pace((token + below) * facts.padding, update)
+
+
+def _joined(spec: Spec, facts: Facts) -> bool:
+    """Whether each pass is made twice: first for the vectors of a whole batch, whose rows a joint loss compares (`training/joint.py`)."""
+    return facts.joint and int(spec.train.batch) * facts.tokens > int(spec.train.micro_tokens)
 
 
 def corrected(planned: Forecast, elapsed: float, done: float, ratio: float) -> float:

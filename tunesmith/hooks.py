@@ -270,6 +270,10 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
         """Tokens that are read once the weights are final, those that are learned for thrice their number (documents and their reader)."""
         return 0.0
 
+    def lengths(self, encoded: Encoded) -> np.ndarray | None:
+        """(N, K) tokens of each row's texts where those of a batch go through the model one after the other; None: all of a row at once."""
+        return None
+
     def trees(self) -> tuple[int, int]:
         """Trees that are grown on a table beside the model, and the columns that each of them looks at."""
         return 0, 0

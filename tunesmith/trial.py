@@ -93,21 +93,23 @@ class Usual:
     """Tokens of a row in batches from all over, short and long."""
     micro_tokens: int
     """Most tokens of a pass."""
+    texts: int = 1
+    """Texts of a row that go through the model one after the other; the lengths are of one."""
 
     @classmethod
-    def of(cls, rows: int, lengths_N: np.ndarray, micro_tokens: int) -> Self:
+    def of(cls, rows: int, lengths_N: np.ndarray, micro_tokens: int, texts: int = 1) -> Self:
         """Rows of like length stand together: of each of some parts of them, from the shortest to the longest, the mean."""
         parts = np.array_split(np.sort(lengths_N), min(LENGTHS, len(lengths_N)))
-        return cls(rows, tuple(max(2, round(float(part.mean()))) for part in parts), micro_tokens)
+        return cls(rows, tuple(max(2, round(float(part.mean()) / texts)) for part in parts), micro_tokens, texts)
 
     @property
     def tokens(self) -> float:
-        """Mean tokens of a row."""
+        """Mean tokens of a row, or of one of its texts."""
         return statistics.fmean(self.lengths)
 
     def passing(self, length: int) -> int:
         """Rows of one pass: a batch is cut in as few parts as it takes, of like size."""
-        parts = math.ceil(self.rows / max(1, self.micro_tokens // length))
+        parts = math.ceil(self.rows / max(1, self.micro_tokens // (length * self.texts)))
         return math.ceil(self.rows / parts)
 
 
@@ -153,7 +155,7 @@ def _chosen(faster: float) -> Precision:
 def _whole_steps(tried: Tried, usual: Usual, parameters: int) -> float:
     """How many times faster a whole step is in bf16."""
     plain = tried.by["fp32"]
-    passes, update = plain.both * usual.tokens * usual.rows, plain.update * parameters
+    passes, update = plain.both * usual.tokens * usual.texts * usual.rows, plain.update * parameters
     return (passes + update) / (passes / tried.gain + update) if tried.gain else 0.0
 
 
@@ -226,7 +228,7 @@ def _passes(model: Any, usual: Usual, flops: float, threads: int) -> list[tuple[
     found = []
     for length in sorted(usual.lengths, key=lambda length: abs(length - usual.tokens)):
         most = int(USUAL_SECONDS * 0.5 * flops / (6 * _body(model) * length))
-        sizes = (usual.passing(length), READ_TOKENS * threads // length)
+        sizes = (usual.passing(length), READ_TOKENS * threads // (length * usual.texts))
         found.append(tuple(_batch(max(1, min(size, most)), length) for size in sizes))
     return found  # type: ignore[return-value]
 

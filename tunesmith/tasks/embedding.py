@@ -267,6 +267,10 @@ class Embedding(Task):
             return contrast.cosent(vectors_BKD, batch)
         return contrast.cosine(vectors_BKD, batch, self.low, self.high)
 
+    def lengths(self, encoded: Encoded) -> np.ndarray:
+        """Anchors by themselves, and so the others."""
+        return np.stack([encoded.arrays["sizes"][row] for row in range(len(encoded))])
+
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """The joint loss of these rows; where the whole batch's was made before (`pull`), a sum with its value and its gradient."""
         vectors_BKD = self.represent(model, batch)
