@@ -14,6 +14,7 @@ import torch
 from tests.runs import make_ready, write_lines
 from tunesmith import api, choices, finish, forecast, importance, trial
 from tunesmith import facts as facts_module
+from tunesmith.data.table import Table
 from tunesmith.forecast import GATE_ROWS, WORTH
 from tunesmith.inference import READ_TOKENS
 from tunesmith.models.source import find
@@ -279,3 +280,12 @@ def test_the_head_of_a_table_is_tried_by_itself(tiny_bert: Path, tmp_path: Path)
     found = facts_module.measure(ready.plan.spec, ready.task, ready.source, ready.data)
     assert found.above.step > 0 and found.above.asking > 0 and ready.plan.forecast.parts["head"] > 0
     assert found.columns == len(ready.task.read_as()) and found.trees == (200, len(ready.task.fields))
+
+
+def test_rows_that_are_measured_come_from_all_over_the_file(tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts_module, "SAMPLE", 40)
+    ready = make_ready(tmp_path, tiny_bert)
+    rows = [{"text": " ".join(["word"] * (3 if i < 200 else 40)), "label": "ab"[i % 2]} for i in range(400)]
+    data = dataclasses.replace(ready.data, train=Table.of(rows))
+    found = facts_module.measure(ready.plan.spec, ready.task, ready.source, data)
+    assert 15 < found.tokens < 35, "half of the rows are short, and these come first"

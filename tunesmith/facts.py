@@ -108,7 +108,8 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
     """Row lengths from a sample, and what this machine is. `steps`: whether weights will learn step by step; where rows are only read,
     bf16 is tried if there is much to read."""
     reader, rows = processor(source), min(SAMPLE, len(data.train))
-    few, made = data.train.take(np.arange(rows)), list[Encoded]()
+    # From all over: the first rows of a file may be its shortest.
+    few, made = data.train.take(np.linspace(0, len(data.train) - 1, rows).round().astype(int)), list[Encoded]()
     encoding = alone(lambda: made.append(encode(task, reader, few))) / rows
     encoded, each = made[0], len(made[0]) / rows
     cuda = _cuda() if spec.train.device != "cpu" else False
