@@ -243,6 +243,12 @@ def test_a_table_is_foretold_its_heads_steps_its_columns_worth_and_its_trees() -
     assert facts_module.WINDOW == batches.WINDOW
 
 
+def test_vectors_of_words_are_held_while_a_head_is_solved_on_them() -> None:
+    rows, words = planned("head-only"), planned("head-only", known={"units": 500.0})
+    assert words.memory_bytes - rows.memory_bytes == 2 * 4 * 1_000 * 500 * facts().source.hidden
+    assert planned("full").memory_bytes == planned("full", known={"units": 500.0}).memory_bytes
+
+
 def test_texts_of_a_row_that_are_read_apart_are_foretold_apart(tiny_bert: Path, tmp_path: Path) -> None:
     """Passes are of one text each, as long as that, padded among themselves; a joint loss has each made twice where a batch is cut."""
     whole, halves = trial.Usual.of(64, np.full(9, 26), 1280), trial.Usual.of(64, np.full(9, 26), 1280, 2)

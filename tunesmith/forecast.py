@@ -301,6 +301,8 @@ def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strateg
     tokens = max(facts.longest, min(int(spec.train.micro_tokens), int(spec.train.batch) * facts.longest))
     training = 3 * 4 * learning + kept * tokens * max(upper, 1 / facts.source.layers)
     beside = 4 * max(_weights(facts), facts.translator)  # the untouched model after training, a translator before
+    # Vectors of words are gathered from those of tokens, which lie in a file; those of whole rows are read from there.
+    words = 2 * 4 * facts.rows * facts.units * facts.source.hidden if facts.units > facts.examples and any(s.solve for s in stages) else 0
     unlike = UNLIKE_BYTES if facts.tokens < facts.longest * facts.examples else 0
     left = facts.trial.left if facts.trial else 0  # compiled products of the trial, of which there will be no more
-    return int(max(most_held(), held() + LATER_BYTES + max(0, unlike - left) + 4 * _weights(facts) + max(training, beside)))
+    return int(max(most_held(), held() + LATER_BYTES + max(0, unlike - left) + 4 * _weights(facts) + words + max(training, beside)))
