@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from tunesmith.data.answers import Answers
 from tunesmith.data.labels import unknown_findings
 from tunesmith.data.profile import Profile
 from tunesmith.data.table import Table
@@ -134,8 +135,8 @@ def test_directions_are_two_labels_of_one_relation() -> None:
     assert related.names(task.labels, task.none) == ("Cause",)
     turned = Table.of([{"text": MARKED[0], "relation": "Cause(e2,e1)"}, {"text": MARKED[0], "relation": "New"}], "test.csv")
     assert task.truth(turned).tolist() == [1, -1]
-    assert unknown_findings(LABELS, turned.take([0]), [["Cause(e2,e1)"]], "test") == []
-    assert unknown_findings(LABELS, turned.take([1]), [["New"]], "test")[0].code == "unknown-label"
+    assert unknown_findings(LABELS, turned.take([0]), Answers.of([["Cause(e2,e1)"]]), "test") == []
+    assert unknown_findings(LABELS, turned.take([1]), Answers.of([["New"]]), "test")[0].code == "unknown-label"
 
 
 def _scored(said: list[str], true: list[str]) -> dict[str, float]:
