@@ -269,8 +269,8 @@ def test_a_model_of_its_own_for_each_target_is_foretold_as_much_again() -> None:
     learned = sum(both.parts[name] for name in ("solving", "training", "validation", "saving"))
     assert "alone" not in both.parts and alone.parts["alone"] > 2 * learned
     assert alone.seconds == pytest.approx(both.seconds + alone.parts["alone"], abs=0.2)
-    half = forecast.corrected(alone, 10.0, 1.0, 1.0) - forecast.corrected(both, 10.0, 1.0, 1.0)
-    assert half == pytest.approx(alone.parts["alone"], abs=0.2), "they come when the training of all is over"
+    ahead = forecast.corrected(alone, 10.0, 1.0, 1.0) - forecast.corrected(both, 10.0, 1.0, 1.0)
+    assert ahead == pytest.approx(alone.parts["alone"], abs=0.2), "they come when the training of all is over"
 
 
 def test_what_the_trial_leaves_behind_is_not_counted_twice() -> None:

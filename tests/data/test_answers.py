@@ -37,4 +37,5 @@ def test_parts_joined_taken_and_asked(rows: list[list[str]], others: list[list[s
     few = both.take(index)
     assert list(map(list, few)) == [(rows + others)[i] for i in index]
     assert few.where(lambda row: "a" in row).tolist() == [i for i, row in enumerate(few) if "a" in row]
+    assert few.having({"a", "b"}).tolist() == [i for i, row in enumerate(few) if {"a", "b"} & set(row)]
     assert few.memberships()[1] == sorted({label for row in few for label in row}), "labels of rows that were left out are none"

@@ -55,7 +55,7 @@ def test_pages_that_were_given_back_are_read_again(tables: tuple[Table, Table]) 
     assert there.digest() == here.digest() and np.array_equal(there.row_ids, here.row_ids)
 
 
-def test_the_digest_of_a_part_is_that_of_its_rows_alone(tables: tuple[Table, Table], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_of_a_part_is_that_of_its_rows_alone(tables: tuple[Table, Table]) -> None:
     here, there = tables
     order = np.array([9, 2, 30, 31, 4])
     for names in (None, ["two"]):
@@ -73,7 +73,7 @@ def test_reading_and_parting_hold_few_of_the_texts(tmp_path: Path, monkeypatch: 
     """A text more costs its numbers, far less than itself (here 1,400 characters)."""
     monkeypatch.setenv("TUNESMITH_CACHE", str(tmp_path / "cache"))
     for bound, value in {
-        "spool.LARGE": 1 << 18, "spool.SEGMENT": 1 << 18, "mapped.TOGETHER": 64, "table.TOGETHER": 64, "shingles.BLOCK": 20_000,
+        "spool.LARGE": 1 << 18, "spool.SEGMENT": 1 << 18, "mapped.TOGETHER": 64, "shingles.BLOCK": 20_000,
         "noise.MOST_ROWS": 200, "leaks.SAMPLE": 200, "leaks.COLUMN_SAMPLE": 200, "profile.SAMPLE": 200, "content.CHUNK": 64,
     }.items():
         monkeypatch.setattr(f"tunesmith.data.{bound}", value)

@@ -6,7 +6,7 @@ Axes: N rows, K different lists, C classes, M memberships (row, class).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, final
 
@@ -68,6 +68,10 @@ class Answers(Sequence[Row]):
         """Positions of the rows whose labels pass a test, ascending."""
         passed_K = np.fromiter(map(test, self.kinds), bool, len(self.kinds))
         return np.flatnonzero(passed_K[self.kind_N]) if len(self.kinds) else np.zeros(0, np.int64)
+
+    def having(self, labels: Container[str]) -> np.ndarray:
+        """Positions of the rows that have one of these labels, ascending."""
+        return self.where(lambda row: any(label in labels for label in row))
 
     def memberships(self) -> tuple[np.ndarray, list[str]]:
         """(M, 2) int32 pairs (row, class), row by row, and the classes in order."""

@@ -40,7 +40,7 @@ def _load(source: Source, spool: Spool, batches: Iterator[pa.Table], format_name
         table = spool.finish()
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise DataError(
-            source.name, expected=f"a whole {format_name} file", got=shorten(" ".join(str(error).split()), 160),
+            source.name, expected=f"a whole {format_name} file", got=shorten(" ".join(str(error).split()).rstrip("."), 160),
             fix="it is cut or damaged, or of a kind that is not read: write it again", code="damaged-file",
         ) from None
     if not table.num_rows or not table.num_columns:

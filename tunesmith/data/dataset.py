@@ -232,7 +232,7 @@ def _merged(
         cells = {part: labels.of_rows(table, [name], kind) for part, table in tables.items()}
         change = labels.twins(sum((rows.counts() for rows in cells.values()), Counter[str]()))
         for part, table in tables.items():
-            changed = cells[part].where(lambda row, change=change: any(label in change for label in row))  # type: ignore[misc]
+            changed = cells[part].having(change)
             if len(changed) and merge:
                 ledger.add("merged", f"labels of column {name!r}: {_pairs(change)}", table.places(changed))
                 tables[part] = table.with_column(name, rewritten(table, name, cells[part], change, kind))

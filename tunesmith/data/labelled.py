@@ -62,7 +62,7 @@ def _spelled(table: Table, targets: Sequence[str], kind: Kind, known: Sequence[s
         if not change:
             continue
         rows = labels.of_rows(table, [name], kind)
-        changed = rows.where(lambda row, change=change: any(label in change for label in row))  # type: ignore[misc]
+        changed = rows.having(change)
         if len(changed):
             pairs = listing([f"{old!r} to {new!r}" for old, new in change.items()], 20)
             ledger.add("merged", f"labels of column {name!r}: {pairs}", table.places(changed))

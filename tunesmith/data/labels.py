@@ -185,7 +185,7 @@ def twin_findings(table: Table, labels: Answers, merge: Mapping[str, str]) -> li
     """A warning for labels that look the same, with the merge that is proposed."""
     if not merge:
         return []
-    rows = labels.where(lambda row: any(label in merge for label in row))
+    rows = labels.having(merge)
     pairs = listing([f"{old!r} → {new!r}" for old, new in merge.items()])
     return [Finding(
         "warning", "label-twins", f"{count(len(merge), 'label')} differ from another only in case or space: {pairs}",
@@ -245,7 +245,7 @@ def _rare(table: Table, labels: Answers, counts: Counter[str]) -> list[Finding]:
     single = sorted(label for label, n in counts.items() if n == 1)
     if not single:
         return []
-    rows = labels.where(lambda row: any(counts[label] == 1 for label in row))
+    rows = labels.having(set(single))
     return [Finding(
         "warning", "single-row-class",
         f"{count(len(single), 'label')} with one row {'each ' * (len(single) > 1)}({listing(single)}): "
@@ -279,7 +279,7 @@ def unknown_findings(known: Iterable[str], table: Table, labels: Answers, part: 
     new = sorted(set(labels.counts()) - seen)
     if not new:
         return []
-    rows = labels.where(lambda row: any(label not in seen for label in row))
+    rows = labels.having(set(new))
     merged = {fold(label) for label in seen}
     twins_only = all(fold(label) in merged for label in new)
     fix = "say --merge-labels" if twins_only else "add training rows for it, or take these rows out"
