@@ -44,6 +44,8 @@ LINES = (
     ("image", "trainer", "whole_cpu", "image head only, 10 epochs, cifar10 subset, whole process", 12),
     ("image", "trainer", "train_cpu", "the same, training alone", None),
     ("predict", "pipeline, batch 32", "train_cpu", "batch prediction, model loaded", 2),
+    ("predict in bf16", "pipeline, batch 32", "train_cpu", "the same, told `precision=bf16`", 2),
+    ("predict in bf16", "pipeline, batch 32, bf16", "train_cpu", "the same, the pipeline's weights in bf16, too", None),
 )
 WHOLE = 5_000
 """Rows from which a case counts as the whole set: below, the start of a process, alike in both arms, hides what is measured."""
@@ -202,7 +204,8 @@ def table(found: list[dict[str, Any]]) -> str:
 
 def _precisions(found: list[dict[str, Any]]) -> str:
     said = [f"{case} {one}" for case, one in {m["case"]: m["precision"] for m in found if m.get("precision")}.items()]
-    silent = {m["case"] for m in found if m["arm"] == "tunesmith"} - {m["case"] for m in found if m.get("precision")} - {"predict"}
+    trained = {m["case"] for m in found if m["arm"] == "tunesmith" and not m["case"].startswith("predict")}
+    silent = trained - {m["case"] for m in found if m.get("precision")}
     return ", ".join([*said, *([f"of {', '.join(sorted(silent))} {NO_PRECISION}"] if silent else [])])
 
 
@@ -224,7 +227,7 @@ def _line(found: list[dict[str, Any]], case: str, arm: str, figure: str, words: 
     memory = statistics.median(ratios(found, case, arm, "peak_bytes"))
     middle = statistics.median(found_ratios)
     rows = int(of(found, case, "tunesmith", "rows")[0])
-    small = rows < WHOLE and case != "predict"
+    small = rows < WHOLE and not case.startswith("predict")
     verdict = "of the whole set" if small else "reached" if least and middle >= least else "NOT REACHED"
     goal = "" if least is None else f"{least:g} ({verdict})"
     spread = f"**{middle:.2f}** ({min(found_ratios):.2f} to {max(found_ratios):.2f}, {len(found_ratios)} repeats)"

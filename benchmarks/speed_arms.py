@@ -313,25 +313,27 @@ def _freeze(model: Any, frozen: str) -> None:
 # -- prediction -------------------------------------------------------------------------------------------------------
 
 
-def predict_ours(folder: Path) -> dict[str, Any]:
+def predict_ours(folder: Path, precision: str) -> dict[str, Any]:
     """Answers of a run, as the command `tunesmith predict` gives them: it imports what an answer takes, and loads the run."""
     from tunesmith import api
     from tunesmith.models.light import answer_only
 
     run = next((folder / "predict-runs").iterdir())
     answer_only(run)
-    result = api.load(run)
+    result = api.load(run, precision=precision)  # type: ignore[arg-type]
     return _predict(folder, lambda texts: result.predict(texts))
 
 
-def predict_pipeline(folder: Path) -> dict[str, Any]:
-    """transformers' pipeline, batches of 32."""
+def predict_pipeline(folder: Path, precision: str = "") -> dict[str, Any]:
+    """transformers' pipeline, batches of 32; `precision`: the type of its weights, where it is told one."""
+    import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
     from tunesmith.models.places import look
 
     source = look(MODEL).folder
-    model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=2)
+    told = {"dtype": getattr(torch, precision)} if precision else {}
+    model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=2, **told)
     made = pipeline("text-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(source), device=-1)
     return _predict(folder, lambda texts: made(texts, batch_size=32, top_k=None))
 
@@ -356,8 +358,13 @@ BEST = {"train_sampling_strategy": "group_by_length", "optim": "adamw_torch_fuse
 ARMS["full"]["trainer, best flags"] = lambda folder, seed: trainer(folder, CASES["full"], seed, BEST)
 ARMS["full"]["trainer, best flags, bf16"] = lambda folder, seed: trainer(folder, CASES["full"], seed, BEST | {"bf16": True})
 ARMS["predict"] = {
-    "tunesmith": lambda folder, seed: predict_ours(folder),
+    "tunesmith": lambda folder, seed: predict_ours(folder, "fp32"),
     "pipeline, batch 32": lambda folder, seed: predict_pipeline(folder),
+}
+ARMS["predict in bf16"] = {
+    "tunesmith": lambda folder, seed: predict_ours(folder, "bf16"),
+    "pipeline, batch 32": lambda folder, seed: predict_pipeline(folder),
+    "pipeline, batch 32, bf16": lambda folder, seed: predict_pipeline(folder, "bfloat16"),
 }
 
 STARTED = time.monotonic()

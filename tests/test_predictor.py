@@ -35,7 +35,7 @@ def _predictor(folder, task="dialogue", **options):
     processor = source.processor(found)
     ends = {"ends": (2,)} if task == "dialogue" else {}
     made = TASKS.load(task).build({"max_new_tokens": 40, **options}, task).settle(limit=128, **ends)
-    return Predictor(None, made, model.eval(), processor, 1)
+    return Predictor(None, made, model.eval(), processor)
 
 
 @pytest.mark.parametrize("task", ["dialogue", "text-generation"])
@@ -84,14 +84,24 @@ def test_a_task_that_does_not_write_says_so(run_of_labels):
     assert caught.value.code == "no-stream"
 
 
+def test_answers_in_bf16_come_whole(folder):
+    predictor = _predictor(folder)
+    predictor.run = SimpleNamespace(spec=SimpleNamespace(task="dialogue"))
+    assert predictor.streams
+    predictor.autocast = torch.autocast("cpu", torch.bfloat16)
+    with pytest.raises(SpecError, match="leave --precision out"):
+        predictor.stream("a film")
+    assert not predictor.streams and predictor.predict(["a film"])[0]["text"]
+
+
 @pytest.fixture
 def run_of_labels():
-    return Predictor(SimpleNamespace(spec=SimpleNamespace(task="text-classification")), TASKS.load("text-classification")(), None, None, 1)
+    return Predictor(SimpleNamespace(spec=SimpleNamespace(task="text-classification")), TASKS.load("text-classification")(), None, None)
 
 
 def test_the_command_shows_pieces(folder, monkeypatch, capsys, tmp_path):
     predictor = _predictor(folder, "text-generation", temperature=1.0)
-    monkeypatch.setattr(api, "load", lambda path: predictor)
+    monkeypatch.setattr(api, "load", lambda path, **how: predictor)
     for name in ("begin", "answer_only"):
         monkeypatch.setattr(f"tunesmith.{'seal' if name == 'begin' else 'models.light'}.{name}", lambda run: None)
     answer = predictor.predict([ASKED[0]])[0]

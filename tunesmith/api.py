@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from .computing import Computing, Device, Precision
 from .early import refuse_words
 from .errors import RunError
 from .run import Run, refuse_drift
@@ -43,8 +44,10 @@ class Checked:
 class Result:
     """A finished run: its scores, its report, and its model, loaded when first asked."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, device: Device = "auto", precision: Precision = "fp32") -> None:
+        """`device`, `precision`: where and how exactly answers are computed (`computing.Computing`)."""
         self.run = Run(path)
+        self._computing = Computing(device, precision)
         self._predictor: Predictor | None = None
 
     @property
@@ -74,7 +77,7 @@ class Result:
         if self._predictor is None:
             from .predictor import Predictor
 
-            self._predictor = Predictor.load(self.run.path)
+            self._predictor = Predictor.load(self.run.path, computing=self._computing)
         return self._predictor
 
     def predict(self, rows: Any) -> list[dict[str, Any]]:
@@ -242,11 +245,13 @@ def predict(path: str | Path, rows: Any) -> list[dict[str, Any]]:
     return Result(path).predict(rows)
 
 
-def evaluate(path: str | Path, file: str | Path, **settings: str) -> dict[str, Any]:
+def evaluate(
+    path: str | Path, file: str | Path, *, device: Device = "auto", precision: Precision = "fp32", **settings: str
+) -> dict[str, Any]:
     """Scores with intervals of a run on a labelled file; each look at the run's own test rows is counted. Rows that the run was trained on,
     or that chose its weights, are counted (`met`) and warned of, with the scores without them (`unmet`).
 
-    `settings`: those of `data` that differ for this file (`encoding="latin-1"`, `empty="drop"`).
+    `device`, `precision`: as of `load`. `settings`: those of `data` that differ for this file (`encoding="latin-1"`, `empty="drop"`).
     """
     import numpy as np
 
@@ -254,7 +259,7 @@ def evaluate(path: str | Path, file: str | Path, **settings: str) -> dict[str, A
     from .judging.looks import look
     from .judging.met import met, told
 
-    result = Result(path)
+    result = Result(path, device=device, precision=precision)
     predictor, found = result.predictor, _labelled(result, file, settings)
     task, table = predictor.task, found.rows
     looks = look(result.path, f"evaluate {Path(file).name}")
@@ -323,9 +328,13 @@ def verify(path: str | Path) -> list[str]:
     return changes(Run(path).path)
 
 
-def load(path: str | Path) -> Result:
-    """A run as `fit` returned it."""
-    return Result(path)
+def load(path: str | Path, *, device: Device = "auto", precision: Precision = "fp32") -> Result:
+    """A run as `fit` returned it. `device`: `cpu`, `cuda`, or where the run was trained, if that is there; `precision`: `bf16` computes
+    products in half the bits.
+
+    Raises SpecError for another word.
+    """
+    return Result(path, device=device, precision=precision)
 
 
 def _line(run: Run) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 
+from .computing import AS_TRAINED, Computing
 from .data.arrays import objects
 from .data.ledger import Ledger
 from .data.table import Table
@@ -40,9 +41,9 @@ class Chain:
     relations: Predictor
 
     @classmethod
-    def load(cls, entities: str | Path, relations: str | Path) -> Self:
+    def load(cls, entities: str | Path, relations: str | Path, computing: Computing = AS_TRAINED) -> Self:
         """Load both runs. Raises SpecError where one is of another task, RunError and ModelError as `Predictor.load`."""
-        made = cls(Predictor.load(entities), Predictor.load(relations))
+        made = cls(Predictor.load(entities, computing=computing), Predictor.load(relations, computing=computing))
         for predictor, needed in ((made.entities, "token-classification"), (made.relations, "relation-extraction")):
             name = predictor.run.spec.task
             if name != needed:

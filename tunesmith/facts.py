@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from .inference import READ_TOKENS, Encoded, Ragged, encode, pad_id
 from .models.source import Source, processor
 from .rehearsal import Above, Rehearsal, above, rehearse
 from .spec import Spec
-from .spent import alone
+from .spent import alone, cores
 from .task import Task
 from .trial import CLEARLY, PASS_TOKENS, Precision, Trial, Usual, trial
 
@@ -117,8 +116,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
         raise ResourceError(
             "train.device", expected="a CUDA device", got="none", fix="leave --set train.device out", code="no-cuda"
         )
-    cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
-    threads, flops = (cores or 1) if spec.train.threads == "auto" else int(spec.train.threads), matrix_rate()
+    threads, flops = cores() if spec.train.threads == "auto" else int(spec.train.threads), matrix_rate()
     length = float(encoded.lengths_N.mean())
     much = 2 * source.parameters * length * len(data.train) > MUCH_SECONDS * flops
     several = task.lengths(encoded)
@@ -130,7 +128,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
     half = spec.train.precision == "bf16" or (tried is not None and tried.bf16 >= CLEARLY)
     wish = task.suggested().get("train.epochs")
     return Facts(
-        len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores or 1, flops, _unknown(encoded, reader),
+        len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores(), flops, _unknown(encoded, reader),
         int(encoded.lengths_N.max()), encoding, late.fetching * each, late.changing * each, each, _units(encoded) / rows, tried,
         task.effort(), task.augments and task.modality == "image",
         task.afterwards(),

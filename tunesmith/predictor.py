@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, final
 
+from .computing import AS_TRAINED, Computing
 from .errors import DataError, RunError, SpecError, listing, nearest
 from .inference import MICRO_TOKENS, encode, infer, pad_id
 from .registry import TASKS
@@ -26,17 +27,16 @@ if TYPE_CHECKING:
 class Predictor:
     """A loaded run: `predictor.predict(["A quiet, exact film."])`."""
 
-    def __init__(self, run: Run, task: Task, model: nn.Module, processor: Any, threads: int) -> None:
-        self.run, self.task, self.model, self.processor, self.threads = run, task, model, processor, threads
+    def __init__(self, run: Run, task: Task, model: nn.Module, processor: Any, autocast: Any = None) -> None:
+        """`autocast`: the context of passes that are not computed in float32."""
+        self.run, self.task, self.model, self.processor, self.autocast = run, task, model, processor, autocast
 
     @classmethod
-    def load(cls, path: str | Path, model: str | Path | None = None) -> Self:
+    def load(cls, path: str | Path, model: str | Path | None = None, computing: Computing = AS_TRAINED) -> Self:
         """Load a run's model; `model`: a folder whose model answers in its place.
 
         Raises RunError where there is none yet, ModelError where it is damaged.
         """
-        import torch
-
         from .models.save import load_model, load_processor
 
         run = Run(path)
@@ -49,10 +49,11 @@ class Predictor:
                 fix=f"`tunesmith resume {run.path}` finishes it",
             )
         sealed = checking(run.path)
-        torch.set_num_threads(int(run.spec.train.threads))
         folder = Path(model or run.model)
         task = load_task(run).at(folder)
-        made = cls(run, task, load_model(folder, task), load_processor(folder), int(run.spec.train.threads))
+        loaded = load_model(folder, task)
+        device = computing.place(loaded, run.spec.train)
+        made = cls(run, task, loaded, load_processor(folder), computing.autocast(device))
         if task.stocks:
             from .shelf import Shelf
 
@@ -79,14 +80,15 @@ class Predictor:
     @property
     def streams(self) -> bool:
         """Whether answers can be had while they are written."""
-        return type(self.task).stream is not Task.stream
+        return self.autocast is None and type(self.task).stream is not Task.stream
 
     def stream(self, row: str | Sequence[Any] | Mapping[str, Any]) -> Stream:
         """The answer to one question, while it is written. Raises SpecError where the task's answers do not grow."""
         if not self.streams:
             raise SpecError(
                 f"task {self.run.spec.task}", expected="a task that writes its answers (dialogue, text-generation)",
-                got="one whose answers are whole at once", fix="ask without --stream", code="no-stream",
+                got="one whose answers are whole at once" if self.autocast is None else "answers in bf16, which come whole",
+                fix="ask without --stream" if self.autocast is None else "leave --precision out", code="no-stream",
             )  # fmt: skip
         return Stream(self, self.table([row]))
 
@@ -131,7 +133,7 @@ class Predictor:
         for at, part in table.pieces():
             part = self.with_files(part, task.asks() if purpose == "answering" else None)
             encoded = encode(task, self.processor, part)
-            yield at, infer(task, self.model, encoded, pad=pad_id(self.processor), micro_tokens=MICRO_TOKENS)
+            yield at, infer(task, self.model, encoded, pad=pad_id(self.processor), micro_tokens=MICRO_TOKENS, autocast=self.autocast)
 
     def with_files(self, part: Table, asked: Sequence[str] | None = None) -> Table:
         """Rows whose files are found and read whole; `asked`: of these columns alone. Raises DataError that names the first bad one, and

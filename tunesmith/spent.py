@@ -1,11 +1,19 @@
-"""What computing has taken: apart from the clock, which other work on the machine holds up."""
+"""What computing has at hand and has taken: apart from the clock, which other work on the machine holds up."""
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from collections.abc import Callable
 from typing import Any
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "process_cpu_count"):
+        return os.process_cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_seconds() -> float:

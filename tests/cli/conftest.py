@@ -43,7 +43,7 @@ def tunesmith(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
 class Run:
     """A finished run whose answer is the text's length."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, **how: str) -> None:
         self.path, self.report_path = Path(path), Path(path) / "report.html"
 
     def predict(self, rows: Any) -> list[dict[str, Any]]:

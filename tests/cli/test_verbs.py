@@ -41,7 +41,7 @@ def events(reason: str):
 @pytest.fixture
 def finished(monkeypatch: pytest.MonkeyPatch) -> None:
     result = SimpleNamespace(report=REPORT, report_path=Path("runs/x y/report.html"), path=Path("runs/x y"))
-    monkeypatch.setattr(api, "load", lambda path: result)
+    monkeypatch.setattr(api, "load", lambda path, **how: result)
 
 
 @pytest.mark.parametrize("words", [("fit", "a.csv"), ("resume", "runs/x")])
@@ -67,7 +67,7 @@ def test_a_score_on_rows_that_were_learned_is_told_with_the_score_without_them(t
     monkeypatch.setattr(api, "fit_events", events("complete"))
     assert "duplicates" not in tunesmith("fit", "a.csv").out
     result = SimpleNamespace(report=REPORT | {"leaked": 20, "parts": parts}, report_path=Path("r.html"), path=Path("r"))
-    monkeypatch.setattr(api, "load", lambda path: result)
+    monkeypatch.setattr(api, "load", lambda path, **how: result)
     (line,) = [line for line in tunesmith("fit", "a.csv").out.splitlines() if REPORT["sentence"] in line]
     assert "20 test rows have duplicates among the training rows; without them" in line and "0.7" in line
     assert tunesmith("fit", "a.csv", "--json").json[-1]["scores_without_leaked"]["macro_f1"]["value"] == 0.7

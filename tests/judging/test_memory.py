@@ -60,7 +60,7 @@ class Counted:
 def parts(table, purpose):
     yield slice(0, len(table)), {"logits": np.ones((len(table), 1000), np.float32)}
 
-asked = Predictor(None, Counted(), None, None, 1)
+asked = Predictor(None, Counted(), None, None)
 asked.parts = parts
 outputs, truth = asked.judged(Table.of({"a": list(range(rows))}))
 assert truth is None and outputs["sum"].tolist() == [1000.0] * rows

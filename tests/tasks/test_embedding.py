@@ -231,7 +231,7 @@ def test_texts_give_vectors_and_pairs_their_similarity(tokenizer: Any, tiny_bert
 
 def test_a_run_is_asked_with_texts_alone_or_with_pairs(tokenizer: Any, tiny_bert: Path) -> None:
     task = Embedding().suit(Table.of(Embedding.sample(4, 0)), tokenizer, 64, "none")
-    made = Predictor(None, task, task.model(load(find(str(tiny_bert))), 0.0), tokenizer, 1)  # type: ignore[arg-type]
+    made = Predictor(None, task, task.model(load(find(str(tiny_bert))), 0.0), tokenizer)  # type: ignore[arg-type]
     assert [set(answer) for answer in made.predict(["a film", ""])] == [{"vector"}] * 2
     assert [set(answer) for answer in made.predict([{"anchor": "a film", "positive": "a plot"}])] == [{"similarity"}]
     with pytest.raises(DataError, match="column 'anchor'"):

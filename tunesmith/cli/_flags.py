@@ -70,6 +70,20 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only what was 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)]
 RunPath = Annotated[str, typer.Argument(metavar="RUN", help="A run folder.")]
 
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", metavar="auto|cpu|cuda", help="Where answers are computed; auto: on CUDA, if there, of runs that were trained on it."
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="fp32|bf16",
+        help="bf16: products in half the bits, more than twice as fast on processors made for it; probabilities move in the third digit.",
+    ),
+]
 Encoding = Annotated[str | None, typer.Option("--encoding", metavar="NAME", help="Text encoding of the file, where the run's own differs.")]
 Delimiter = Annotated[str | None, typer.Option("--delimiter", metavar="TEXT", help="Character between cells of the CSV file.")]
 BadRows = Annotated[

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ._flags import BadRows, Delimiter, Encoding, Json, RunPath, reading
+from ._flags import BadRows, Delimiter, Device, Encoding, Json, Precision, RunPath, reading
 
 File = Annotated[
     str, typer.Argument(metavar="FILE", help="A labelled file with the columns that the run learned from.")
@@ -31,7 +31,7 @@ Empty = Annotated[
 
 def command(
     run: RunPath, file: File, *, entities: Entities = None, encoding: Encoding = None, delimiter: Delimiter = None,
-    bad_rows: BadRows = None, empty: Empty = None, json: Json = False,
+    bad_rows: BadRows = None, empty: Empty = None, device: Device = "auto", precision: Precision = "fp32", json: Json = False,
 ) -> int:
     """Evaluate."""
     from .. import api
@@ -40,7 +40,8 @@ def command(
     from ._show import print_json, safe
 
     settings = reading(encoding=encoding, delimiter=delimiter, bad_rows=bad_rows, empty=empty)
-    found = _end_to_end(run, entities, file, settings) if entities else api.evaluate(run, file, **settings)
+    how: Any = {"device": device, "precision": precision}
+    found = _end_to_end(run, entities, file, settings, how) if entities else api.evaluate(run, file, **how, **settings)
     if json:
         print_json(found)
     else:
@@ -51,10 +52,11 @@ def command(
     return 0
 
 
-def _end_to_end(run: str, entities: str, file: str, settings: Mapping[str, str]) -> dict[str, Any]:
+def _end_to_end(run: str, entities: str, file: str, settings: Mapping[str, str], how: Mapping[str, Any]) -> dict[str, Any]:
     from ..chain import Chain
+    from ..computing import Computing
     from ..errors import SpecError
 
     if "empty" in settings:
         raise SpecError("--empty", expected="a run judged alone", got="--entities", fix="leave --empty out", code="bad-pair")
-    return Chain.load(entities, run).evaluate(file, **settings)
+    return Chain.load(entities, run, Computing(**how)).evaluate(file, **settings)

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ._flags import BadRows, Delimiter, Encoding, Json, Quiet, RunPath, reading
+from ._flags import BadRows, Delimiter, Device, Encoding, Json, Precision, Quiet, RunPath, reading
 
 Texts = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="One or more texts.")]
 Cells = Annotated[
@@ -71,6 +71,8 @@ def command(
     encoding: Encoding = None,
     delimiter: Delimiter = None,
     bad_rows: BadRows = None,
+    device: Device = "auto",
+    precision: Precision = "fp32",
     quiet: Quiet = False,
     json: Json = False,
 ) -> int:
@@ -78,7 +80,7 @@ def command(
     asked, settings = _what_is_asked(texts, row, file, out), reading(encoding=encoding, delimiter=delimiter, bad_rows=bad_rows)
     _refuse_many(stream, asked, file or entities)
     _refuse_idle(settings, file)
-    predictor = _ready(run, entities, at_once=out is None)
+    predictor = _ready(run, entities, {"device": device, "precision": precision}, at_once=out is None)
     if file is not None:
         answer_file(predictor, file, out, replace=replace, quiet=quiet, settings=settings)
     elif out is not None:
@@ -92,7 +94,7 @@ def command(
     return 0
 
 
-def _ready(run: str, entities: str | None, *, at_once: bool) -> Any:
+def _ready(run: str, entities: str | None, how: Mapping[str, str], *, at_once: bool) -> Any:
     """The run, or a chain of two; `at_once`: with its model, not only when it is asked.
 
     Importing and loading make objects by the hundred thousand, and no garbage: looking for some took a fifth of a cold start.
@@ -107,7 +109,7 @@ def _ready(run: str, entities: str | None, *, at_once: bool) -> Any:
 
         begin(run)
         answer_only(run)
-        found = _chain(run, entities) if entities else api.load(run)
+        found = _chain(run, entities, how) if entities else api.load(run, **how)
         if at_once and not entities:
             getattr(found, "predictor", None)  # loads it
         return found
@@ -144,10 +146,11 @@ def show_stream(stream: Any, *, as_json: bool) -> None:
         print("(not ended by itself: `max_new_tokens` were reached)", file=sys.stderr)
 
 
-def _chain(run: str, entities: str) -> Any:
+def _chain(run: str, entities: str, how: Mapping[str, Any]) -> Any:
     from ..chain import Chain
+    from ..computing import Computing
 
-    return Chain.load(entities, run)
+    return Chain.load(entities, run, Computing(**how))
 
 
 def _what_is_asked(texts: Sequence[str] | None, row: Sequence[str] | None, file: str | None, out: str | None) -> Any:

@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from .. import spec
 from ..errors import DataError, listing, shorten
+from ..spent import cores
 from . import caches, images, likeness, sounds
 from .finding import LISTED, Finding, count
 from .ledger import Ledger
@@ -138,8 +139,7 @@ Inspected = tuple[Any, str | None, images.Seen | sounds.Seen | DataError | None]
 
 def _inspected(table: Table, name: str, roots: _Roots) -> Iterator[Inspected]:
     """Every cell in order, a chunk at a time, on all cores."""
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(max(1, workers)) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(table), CHUNK):
             part = table.take(np.arange(start, min(start + CHUNK, len(table))))
             folders = [part.folder(i) for i in range(len(part))]

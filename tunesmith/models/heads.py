@@ -140,7 +140,13 @@ class Pooled(nn.Module):
     def forward(self, batch: Batch) -> torch.Tensor:
         """Logits (B, C)."""
         features = self.features(batch)
-        logits = self.head(self.dropout(features))
+        if not self.training:  # narrow products have rounded enough: what is left is small
+            with torch.autocast(features.device.type, enabled=False):
+                return self._answered(features.float())
+        return self._answered(features)
+
+    def _answered(self, features: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.dropout(features))
         return logits if self.beside is None else logits + self.beside(features)
 
     @property
