@@ -192,6 +192,22 @@ def the_saved_model_answers_alike(made: Ready, folder: Path) -> None:
     assert again == calibrated and again.answers(before) == calibrated.answers(before)
 
 
+def half_the_bits_answer_too(made: Ready, folder: Path) -> None:
+    """With products in bf16 the model says as many answers, each of the same kind."""
+    import torch
+
+    from .inference import infer
+
+    state, work = _start(made)
+    wide = _outputs(state, work.validation.encoded, 4096)
+    half = torch.autocast("cpu", torch.bfloat16)
+    narrow = infer(made.task, state.model, work.validation.encoded, pad=work.pad, autocast=half)
+    assert {name: (len(array), array.dtype) for name, array in narrow.items()} == {n: (len(a), a.dtype) for n, a in wide.items()}
+    assert all(np.isfinite(narrow[name]).all() for name in wide if wide[name].dtype.kind == "f" and np.isfinite(wide[name]).all())
+    answers = [made.task.calibrate(wide, work.validation.truth).answers(outputs) for outputs in (wide, narrow)]
+    assert [list(one) for one in answers[0]] == [list(one) for one in answers[1]]
+
+
 def toy_rows_are_learned(made: Ready, folder: Path) -> None:
     """The toy rows are learnable: training lowers the loss on what it sees."""
     state, work = _start(
@@ -227,6 +243,7 @@ CHECKS: dict[str, Callable[[Ready, Path], None]] = {
         cached_is_as_uncached,
         a_stopped_run_resumes_to_the_same_bits,
         the_saved_model_answers_alike,
+        half_the_bits_answer_too,
         toy_rows_are_learned,
         scores_are_those_promised,
     )
