@@ -39,7 +39,7 @@ TRIED = trial.Trial(forward=1e-5, both=3e-5, kept=1e5, update=1e-9, body=10_000_
 
 
 def facts(**changed: Any) -> facts_module.Facts:
-    source: Any = SimpleNamespace(parameters=22_000_000, layers=6, hidden=384)
+    source: Any = SimpleNamespace(parameters=22_000_000, layers=6, hidden=384, decoder=False, modality="text")
     base = facts_module.Facts(1_000, 20.0, source, False, 1, 1e11, longest=60, encoding=1e-4, trial=TRIED)
     return dataclasses.replace(base, **changed)
 
@@ -52,7 +52,7 @@ def planned(strategy: str, rows: int = 1_000, known: dict[str, Any] | None = Non
 
 
 def usual(length: int, rows: int = 16) -> trial.Usual:
-    return trial.Usual.of(rows, np.arange(length - 4, length + 5), 1280)
+    return trial.Usual.of(rows, np.arange(length - 4, length + 5)[:, None], 1280)
 
 
 def test_the_trial_leaves_no_trace(tiny_bert: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_machine_makes_up_its_mind_once(tiny_bert: Path, monkeypatch: pytest.M
 def test_what_is_tried_is_as_large_and_as_long_as_what_is_trained(tiny_bert: Path) -> None:
     """Passes of few rows cost a token more, and each new shape is compiled."""
     lengths_N = np.array([4] * 50 + [20] * 25 + [100] * 25)
-    found = trial.Usual.of(16, lengths_N, 1280)
+    found = trial.Usual.of(16, lengths_N[:, None], 1280)
     assert found.tokens == pytest.approx(lengths_N.mean(), rel=0.05) and len(set(found.lengths)) >= 3
     assert [found.passing(length) for length in (4, 80, 100)] == [16, 16, 8], "a batch of long rows is parted evenly"
     model, _ = trial._few_layers(tiny_bert, 1)
@@ -251,7 +251,7 @@ def test_vectors_of_words_are_held_while_a_head_is_solved_on_them() -> None:
 
 def test_texts_of_a_row_that_are_read_apart_are_foretold_apart(tiny_bert: Path, tmp_path: Path) -> None:
     """Passes are of one text each, as long as that, padded among themselves; a joint loss has each made twice where a batch is cut."""
-    whole, halves = trial.Usual.of(64, np.full(9, 26), 1280), trial.Usual.of(64, np.full(9, 26), 1280, 2)
+    whole, halves = trial.Usual.of(64, np.full((9, 1), 26), 1280), trial.Usual.of(64, np.full((9, 2), 13), 1280)
     assert halves.lengths == tuple(length // 2 for length in whole.lengths) and halves.passing(13) == whole.passing(26)
     even, uneven = np.full((10, 2), 5), np.array([[1, 9], [9, 1]] * 5)
     assert facts_module.padded(even, 2) == 1.0 < facts_module.padded(uneven, 2) == facts_module.padded(uneven, 1) == 1.8
@@ -295,3 +295,22 @@ def test_rows_that_are_measured_come_from_all_over_the_file(tiny_bert: Path, tmp
     data = dataclasses.replace(ready.data, train=Table.of(rows))
     found = facts_module.measure(ready.plan.spec, ready.task, ready.source, data)
     assert 15 < found.tokens < 35, "half of the rows are short, and these come first"
+
+
+def test_memory_is_that_of_the_longest_texts(tiny_bert: Path) -> None:
+    """Attention keeps numbers for each pair of tokens; short questions beside long texts make neither shorter."""
+    pairs_NK = np.array([[4, 60 + i % 3] for i in range(50)])
+    alike = trial.Usual.of(16, np.full((50, 2), 32), 1280)
+    apart = trial.Usual.of(16, pairs_NK, 1280)
+    assert (alike.widest, apart.widest) == (32, 62) and max(apart.lengths) < 40
+    kept = [found.kept for found in (trial.trial(find(str(tiny_bert)), one, 1e10, 1, "fp32") for one in (alike, apart)) if found]
+    assert kept[1] > 1.1 * kept[0]
+
+
+def test_passes_of_an_encoder_leave_as_they_keep() -> None:
+    """Arrays of unlike shapes lie free beside each other: as much as a pass keeps, or nearly, where that is more than usual."""
+    tried = {kept: dataclasses.replace(TRIED, kept=kept) for kept in (1e4, 2e4, 1e6, 2e6)}
+    held = {kept: planned("full", known={"trial": one}).memory_bytes for kept, one in tried.items()}
+    tokens = 32 * facts().longest
+    assert held[2e6] - held[1e6] == pytest.approx(1e6 * tokens * (1 + forecast.UNLIKE_SHARE), rel=1e-3)
+    assert held[2e4] - held[1e4] <= 1.01 * 1e4 * tokens

@@ -151,7 +151,7 @@ def _usual(spec: Spec, task: Task, rows: int, texts_NK: np.ndarray, threads: int
     """What training passes will be like."""
     wish, asked, most = task.suggested().get("train.batch"), spec.train.batch, spec.train.micro_tokens
     batch = int(asked) if asked != "auto" else wish.value if wish else usual_batch(rows)
-    return Usual.of(batch, texts_NK.sum(1), PASS_TOKENS * threads if most == "auto" else int(most), texts_NK.shape[1])
+    return Usual.of(batch, texts_NK, PASS_TOKENS * threads if most == "auto" else int(most))
 
 
 def _precision(spec: Spec, source: Source, worth: bool, cuda: bool) -> Precision:

@@ -25,7 +25,9 @@ COLD_START = 5.0
 LATER_BYTES = 100_000_000
 """What imports after planning (SciPy, scikit-learn) and one data set's worth of odds and ends add."""
 UNLIKE_BYTES = 240_000_000
-"""What lies free between the arrays of batches of unlike shapes, with the compiled products that are kept for these."""
+"""What lies free between the arrays of batches of unlike shapes, with the compiled products that are kept for these: at least."""
+UNLIKE_SHARE = 0.9
+"""The same, over what a pass of an encoder keeps."""
 RARE = ("translating", "writing", "documents", "head", "alone")
 """Parts that are left out where they are nothing."""
 ASSUMES = "a machine with nothing else to do: CPU time is at most the seconds times the threads"
@@ -303,6 +305,7 @@ def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strateg
     beside = 4 * max(_weights(facts), facts.translator)  # the untouched model after training, a translator before
     # Vectors of words are gathered from those of tokens, which lie in a file; those of whole rows are read from there.
     words = 2 * 4 * facts.rows * facts.units * facts.source.hidden if facts.units > facts.examples and any(s.solve for s in stages) else 0
-    unlike = UNLIKE_BYTES if facts.tokens < facts.longest * facts.examples else 0
+    lying = 0.0 if facts.source.decoder or facts.source.modality != "text" else UNLIKE_SHARE * kept * tokens * upper
+    unlike = max(UNLIKE_BYTES, lying) if facts.tokens < facts.longest * facts.examples else 0
     left = facts.trial.left if facts.trial else 0  # compiled products of the trial, of which there will be no more
     return int(max(most_held(), held() + LATER_BYTES + max(0, unlike - left) + 4 * _weights(facts) + words + max(training, beside)))

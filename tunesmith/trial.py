@@ -95,12 +95,17 @@ class Usual:
     """Most tokens of a pass."""
     texts: int = 1
     """Texts of a row that go through the model one after the other; the lengths are of one."""
+    widest: int = 0
+    """Tokens of the longest text of a row in the batches of the longest rows; 0: the longest of the lengths."""
 
     @classmethod
-    def of(cls, rows: int, lengths_N: np.ndarray, micro_tokens: int, texts: int = 1) -> Self:
-        """Rows of like length stand together: of each of some parts of them, from the shortest to the longest, the mean."""
-        parts = np.array_split(np.sort(lengths_N), min(LENGTHS, len(lengths_N)))
-        return cls(rows, tuple(max(2, round(float(part.mean()) / texts)) for part in parts), micro_tokens, texts)
+    def of(cls, rows: int, texts_NK: np.ndarray, micro_tokens: int) -> Self:
+        """Rows of like length stand together: of each of some parts of them, from the shortest to the longest, the mean. `texts_NK`: tokens
+        of each row's texts that go through the model one after the other."""
+        texts_NK = texts_NK[np.argsort(texts_NK.sum(1), kind="stable")]
+        parts = np.array_split(texts_NK, min(LENGTHS, len(texts_NK)))
+        lengths = tuple(max(2, round(float(part.mean()))) for part in parts)
+        return cls(rows, lengths, micro_tokens, texts_NK.shape[1], max(2, round(float(parts[-1].max(1).mean()))))
 
     @property
     def tokens(self) -> float:
@@ -201,7 +206,8 @@ def _trial(folder: Path, layers: int, usual: Usual, speed: int, threads: int, pr
             model, some = _few_layers(folder, layers)
             give_back()
             before_it = held()
-            found = _measured(model, layers / some, _passes(model, usual, speed * 1e10, threads), precision)
+            longest = _batch(2, usual.widest or max(usual.lengths))
+            found = _measured(model, layers / some, _passes(model, usual, speed * 1e10, threads), longest, precision)
             give_back()
             return replace(found, left=max(0, held() - before_it))
     except Exception:  # a config that cannot be cut or asks for more than ids: the forecast does without
@@ -237,10 +243,11 @@ def _body(model: Any) -> int:
     return sum(p.numel() for n, p in model.named_parameters() if "embed" not in n and "pooler" not in n)
 
 
-def _measured(model: Any, scale: float, passes: Sequence[tuple[Batch, Batch]], precision: Precision) -> Tried:
-    """`scale`: how many times the layers of the trial the model has."""
+def _measured(model: Any, scale: float, passes: Sequence[tuple[Batch, Batch]], longest: Batch, precision: Precision) -> Tried:
+    """`scale`: how many times the layers of the trial the model has; `longest`: rows as long as the longest batches have them, of which
+    attention keeps most for each token."""
     usual, read = ([pair[at] for pair in passes] for at in (0, 1))
-    kept = kept_by(model, lambda: _pass(model, usual[0]))[0] / usual[0]["input_ids"].numel()
+    kept = kept_by(model, lambda: _pass(model, longest))[0] / longest["input_ids"].numel()
     both, gain, update = _both(_Steps(model), usual, precision)
     model.eval()
     forward = {half: _reading(model, read, half) * scale for half in {False, "bf16" in both}}
