@@ -17,7 +17,19 @@ from torch import nn
 from tunesmith import inference
 from tunesmith.data import arrays
 from tunesmith.data.table import Table
-from tunesmith.inference import CHUNK, Encoded, Ragged, encode, infer, infer_parts, objects, read_tokens
+from tunesmith.inference import (
+    CHUNK,
+    MICRO_TOKENS,
+    Encoded,
+    Ragged,
+    encode,
+    infer,
+    infer_parts,
+    objects,
+    read_tokens,
+    written_tokens,
+)
+from tunesmith.registry import TASKS
 
 WINDOW = 4
 
@@ -87,6 +99,17 @@ def test_a_processor_reads_texts_in_passes_that_its_cache_holds(monkeypatch: pyt
     assert max(asked[10]) == 30 and sum(tokens > 10 for tokens in asked[10]) == 7, "what was asked is never exceeded"
     others = Encoded({"pixel_values": np.zeros((2, 1))}, np.array([9, 9]), np.arange(2))
     assert read_tokens(others, 4096, torch.device("cpu")) == 4096 == read_tokens(rows, 4096, torch.device("cuda"))
+
+
+def test_answers_to_some_rows_are_written_together() -> None:
+    """Each token that is written reads all weights: long questions are not answered one by one, short ones not fewer at a time."""
+    lengths_N = np.array([300] * 20)
+    rows = Encoded({"input_ids": Ragged.of([np.zeros(n, np.int32) for n in lengths_N])}, lengths_N, np.arange(20))
+    task = TASKS.load("text-generation")()
+    assert [written_tokens(task.set_for(purpose), rows) for purpose in ("training", "judging", "answering")] == [0, 2400, 2400]
+    assert written_tokens(TASKS.load("text-classification")(), rows) == 0
+    long = Encoded(rows.arrays, lengths_N * 10, np.arange(20))
+    assert written_tokens(task.set_for("answering"), long) == MICRO_TOKENS
 
 
 def _parts(rows: Encoded, most: int) -> list[Any]:

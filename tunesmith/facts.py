@@ -18,7 +18,7 @@ from .disk import write_synced
 from .errors import ResourceError
 from .inference import READ_TOKENS, Encoded, Ragged, encode, pad_id
 from .models.source import Source, processor
-from .rehearsal import Above, Rehearsal, above, rehearse
+from .rehearsal import DROPOUT, Above, Rehearsal, above, rehearse
 from .spec import Spec
 from .spent import alone, cores
 from .task import Task
@@ -93,6 +93,8 @@ class Facts:
     """`Task.trees`."""
     singles: int = 0
     """Models of one target each that are trained beside the model."""
+    probed: bool = True
+    """Whether a head is solved on the frozen model, for the verdict if for nothing else: `Task.solvable`."""
     did: bool = False
     """Whether the model is judged before its first step, too: `Task.did`."""
     padding: float = 1.0
@@ -123,7 +125,9 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
     texts_NK = encoded.lengths_N[:, None] if several is None else several
     usual = _usual(spec, task, len(data.train), texts_NK, threads)
     tried = trial(source, usual, flops, threads, _precision(spec, source, steps or much, cuda))
-    late = rehearse(task, source, encoded, reader, threads) if encoded.later else Rehearsal(0.0, 0.0, None)
+    late = Rehearsal(0.0, 0.0, None)
+    if encoded.later:
+        late = rehearse(task.rehearsed(), source, encoded, reader, threads, _dropout(spec, task))
     tried = replace(late.trial, bf16=tried.bf16 if tried else 0.0) if late.trial else tried
     half = spec.train.precision == "bf16" or (tried is not None and tried.bf16 >= CLEARLY)
     wish = task.suggested().get("train.epochs")
@@ -136,10 +140,15 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
         _words(encoded, reader, len(data.train) / rows), joint=task.joint,
         above=above(task, source, encoded, task.truth(few), usual, pad_id(reader), half) if task.wide else Above(),
         columns=len(task.read_as()) if task.wide else 0, trees=task.trees(), singles=len(task.singles()),
-        did=task.did, keeping=writing_rate(),
+        probed=task.solvable and not task.did, did=task.did, keeping=writing_rate(),
         padding=padded(texts_NK, min(WINDOW, len(data.train) * each / usual.rows)),
         filling=padded(texts_NK, len(data.test) * each * length / (READ_TOKENS * threads)),
     )  # fmt: skip
+
+
+def _dropout(spec: Spec, task: Task) -> float:
+    asked, wish = spec.train.dropout, task.suggested().get("train.dropout")
+    return float(asked) if asked != "auto" else wish.value if wish else DROPOUT
 
 
 def usual_batch(rows: int) -> int:

@@ -16,7 +16,7 @@ from .errors import TunesmithError
 from .facts import Facts
 from .memory import held, most_held
 from .parts.linear import EXACT
-from .parts.writing import WRITTEN_COST
+from .parts.writing import DECODED_COST, WRITTEN_COST
 from .spec import Spec
 from .strategy import Outline, Stage, Strategy
 
@@ -104,7 +104,7 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
         "head": sum(_head_steps(spec, facts, stage, rows["train"]) for stage in descending),
         "saving": sum(_saving(spec, facts, stage, strategy) for stage in stages),
         "judging passes": _read(facts) * _judged(facts, rows),
-        "writing": WRITTEN_COST * _token(facts) * facts.written * rows["test"],
+        "writing": (DECODED_COST if facts.source.decoder else WRITTEN_COST) * _token(facts) * facts.written * rows["test"],
         "documents": _token(facts) * facts.afterwards,
         "judging": COLD_START + _judging(spec, rows, 1 if facts.units > facts.examples else classes) + _table(spec, facts, rows),
     }
@@ -201,7 +201,7 @@ def _frozen(spec: Spec, facts: Facts, stages: Sequence[Stage], rows: Mapping[str
     A stage that descends on images that change does so for several views of each."""
     seen = rows["train"] + rows["validation"]
     once = {1 - _upper(stage, facts) for stage in stages if stage.solve or _cached(spec, stage, facts)}
-    once |= {1.0} if spec.evaluate.baselines else set()
+    once |= {1.0} if spec.evaluate.baselines and facts.probed else set()
     changed = [1 - _upper(stage, facts) for stage in stages if not stage.solve and _cached(spec, stage, facts)] if facts.augments else []
     view = sum(_read(facts, True, share) + facts.changing - facts.fetching for share in changed)
     again = (int(spec.train.views) - 1) * view * rows["train"] if changed else 0.0

@@ -157,6 +157,10 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
         """Name of the image encoder that reads pictures beside the model's texts (`auto`: a small one); nothing for most tasks."""
         return ""
 
+    def rehearsed(self) -> Self:
+        """The task as its costs are measured, with a model of no meaning: where it says when an answer ends, one of the usual length."""
+        return self
+
     def as_it_came(self) -> Self:
         """The task in the way in which the untuned model does it best, where tuning makes that cheaper (shorter windows of sounds)."""
         return self

@@ -32,6 +32,8 @@ MICRO_TOKENS = 4096
 READ_TOKENS = 512
 """Tokens of texts that one thread of a CPU reads in a pass without a way back: their activations stay in its cache, and rows that
 stand together are more alike."""
+WRITTEN_ROWS = 8
+"""Rows that are answered together where answers are written: each token that is written reads all weights, for however many rows."""
 TRIMMED_EVERY = 8
 """Passes after which free memory is given back: under a hundredth of their time (`docs/performance.md`)."""
 
@@ -278,6 +280,13 @@ def read_tokens(encoded: Encoded, most: int, device: Any) -> int:
     return min(most, READ_TOKENS * torch.get_num_threads())
 
 
+def written_tokens(task: Task, encoded: Encoded) -> int:
+    """Tokens of one pass of these rows where answers to them are written, within those of a large pass; 0 where none is."""
+    if getattr(task, "purpose", "training") == "training" or not task.writes or not len(encoded):
+        return 0
+    return min(MICRO_TOKENS, WRITTEN_ROWS * int(encoded.lengths_N.max()))
+
+
 def collate(task: Task, encoded: Encoded, positions: Iterable[int], pad: int, device: Any = None) -> Batch:
     """One batch of these rows, on the device."""
     batch = on_device(task.collate(encoded.examples(positions), pad), device)
@@ -310,7 +319,7 @@ def infer_parts(
     was_training = model.training
     model.eval()
     try:
-        budget = read_tokens(encoded, micro_tokens, device)
+        budget = max(read_tokens(encoded, micro_tokens, device), written_tokens(task, encoded))
         within = reading(autocast)
         for positions in passes(encoded, budget):
             with within():

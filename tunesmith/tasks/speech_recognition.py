@@ -74,6 +74,7 @@ class SpeechRecognition(Task):
     window_why: str = fitted("")
     start: tuple[int, ...] = fitted(())
     most: int = fitted(0)
+    usual: int = fitted(0)
 
     def __post_init__(self) -> None:
         options.column("audio", self.audio)
@@ -139,7 +140,12 @@ class SpeechRecognition(Task):
             task = task.settle(start=prompt(processor, self.language, self.goal))
         tokens = [task._ids(row, processor) for row in train.rows()]
         task._refuse_unlearnable(train, tokens)
-        return task.settle(most=2 * max(len(ids) for ids in tokens) + 8)
+        lengths = [len(ids) for ids in tokens]
+        return task.settle(most=2 * max(lengths) + 8, usual=1 + round(sum(lengths) / len(lengths)))
+
+    def rehearsed(self) -> Self:
+        """Answers of the usual number of tokens: a model of no meaning does not stop by itself."""
+        return self.settle(most=self.usual or self.most)
 
     def _refuse_unlearnable(self, train: Table, tokens: Sequence[np.ndarray]) -> None:
         frames, cells = Frames.of(self.frames), train.column(self.audio)
