@@ -31,7 +31,7 @@ class Computing:
         for name, kinds in (("device", Device), ("precision", Precision)):
             asked, known = getattr(self, name), get_args(kinds)
             if asked not in known:
-                raise SpecError(name, expected=" or ".join(known), got=repr(asked), fix=f"write {name}={known[0]}", code="bad-value")
+                raise SpecError(name, expected=" or ".join(known), got=repr(asked), fix=f"write {known[0]}", code="bad-value")
 
     def place(self, model: nn.Module, trained: Train) -> str:
         """Put the model where it is to answer; returns where. No more threads than there are cores: the run may come from elsewhere.
