@@ -643,6 +643,8 @@ SETS = {
             "a dictionary learned from the rows, in the report; the encoder becomes an encoder-decoder",
             most=800,
             judged=200,
+            why="800 pairs teach two encoders of English, of which an encoder-decoder is made, to write English, not yet to read Japanese: "
+            "it has no words of it, and no model that translates is at hand",
         ),
         Set(
             "scitldr_a",
