@@ -158,6 +158,13 @@ def test_answers_are_sounds_of_the_asked_speaker_and_repeat(run):
         assert found.value.code == code
 
 
+def test_a_new_voice_is_learned_saved_and_speaks_again(tmp_path):
+    """Not the small one of the other tests: the name that a run without a checkpoint has goes all its way."""
+    found = api.fit(table(tmp_path, 12, text=WORDS), **settings("new-voice", tmp_path, epochs=1, baselines=False))
+    head = json.loads((found.path / "model" / "head.json").read_text())
+    assert head["base"] == "new-voice" and found.predict("lo hi")[0]["seconds"] > 0
+
+
 def test_the_command_writes_sounds(run, tmp_path, capsys):
     who = ["--row", "text=lo", "--row", "speaker=low"]
     assert main(["predict", str(run.path), *who]) == 0 and "kB" in capsys.readouterr().out

@@ -84,7 +84,9 @@ class Recipe:
 
 
 def public(name: str) -> str:
-    """A recipe's name without this machine's folders."""
+    """The name of a new model, a recipe without this machine's folders."""
+    if not name.startswith(NEW):  # a voice
+        return name
     recipe = Recipe.of(name)
     return dataclasses.replace(recipe, text=Path(recipe.text).name).name if Path(recipe.text).is_dir() else name
 
