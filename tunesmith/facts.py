@@ -94,7 +94,7 @@ class Facts:
     singles: int = 0
     """Models of one target each that are trained beside the model."""
     probed: bool = True
-    """Whether a head is solved on the frozen model, for the verdict if for nothing else: `Task.solvable`."""
+    """`Task.probed`."""
     did: bool = False
     """Whether the model is judged before its first step, too: `Task.did`."""
     padding: float = 1.0
@@ -140,7 +140,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
         _words(encoded, reader, len(data.train) / rows), joint=task.joint,
         above=above(task, source, encoded, task.truth(few), usual, pad_id(reader), half) if task.wide else Above(),
         columns=len(task.read_as()) if task.wide else 0, trees=task.trees(), singles=len(task.singles()),
-        probed=task.solvable and not task.did, did=task.did, keeping=writing_rate(),
+        probed=task.probed, did=task.did, keeping=writing_rate(),
         padding=padded(texts_NK, min(WINDOW, len(data.train) * each / usual.rows)),
         filling=padded(texts_NK, len(data.test) * each * length / (READ_TOKENS * threads)),
     )  # fmt: skip

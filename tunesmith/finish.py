@@ -204,7 +204,7 @@ def _rungs(ready: Ready, state: State) -> Iterator[Rung]:
     for name, outputs in task.baselines(data.train, rows).items():
         yield _rung(ready, name, outputs, time.monotonic() - start)
     start = time.monotonic()
-    for name, outputs in [("untuned", _untuned(ready, state))] if task.did else _probes(ready, state):
+    for name, outputs in [("untuned", _untuned(ready, state))] if task.did else _probes(ready, state) if task.probed else ():
         yield _rung(ready, name, outputs, time.monotonic() - start)
     if task.stocks:
         start = time.monotonic()
@@ -238,8 +238,6 @@ def _rung(ready: Ready, name: str, outputs: Outputs, seconds: float) -> Rung:
 def _probes(ready: Ready, state: State) -> Iterator[tuple[str, Outputs]]:
     """The frozen backbone with a solved linear head, on calibration and test rows: what tuning must beat; and heads on parts of it."""
     task, data = ready.task, ready.data
-    if not task.solvable:
-        return
     untouched = _untouched(ready)
     body = tuple(n for n in untouched.outline.at_least(0) if n not in untouched.outline.head)
     cut = cache.Cut(None, untouched.model.features, body, untouched.model.per_token)

@@ -161,6 +161,11 @@ class Task(Hooks, ABC):
         return type(self).solve is not Task.solve and not self.form
 
     @property
+    def probed(self) -> bool:
+        """Whether a head that is solved on the frozen model stands beside the tuned one."""
+        return self.solvable and not self.did
+
+    @property
     def balances(self) -> tuple[str, ...]:
         """Ways of `train.balance` that change what is learned: classes weigh in the loss; rows are drawn by class where each has one."""
         classed = hasattr(self, "class_weights") and self.target_kind != "number"
