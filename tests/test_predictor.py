@@ -79,9 +79,11 @@ def test_dropping_a_stream_leaves_the_model_as_it_was(folder):
 
 
 def test_a_task_that_does_not_write_says_so(run_of_labels):
-    with pytest.raises(SpecError) as caught:
-        run_of_labels.stream("a film")
-    assert caught.value.code == "no-stream"
+    for autocast in (None, torch.autocast("cpu", torch.bfloat16)):
+        run_of_labels.autocast = autocast
+        with pytest.raises(SpecError, match="ask without --stream") as caught:
+            run_of_labels.stream("a film")
+        assert caught.value.code == "no-stream"
 
 
 def test_answers_in_bf16_come_whole(folder):

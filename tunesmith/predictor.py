@@ -80,15 +80,20 @@ class Predictor:
     @property
     def streams(self) -> bool:
         """Whether answers can be had while they are written."""
-        return self.autocast is None and type(self.task).stream is not Task.stream
+        return self.autocast is None and self._grows
+
+    @property
+    def _grows(self) -> bool:
+        """Whether the task's answers grow."""
+        return type(self.task).stream is not Task.stream
 
     def stream(self, row: str | Sequence[Any] | Mapping[str, Any]) -> Stream:
         """The answer to one question, while it is written. Raises SpecError where the task's answers do not grow."""
         if not self.streams:
             raise SpecError(
                 f"task {self.run.spec.task}", expected="a task that writes its answers (dialogue, text-generation)",
-                got="one whose answers are whole at once" if self.autocast is None else "answers in bf16, which come whole",
-                fix="ask without --stream" if self.autocast is None else "leave --precision out", code="no-stream",
+                got="answers in bf16, which come whole" if self._grows else "one whose answers are whole at once",
+                fix="leave --precision out" if self._grows else "ask without --stream", code="no-stream",
             )  # fmt: skip
         return Stream(self, self.table([row]))
 
