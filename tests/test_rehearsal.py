@@ -14,6 +14,8 @@ from tests import tiny_images
 from tests.runs import make_ready, write_lines
 from tests.tasks.test_image_tasks import labelled
 from tests.test_forecast import facts, planned
+from tests.tiny_models import bert
+from tests.tiny_pairs import pair
 from tunesmith import api, forecast, spent
 from tunesmith.facts import measure, padded
 from tunesmith.finish import measured
@@ -21,8 +23,9 @@ from tunesmith.inference import collate, encode, pad_id
 from tunesmith.models.source import find, load, processor, untrained
 from tunesmith.planning import Ready
 from tunesmith.registry import STRATEGIES
-from tunesmith.rehearsal import rehearse
+from tunesmith.rehearsal import Manner, rehearse
 from tunesmith.run import Run
+from tunesmith.tasks.translation import Translation
 from tunesmith.training.state import State
 from tunesmith.trial import kept_by
 
@@ -73,6 +76,25 @@ def test_an_untrained_model_is_made_as_a_loaded_one(tmp_path: Path) -> None:
         source = find(str(tiny_images.make(tmp_path / family, family)), "image")
         shapes = [{name: tuple(w.shape) for name, w in made.module.named_parameters()} for made in (untrained(source), load(source))]
         assert shapes[0] == shapes[1], family
+
+
+@pytest.mark.parametrize("family", ["bert", "t5", "bart"])
+def test_a_model_of_two_stacks_is_tried_whole_with_its_head(family: str, tmp_path: Path) -> None:
+    folder = bert(tmp_path / family, layers=1) if family == "bert" else pair(tmp_path / family, family)
+    path = write_lines(tmp_path / "rows.jsonl", Translation.sample(60, 0))
+    ready = api.plan(api.make_spec(str(path), model=str(folder), task="translation", runs=str(tmp_path / "runs"), **FAST))
+    source, reader, task = ready.source, processor(ready.source), ready.task
+    both = (untrained(source, "seq2seq"), load(source, form="seq2seq"))
+    shapes = [{name: tuple(w.shape) for name, w in made.module.named_parameters()} for made in both]
+    assert shapes[0] == shapes[1]
+    encoded, model = encode(task, reader, ready.data.train), State.start(ready).model
+    found = rehearse(task, source, encoded, reader, 1, Manner(rows=16))
+    assert found.trial is not None and found.fetching == found.changing == 0
+    assert found.trial.whole == sum(weight.numel() for weight in model.parameters())
+    batch = collate(task, encoded, np.arange(8), pad_id(reader))
+    kept, _ = kept_by(model, lambda: task.loss(model, batch).sum().backward())
+    assert kept / 1.5 < found.trial.kept * encoded.lengths_N[:8].sum() < 3 * kept
+    assert measure(ready.plan.spec, task, source, ready.data).trial.whole == found.trial.whole, "and the plan rests on it"
 
 
 def test_rows_that_are_read_anew_in_each_epoch_are_paid_in_each() -> None:

@@ -18,7 +18,7 @@ from .disk import write_synced
 from .errors import ResourceError
 from .inference import READ_TOKENS, Encoded, Ragged, encode, pad_id
 from .models.source import Source, processor
-from .rehearsal import DROPOUT, Above, Rehearsal, above, rehearse
+from .rehearsal import DROPOUT, ROWS, Above, Manner, Rehearsal, above, rehearse, wanted
 from .spec import Spec
 from .spent import alone, cores
 from .task import Task
@@ -125,11 +125,12 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
     texts_NK = encoded.lengths_N[:, None] if several is None else several
     usual = _usual(spec, task, len(data.train), texts_NK, threads)
     tried = trial(source, usual, flops, threads, _precision(spec, source, steps or much, cuda))
-    late = Rehearsal(0.0, 0.0, None)
-    if encoded.later:
-        late = rehearse(task.rehearsed(), source, encoded, reader, threads, _dropout(spec, task))
-    tried = replace(late.trial, bf16=tried.bf16 if tried else 0.0) if late.trial else tried
     half = spec.train.precision == "bf16" or (tried is not None and tried.bf16 >= CLEARLY)
+    late = Rehearsal(0.0, 0.0, None)
+    if wanted(task, encoded):
+        manner = Manner(_dropout(spec, task), half, ROWS if encoded.later else usual.passing(round(length)))
+        late = rehearse(task.rehearsed(), source, encoded, reader, threads, manner)
+    tried = replace(late.trial, bf16=tried.bf16 if tried else 0.0) if late.trial else tried
     wish = task.suggested().get("train.epochs")
     return Facts(
         len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores(), flops, _unknown(encoded, reader),

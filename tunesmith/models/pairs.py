@@ -71,14 +71,10 @@ def warm(folder: Path, tokenizer: Any) -> tuple[nn.Module, dict[str, torch.Tenso
 
     Raises ModelError (`unsuitable-architecture`) for a family that cannot attend across.
     """
-    from transformers import EncoderDecoderConfig
-
     encoder, spare = load_module(folder)
     decoder_class = _decoder_class(load_config(folder), folder)
     with quiet():
-        config = EncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, load_config(folder))
-        config.decoder.tie_word_embeddings = config.decoder.is_decoder = True
-        _tokens(config, tokenizer, folder)
+        config = _twice(encoder.config, tokenizer, folder)
         made = _joined(config, encoder, decoder_class(config.decoder))
     state = read_weights(folder)
     prefix = made.decoder.base_model_prefix
@@ -91,6 +87,27 @@ def warm(folder: Path, tokenizer: Any) -> tuple[nn.Module, dict[str, torch.Tenso
     learns = {name for name, _ in made.named_parameters()}
     poolers = {f"encoder.{name}": tensor for name, tensor in spare.items()} or _blank(config.encoder)
     return made.float().eval(), poolers, tuple(name for name in fresh if name in learns)
+
+
+def untrained(folder: Path, tokenizer: Any) -> nn.Module:
+    """The encoder-decoder of a folder, or the one that is made of its encoder, with weights of no meaning."""
+    config = load_config(folder)
+    with quiet():
+        if config.model_type == KIND:
+            return _joined(config)  # type: ignore[no-any-return]
+        if config.is_encoder_decoder:
+            return seq2seq_class(config, folder)(config)  # type: ignore[no-any-return]
+        return _joined(_twice(config, tokenizer, folder))  # type: ignore[no-any-return]
+
+
+def _twice(config: Any, tokenizer: Any, folder: Path) -> Any:
+    """An encoder's config for both halves."""
+    from transformers import EncoderDecoderConfig
+
+    made = EncoderDecoderConfig.from_encoder_decoder_configs(config, load_config(folder))
+    made.decoder.tie_word_embeddings = made.decoder.is_decoder = True
+    _tokens(made, tokenizer, folder)
+    return made
 
 
 def _decoder_class(config: Any, folder: Path) -> Any:

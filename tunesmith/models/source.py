@@ -238,6 +238,10 @@ def untrained(source: Source, form: Form = "") -> Backbone:
     knows. Raises ModelError, or what the architecture raises, where it cannot be made so."""
     from .loading import load_config, model_class, quiet, without_pooler
 
+    if form == "seq2seq":
+        from . import pairs
+
+        return Backbone(pairs.untrained(source.folder, processor(source)), source, {})
     if form not in ("", "speech", "segments", "detector") or source.kind == "new":
         raise ModelError(source.name, expected="a bare model", got=form or "one that is new", fix="train it as it is", code="no-trial")
     config = vision.seeing(load_config(source.folder))
