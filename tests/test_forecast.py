@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.runs import make_ready, write_lines
+from tests.tiny_models import writer
 from tunesmith import api, choices, finish, forecast, importance, trial
 from tunesmith import facts as facts_module
 from tunesmith.data.table import Table
@@ -314,3 +315,20 @@ def test_passes_of_an_encoder_leave_as_they_keep() -> None:
     tokens = 32 * facts().longest
     assert held[2e6] - held[1e6] == pytest.approx(1e6 * tokens * (1 + forecast.UNLIKE_SHARE), rel=1e-3)
     assert held[2e4] - held[1e4] <= 1.01 * 1e4 * tokens
+
+
+def test_a_decoders_map_to_the_vocabulary_is_paid_for_what_is_learnt() -> None:
+    plain, headed, half = (planned("lora", known={"asked": asked}) for asked in ((0, 0.0), (50_000, 1.0), (50_000, 0.5)))
+    assert plain.parts["training"] < half.parts["training"] < headed.parts["training"]
+    assert plain.parts["judging passes"] < half.parts["judging passes"] < headed.parts["judging passes"]
+    assert headed.memory_bytes - plain.memory_bytes == 12 * 50_000 * forecast.LOGITS, "held a chunk at a time, whatever a pass has"
+
+
+def test_replies_that_are_judged_are_foretold(tmp_path: Path) -> None:
+    rows = TASKS.load("dialogue").sample(60, 0)
+    path = write_lines(tmp_path / "rows.jsonl", rows)
+    spec = {"model": str(writer(tmp_path / "llama")), "task": "dialogue", "runs": str(tmp_path / "runs"), "test_share": 0.2}
+    plans = [api.plan(api.make_spec(str(path), judged_replies=most, max_new_tokens=10, **spec)) for most in (0, 4, 10**6)]
+    none, few, all_of_them = (ready.plan.forecast.parts.get("writing", 0.0) for ready in plans)
+    assert none == 0 < few < all_of_them
+    assert [ready.task.effort(len(ready.data.test)) for ready in plans] == [0, 40, 10 * len(plans[0].data.test)]

@@ -252,9 +252,9 @@ EFFICIENCY = 0.6
 
 
 def seconds_per_token(facts: Facts) -> float:
-    """Forward and backward of one token through all layers: as tried, else 6 operations a weight."""
+    """Forward and backward of one token through all layers and, of a decoder, the head: as tried, else 6 operations a weight."""
     if facts.trial is not None:
-        return facts.trial.both
+        return facts.trial.both * facts.headed
     body = max(1, facts.source.parameters * 0.5 if facts.source.parameters < 60e6 else facts.source.parameters * 0.8)
     return 6 * body / (EFFICIENCY * facts.flops)
 

@@ -70,7 +70,9 @@ class Facts:
     trial: Trial | None = None
     """What a token costs on the model at hand; None where that could not be tried."""
     written: float = 0.0
-    """Tokens written of each test row."""
+    """Tokens written of the test rows."""
+    asked: tuple[int, float] = (0, 0.0)
+    """Entries of a decoder's vocabulary, and the share of tokens whose likelihood among them is learnt."""
     augments: bool = False
     """Whether images change from epoch to epoch."""
     afterwards: float = 0.0
@@ -104,6 +106,12 @@ class Facts:
     keeping: float = 0.0
     """Seconds a byte that is written down, with its hash."""
 
+    @property
+    def headed(self) -> float:
+        """Operations of a token with a decoder's map to the vocabulary over those of its layers alone."""
+        entries, share = self.asked
+        return 1 + self.source.hidden * entries * share / max(1, self.trial.body if self.trial else self.source.parameters)
+
 
 def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool = True) -> Facts:
     """Row lengths from a sample, and what this machine is. `steps`: whether weights will learn step by step; where rows are only read,
@@ -135,7 +143,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
     return Facts(
         len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores(), flops, _unknown(encoded, reader),
         int(encoded.lengths_N.max()), encoding, late.fetching * each, late.changing * each, each, _units(encoded) / rows, tried,
-        task.effort(), task.augments and task.modality == "image",
+        task.effort(len(data.test)), _asked(task, source, reader, encoded), task.augments and task.modality == "image",
         task.afterwards(),
         wish.value if wish else 0.0,
         _words(encoded, reader, len(data.train) / rows), joint=task.joint,
@@ -191,6 +199,12 @@ def _units(encoded: Encoded) -> int:
     """Vectors from which the head answers: of the examples, or of the words with a tag."""
     tags = encoded.arrays.get("tags")
     return int((tags.values >= 0).sum()) if isinstance(tags, Ragged) else len(encoded)
+
+
+def _asked(task: Task, source: Source, reader: Any, encoded: Encoded) -> tuple[int, float]:
+    learn = encoded.arrays.get("learn")
+    known = task.form == "language" and isinstance(learn, Ragged) and len(learn.values) > 0
+    return (len(reader), float(np.mean(learn.values))) if known else (0, 0.0)  # type: ignore[union-attr]
 
 
 def _words(encoded: Encoded, reader: Any, times: float) -> float:

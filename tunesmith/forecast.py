@@ -16,7 +16,6 @@ from .errors import TunesmithError
 from .facts import Facts
 from .memory import held, most_held
 from .parts.linear import EXACT
-from .parts.writing import DECODED_COST, WRITTEN_COST
 from .spec import Spec
 from .strategy import Outline, Stage, Strategy
 
@@ -38,6 +37,12 @@ FROZEN_SHARE = 0.7
 """Cost of forward and backward where weights get no gradient but layers below have adapters: two of three products."""
 TWICE = 4 / 3
 """Cost of forward and backward where layers are computed again on the way back, or were once before: four products of three."""
+WRITTEN_COST, DECODED_COST = 1.2, 10.0
+"""Time that a token takes which is written, one after another, over that of one read among many: by an encoder-decoder, of which a token
+that is read costs its share of the target, too, and by a decoder (SmolLM2-135M after prompts of 400 tokens: 30, 19, 15 and 10 where 1, 2,
+4 and 8 rows are answered together)."""
+LOGITS = 512
+"""Positions whose logits are held at a time (`models.language.CHUNK`), with their logarithms and their gradient."""
 SOLVER_STEPS = 600
 """Passes over the features that all L2 strengths of a solved head take together, of which the weakest take the most: some 330 on banking77,
 540 on the slots of snips, 883 on the example's 19 labels, 908 on ATIS' slots; nobody knows before."""
@@ -104,7 +109,7 @@ def forecast(spec: Spec, facts: Facts, strategy: Strategy, data: Dataset, classe
         "head": sum(_head_steps(spec, facts, stage, rows["train"]) for stage in descending),
         "saving": sum(_saving(spec, facts, stage, strategy) for stage in stages),
         "judging passes": _read(facts) * _judged(facts, rows),
-        "writing": (DECODED_COST if facts.source.decoder else WRITTEN_COST) * _token(facts) * facts.written * rows["test"],
+        "writing": (DECODED_COST if facts.source.decoder else WRITTEN_COST) * _token(facts) * facts.written,
         "documents": _token(facts) * facts.afterwards,
         "judging": COLD_START + _judging(spec, rows, 1 if facts.units > facts.examples else classes) + _table(spec, facts, rows),
     }
@@ -172,7 +177,7 @@ def corrected(planned: Forecast, elapsed: float, done: float, ratio: float) -> f
 def _token(facts: Facts, learning: bool = False) -> float:
     """Seconds a token that the whole model reads; `learning`: in the precision in which it learns, where what is judged is in float32."""
     if facts.trial:
-        return facts.trial.reading if learning else facts.trial.forward
+        return (facts.trial.reading if learning else facts.trial.forward) * facts.headed
     return seconds_per_token(facts) / 3
 
 
@@ -302,6 +307,8 @@ def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strateg
         kept = kept / facts.source.layers + 4 * facts.source.hidden * facts.source.layers
     tokens = max(facts.longest, min(int(spec.train.micro_tokens), int(spec.train.batch) * facts.longest))
     training = 3 * 4 * learning + kept * tokens * max(upper, 1 / facts.source.layers)
+    entries, share = facts.asked
+    training += 3 * 4 * entries * min(LOGITS, share * tokens)
     beside = 4 * max(_weights(facts), facts.translator)  # the untouched model after training, a translator before
     # Vectors of words are gathered from those of tokens, which lie in a file; those of whole rows are read from there.
     words = 2 * 4 * facts.rows * facts.units * facts.source.hidden if facts.units > facts.examples and any(s.solve for s in stages) else 0

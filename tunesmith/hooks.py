@@ -266,8 +266,8 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
         """The task with the training rows at hand while a verdict is made: what may have been copied. It is not saved so."""
         return self
 
-    def effort(self) -> float:
-        """Tokens that a verdict writes of each test row, over all models and all texts followed at a time."""
+    def effort(self, rows: int) -> float:
+        """Tokens that a verdict on so many test rows writes, over all models and all texts followed at a time."""
         return 0.0
 
     def afterwards(self) -> float:

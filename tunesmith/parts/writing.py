@@ -43,9 +43,6 @@ SYMBOLS = 257
 STOP_TOKENS = 64
 """Newest tokens in which a text that ends the answer is looked for."""
 LOG2 = math.log(2.0)
-WRITTEN_COST, DECODED_COST = 3.0, 10.0
-"""Time that a token takes which is written, one after another, over that of one read among many: by an encoder-decoder, of whose rows many
-are short, and by a decoder (SmolLM2-135M after prompts of 400 tokens: 30, 19, 15 and 10 where 1, 2, 4 and 8 rows are answered together)."""
 
 
 class Writer(Protocol):
@@ -187,6 +184,12 @@ def texts(values: Sequence[str]) -> np.ndarray:
     found = np.empty(len(values), object)
     found[:] = values
     return found
+
+
+def effort(task: Writer, rows: int) -> float:
+    """Tokens that the tuned model and the untuned write: rows that are answered together go on until the last has ended, half of the most
+    tokens or so."""
+    return 2 * min(task.judged_replies, rows) * task.max_new_tokens / 2
 
 
 # -- outputs -----------------------------------------------------------------------------------------------------------

@@ -228,6 +228,10 @@ class Dialogue(Task):
         """Only an answer, and a verdict on some rows, is written out."""
         return self.settle(purpose=purpose)
 
+    def effort(self, rows: int) -> float:
+        """Replies of the rows that are judged by them, by the tuned model and the untuned."""
+        return writing.effort(self, rows)
+
     def before(self, encoded: Encoded) -> Encoded:
         """Which rows' last replies are written for a verdict."""
         return writing.select(encoded, self.judged_replies) if self.purpose == "judging" and len(encoded) else encoded

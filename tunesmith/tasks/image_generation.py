@@ -171,10 +171,10 @@ class ImageGeneration(Task):
         """Captions that are longer than the model reads, and labels that no training row has."""
         return making.lost(rows, processor, self.caption, self.label, self.labels)
 
-    def effort(self) -> float:
+    def effort(self, rows: int) -> float:
         """The passes behind each picture of a verdict."""
         passes = self.steps * (2 if self._guided > 1 and (self.caption or self.label) else 1)
-        return passes * self.tokens / 3 * (1 + self.did)
+        return passes * self.tokens / 3 * (1 + self.did) * rows
 
     def truth(self, rows: Table) -> Truth:
         """(N, D + 1): descriptions of the rows' own pictures, and their labels' numbers (-1: none, or unknown)."""

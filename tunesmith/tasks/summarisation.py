@@ -144,9 +144,9 @@ class Summarisation(Task):
         prefix = asks.get(self.kind, "") if self.instruction == "auto" else self.instruction
         return self.settle(**rewriting.suited(self, train, processor, limit, prefix))
 
-    def effort(self) -> float:
+    def effort(self, rows: int) -> float:
         """The usual target's tokens, for each text followed, by the tuned model and the untuned."""
-        return rewritten.effort(self) * (2 if self.did else 1)
+        return rewritten.effort(self) * (2 if self.did else 1) * rows
 
     def lost(self, rows: Table, processor: Any) -> list[Finding]:
         """Documents that lose their end, summaries that the model cannot write."""

@@ -197,6 +197,10 @@ class TextGeneration(Task):
         """Only an answer, and a verdict on some rows, is written out."""
         return self.settle(purpose=purpose)
 
+    def effort(self, rows: int) -> float:
+        """Replies of the rows that are judged by them, by the tuned model and the untuned."""
+        return writing.effort(self, rows) if self.prompt else 0.0
+
     def before(self, encoded: Encoded) -> Encoded:
         """Which rows are answered for a verdict."""
         return writing.select(encoded, self.judged_replies) if self.purpose == "judging" and len(encoded) else encoded

@@ -137,9 +137,9 @@ class Translation(Task):
         """How much is read and written, in which languages. Raises SpecError for a language that the model does not know."""
         return self.settle(**rewriting.suited(self, train, processor, limit, self._instruction()))
 
-    def effort(self) -> float:
+    def effort(self, rows: int) -> float:
         """The usual target's tokens, for each text followed, by the tuned model and the untuned."""
-        return rewritten.effort(self) * (2 if self.did else 1)
+        return rewritten.effort(self) * (2 if self.did else 1) * rows
 
     def lost(self, rows: Table, processor: Any) -> list[Finding]:
         """Sources that lose their end, targets that the model cannot write."""
