@@ -16,13 +16,13 @@ from tests.tasks.test_image_tasks import labelled
 from tests.test_forecast import facts, planned
 from tests.tiny_models import bert
 from tests.tiny_pairs import pair
-from tunesmith import api, forecast, spent
-from tunesmith.facts import measure, padded
+from tunesmith import api, forecast, spent, testing
+from tunesmith.facts import _units, measure, padded
 from tunesmith.finish import measured
 from tunesmith.inference import collate, encode, pad_id
 from tunesmith.models.source import find, load, processor, untrained
 from tunesmith.planning import Ready
-from tunesmith.registry import STRATEGIES
+from tunesmith.registry import STRATEGIES, TASKS
 from tunesmith.rehearsal import Manner, rehearse
 from tunesmith.run import Run
 from tunesmith.tasks.translation import Translation
@@ -131,6 +131,18 @@ def test_tagged_words_are_counted_and_their_head_has_an_output_for_each_tag(tiny
     found = measure(ready.plan.spec, ready.task, ready.source, ready.data)
     words = sum(len(row["tags"]) for row in ready.data.train.rows())
     assert found.units == pytest.approx(words / len(ready.data.train)) and ready.task.head_size() == 3
+
+
+def test_cells_of_images_are_counted_up_to_those_on_which_a_head_is_solved(tmp_path: Path) -> None:
+    path = testing.write_rows(TASKS.load("image-segmentation").sample(40, 0), tmp_path / "rows.csv")
+    model = tiny_images.make(tmp_path / "vit", "vit")
+    ready = api.plan(api.make_spec(str(path), model=str(model), runs=str(tmp_path / "runs"), **FAST))
+    encoded = encode(ready.task, processor(ready.source), ready.data.train)
+    cells = int((encoded.arrays["tags"] >= 0).sum())
+    count, most = len(ready.data.train), ready.task.solved
+    found = measure(ready.plan.spec, ready.task, ready.source, ready.data)
+    assert found.units * count == pytest.approx(cells) and count < cells < most
+    assert _units(ready.task, encoded, most * count) == pytest.approx(1.0), "of more images, fewer of each"
 
 
 def test_weights_that_are_not_loaded_take_no_memory() -> None:

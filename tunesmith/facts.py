@@ -142,7 +142,8 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
     wish = task.suggested().get("train.epochs")
     return Facts(
         len(data.train), float(encoded.lengths_N.sum() / rows), source, cuda, cores(), flops, _unknown(encoded, reader),
-        int(encoded.lengths_N.max()), encoding, late.fetching * each, late.changing * each, each, _units(encoded) / rows, tried,
+        int(encoded.lengths_N.max()), encoding, late.fetching * each, late.changing * each, each,
+        _units(task, encoded, len(data.train) * each) / rows, tried,
         task.effort(len(data.test)), _asked(task, source, reader, encoded), task.augments and task.modality == "image",
         task.afterwards(),
         wish.value if wish else 0.0,
@@ -195,10 +196,13 @@ def _unknown(encoded: Encoded, reader: Any) -> float:
     return float(np.mean(ids.values == missing)) if isinstance(ids, Ragged) and missing is not None else 0.0
 
 
-def _units(encoded: Encoded) -> int:
-    """Vectors from which the head answers: of the examples, or of the words with a tag."""
+def _units(task: Task, encoded: Encoded, examples: float) -> float:
+    """Vectors from which the head answers: of these examples, or of their words or cells with a tag. `examples`: of all rows."""
     tags = encoded.arrays.get("tags")
-    return int((tags.values >= 0).sum()) if isinstance(tags, Ragged) else len(encoded)
+    if tags is None:
+        return float(len(encoded))
+    found = int(((tags.values if isinstance(tags, Ragged) else tags) >= 0).sum())
+    return min(found, task.solved * len(encoded) / examples) if task.solved else float(found)
 
 
 def _asked(task: Task, source: Source, reader: Any, encoded: Encoded) -> tuple[int, float]:

@@ -61,6 +61,8 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
     """Whether what is measured while training needs the targets (spectra, with the true frames before each)."""
     wide: ClassVar[bool] = False
     """Whether a row is many cells of any kind (numbers, dates, texts), each of which may be empty or not given."""
+    solved: ClassVar[int] = 0
+    """Most vectors on which a head is solved, where a row has many; 0: all of them."""
     suggests: ClassVar[Mapping[str, Choice[Any]]] = {}
     """Settings of the spec that `auto` means for this task, with reasons (`{"strategy": Choice("lora", why)}`)."""
     files: ClassVar[tuple[str, ...]] = ()

@@ -15,6 +15,7 @@ from tunesmith.models.outline import outline
 from tunesmith.models.save import load_model, save
 from tunesmith.models.segmenters import Native, made_by
 from tunesmith.models.source import SEGMENTERS, find, load, processor
+from tunesmith.parts.regions import STRIDE
 from tunesmith.registry import TASKS
 
 OWN, GRID = list(NAMES.values()), (4, 4)
@@ -72,6 +73,19 @@ def test_a_saved_model_answers_alike_and_loads_plainly(folder, tmp_path):
         assert plain.config.id2label == {0: "a", 1: "b"} and plain(pixel_values=_pixels()) is not None
     if not model.sets:
         assert isinstance(hf.AutoModelForSemanticSegmentation.from_pretrained(tmp_path / "saved"), type(plain))
+
+
+def test_an_auxiliary_head_learns_as_the_architecture_has_it(tmp_path):
+    """With one cell a pixel and no Dice the loss is transformers' own, and its gradient reaches the head beside the decoder."""
+    folder, task = make(tmp_path / "upernet", "upernet"), TASKS.load("image-segmentation")(dice_weight=0.0)
+    task = task.settle(labels=tuple(OWN), sides=(SIDE * STRIDE, SIDE * STRIDE), native=True)
+    model = Native(load(find(str(folder), "image"), form="segments"), (SIDE, SIDE), (SIDE, SIDE), 0.0, OWN)
+    target = torch.randint(0, len(OWN), (2, SIDE, SIDE), generator=torch.Generator().manual_seed(1))
+    ours = task.loss(model, {"pixel_values": _pixels(), "target": target})
+    theirs = model.whole(pixel_values=_pixels(), labels=target).loss
+    torch.testing.assert_close(ours / target.numel(), theirs)
+    ours.backward()
+    assert model.auxiliary == 0.4 and all(float(w.grad.abs().sum()) > 0 for w in model.whole.auxiliary_head.classifier.parameters())
 
 
 def test_an_encoder_alone_has_no_decoder_to_keep(tmp_path):

@@ -47,3 +47,14 @@ def test_rows_that_belong_together_do_not_tell_of_each_other(how, groups, apart)
     found = Duplicates(np.array(groups), 0, 0, (), np.array(groups), np.arange(4, dtype=np.uint64))
     splits = Splits({"train": np.arange(4)}, Choice(how, ""), found, np.zeros(0, np.int64))
     assert solve.apart(splits) == apart
+
+
+def test_the_vectors_of_tagged_words_are_taken_from_their_file_piece_by_piece(tmp_path, monkeypatch):
+    value_MD, given = np.random.default_rng(0).standard_normal((1_000, 3)).astype(np.float32), []
+    np.save(tmp_path / "values.npy", value_MD)
+    lying, wanted_M = np.load(tmp_path / "values.npy", mmap_mode="r"), np.arange(1_000) % 7 > 2
+    monkeypatch.setattr("tunesmith.data.arrays.PIECE_BYTES", 100 * value_MD[:1].nbytes)
+    monkeypatch.setattr(solve, "let_go", given.append)
+    found = solve._picked(lying, wanted_M)
+    assert found.tobytes() == value_MD[wanted_M].tobytes() and len(given) == 10 and all(one is lying for one in given)
+    assert solve._picked(lying[:0], wanted_M[:0]).shape == (0, 3)

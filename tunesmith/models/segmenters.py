@@ -68,8 +68,21 @@ class Native(nn.Module):
     def forward(self, batch: Batch) -> torch.Tensor:
         """Logits (B, T, C)."""
         found = self.backbone(pixel_values=batch["pixel_values"])
-        logits_BCHW = _together(found) if self.sets else found.logits.float()
-        return on(logits_BCHW, self.grid).flatten(2).transpose(1, 2)
+        return self._cells(_together(found) if self.sets else found.logits.float())
+
+    @property
+    def auxiliary(self) -> float:
+        """Weight of the loss of a head beside the decoder, which only learns (UperNet's; arXiv 1612.01105); 0: there is none."""
+        return float(self.whole.config.auxiliary_loss_weight) if getattr(self.whole, "auxiliary_head", None) is not None else 0.0
+
+    def with_auxiliary(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (B, T, C) of the decoder and of the head beside it."""
+        said: list[torch.Tensor] = []
+        handle = self.whole.auxiliary_head.register_forward_hook(lambda module, args, made: said.append(made))
+        try:
+            return self(batch), self._cells(said[0].float())
+        finally:
+            handle.remove()
 
     def set_loss(self, batch: Batch, classes: int, weight_B: torch.Tensor) -> torch.Tensor:
         """SUM over rows of the loss of sets times `weight_B`; `batch["target"]` (B, H, W), beyond `classes` where nothing is labelled.
@@ -114,6 +127,9 @@ class Native(nn.Module):
     def features(self, batch: Batch) -> torch.Tensor:
         """Not asked: `cuttable` says so."""
         raise NotImplementedError
+
+    def _cells(self, logits_BCHW: torch.Tensor) -> torch.Tensor:
+        return on(logits_BCHW, self.grid).flatten(2).transpose(1, 2)
 
 
 def made_by(source_type: str) -> Any:

@@ -51,6 +51,7 @@ class ImageSegmentation(Task):
     files: ClassVar[tuple[str, ...]] = ("image", "mask")
     targets: ClassVar[tuple[str, ...]] = ("mask",)
     target_kind: ClassVar[str] = "other"
+    solved: ClassVar[int] = SOLVED
 
     image: str = "image"
     """Column with the images: paths, counted from the file that names them, or their bytes."""
@@ -224,11 +225,16 @@ class ImageSegmentation(Task):
         return float(regions.target_weights(batch["target"], self.class_weights, len(self.labels)).double().sum())
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Cross-entropy and Dice; what is not labelled counts for nothing. Of a model that answers sets of masks, its own loss."""
+        """Cross-entropy and Dice; what is not labelled counts for nothing. Of a model that answers sets of masks, its own loss; of one with
+        an auxiliary head, the cross-entropy of that as well."""
         if getattr(model, "sets", False):
             weight_B = regions.target_weights(batch["target"], self.class_weights, len(self.labels))
             return model.set_loss(batch, len(self.labels), weight_B)  # type: ignore[operator,no-any-return]
-        return regions.loss(self._grid(model(batch)), batch["target"], self.class_weights, self.dice_weight)
+        told = (batch["target"], self.class_weights)
+        if not getattr(model, "auxiliary", 0.0):
+            return regions.loss(self._grid(model(batch)), *told, self.dice_weight)
+        decoded, beside = map(self._grid, model.with_auxiliary(batch))  # type: ignore[operator]
+        return regions.loss(decoded, *told, self.dice_weight) + model.auxiliary * regions.loss(beside, *told, 0.0)  # type: ignore[operator,no-any-return]
 
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         """Logits (B, C, G, G) on the frame's grid, and the image's `size`."""

@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..data.arrays import pieces
 from ..data.split import Splits
 from ..inference import Encoded, Ragged, infer
+from ..memory import let_go
 from ..task import Outputs, Solution, Task, Truth
 
 STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -130,7 +132,18 @@ def _units(encoded: Encoded, truth: Truth) -> tuple[np.ndarray, Truth]:
     assert isinstance(features, Ragged)
     tag_M = tags.values if isinstance(tags, Ragged) else tags.reshape(-1)
     tagged = tag_M >= 0
-    return features.values[tagged], tag_M[tagged].astype(np.int64)
+    return _picked(features.values, tagged), tag_M[tagged].astype(np.int64)
+
+
+def _picked(value_MD: np.ndarray, wanted_M: np.ndarray) -> np.ndarray:
+    """These rows, whose pages are given back as they are read where they lie in a file."""
+    found, at = np.empty((int(wanted_M.sum()), *value_MD.shape[1:]), value_MD.dtype), 0
+    for piece in pieces(len(value_MD), value_MD[:1].nbytes):
+        part = value_MD[piece][wanted_M[piece]]
+        found[at : at + len(part)] = part
+        at += len(part)
+        let_go(value_MD)
+    return found
 
 
 @final
