@@ -245,8 +245,9 @@ def test_a_table_is_foretold_its_heads_steps_its_columns_worth_and_its_trees() -
 
 
 def test_vectors_of_words_are_held_while_a_head_is_solved_on_them() -> None:
-    rows, words = planned("head-only"), planned("head-only", known={"units": 500.0})
-    assert words.memory_bytes - rows.memory_bytes == 2 * 4 * 1_000 * 500 * facts().source.hidden
+    rows, words, more = (planned("head-only", known={"units": units}) for units in (1.0, 500.0, 1_000.0))
+    assert more.memory_bytes - words.memory_bytes == 2 * 4 * 1_000 * 500 * facts().source.hidden
+    assert rows.memory_bytes < words.memory_bytes < rows.memory_bytes + 2 * 4 * 1_000 * 500 * facts().source.hidden, "not while it trains"
     assert planned("full").memory_bytes == planned("full", known={"units": 500.0}).memory_bytes
 
 

@@ -133,6 +133,15 @@ def test_tagged_words_are_counted_and_their_head_has_an_output_for_each_tag(tiny
     assert found.units == pytest.approx(words / len(ready.data.train)) and ready.task.head_size() == 3
 
 
+def test_a_voice_that_is_made_from_nothing_is_tried_as_it_is(tmp_path: Path) -> None:
+    """Its sounds are held, not read late, and no few layers of it are texts' layers."""
+    path = testing.write_rows(TASKS.load("speech-synthesis").sample(24, 0), tmp_path / "rows.csv")
+    ready = api.plan(api.make_spec(str(path), model="new-voice", task="speech-synthesis", runs=str(tmp_path / "runs"), **FAST))
+    found = measure(ready.plan.spec, ready.task, ready.source, ready.data)
+    assert found.trial is not None and found.fetching == 0
+    assert found.trial.whole == sum(weight.numel() for weight in State.start(ready).model.parameters())
+
+
 def test_cells_of_images_are_counted_up_to_those_on_which_a_head_is_solved(tmp_path: Path) -> None:
     path = testing.write_rows(TASKS.load("image-segmentation").sample(40, 0), tmp_path / "rows.csv")
     model = tiny_images.make(tmp_path / "vit", "vit")

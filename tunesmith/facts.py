@@ -135,7 +135,7 @@ def measure(spec: Spec, task: Task, source: Source, data: Dataset, steps: bool =
     tried = trial(source, usual, flops, threads, _precision(spec, source, steps or much, cuda))
     half = spec.train.precision == "bf16" or (tried is not None and tried.bf16 >= CLEARLY)
     late = Rehearsal(0.0, 0.0, None)
-    if wanted(task, encoded):
+    if wanted(task, source, encoded):
         manner = Manner(_dropout(spec, task), half, ROWS if encoded.later else usual.passing(round(length)))
         late = rehearse(task.rehearsed(), source, encoded, reader, threads, manner)
     tried = replace(late.trial, bf16=tried.bf16 if tried else 0.0) if late.trial else tried

@@ -315,4 +315,4 @@ def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strateg
     lying = 0.0 if facts.source.decoder or facts.source.modality != "text" else UNLIKE_SHARE * kept * tokens * upper
     unlike = max(UNLIKE_BYTES, lying) if facts.tokens < facts.longest * facts.examples else 0
     left = facts.trial.left if facts.trial else 0  # compiled products of the trial, of which there will be no more
-    return int(max(most_held(), held() + LATER_BYTES + max(0, unlike - left) + 4 * _weights(facts) + words + max(training, beside)))
+    return int(max(most_held(), held() + LATER_BYTES + max(0, unlike - left) + 4 * _weights(facts) + max(training, beside, words)))

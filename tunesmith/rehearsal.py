@@ -55,9 +55,9 @@ class Rehearsal:
     trial: Trial | None
 
 
-def wanted(task: Task, encoded: Encoded) -> bool:
-    """Whether layers alone do not tell what a row costs: rows that are read when they are wanted, a model of two stacks."""
-    return encoded.later is not None or task.form == "seq2seq"
+def wanted(task: Task, source: Source, encoded: Encoded) -> bool:
+    """Whether a few layers do not tell what a row costs: rows that are read when they are wanted, no texts, a model of two stacks."""
+    return encoded.later is not None or source.modality != "text" or task.form == "seq2seq"
 
 
 @final

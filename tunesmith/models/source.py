@@ -242,8 +242,10 @@ def untrained(source: Source, form: Form = "") -> Backbone:
         from . import pairs
 
         return Backbone(pairs.untrained(source.folder, processor(source)), source, {})
-    if form not in ("", "speech", "segments", "detector") or source.kind == "new":
-        raise ModelError(source.name, expected="a bare model", got=form or "one that is new", fix="train it as it is", code="no-trial")
+    if source.kind == "new":
+        return load(source, form=form)
+    if form not in ("", "speech", "segments", "detector"):
+        raise ModelError(source.name, expected="a bare model", got=form, fix="train it as it is", code="no-trial")
     config = vision.seeing(load_config(source.folder))
     made_by = _with_head(form, config) or sound.model_class(config) or model_class(config, source.folder)
     with quiet():
