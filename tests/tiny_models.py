@@ -61,7 +61,12 @@ def _writer(family: str, words: int, tied: bool) -> torch.nn.Module:
 
 def bert(folder: Path, seed: int = 0, layers: int = 2, width: int = 32) -> Path:
     """A BERT of `layers` layers with a word tokenizer, saved as transformers saves it."""
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    return reader(folder, "bert", seed, layers, width)
+
+
+def reader(folder: Path, family: str, seed: int = 0, layers: int = 2, width: int = 32) -> Path:
+    """An encoder with a word tokenizer: `bert`, `roberta`, `deberta-v2` or `modernbert`."""
+    from transformers import PreTrainedTokenizerFast
 
     vocabulary = {word: i for i, word in enumerate(dict.fromkeys([*SPECIAL, *WORDS, *map(chr, range(97, 123))]))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
@@ -80,17 +85,27 @@ def bert(folder: Path, seed: int = 0, layers: int = 2, width: int = 32) -> Path:
         mask_token="[MASK]",
         model_max_length=64,
     )
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        intermediate_size=2 * width,
-        max_position_embeddings=64,
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = BertModel(config, add_pooling_layer=False)
+        model = _reader(family, len(vocabulary), layers, width)
     model.save_pretrained(folder)
     fast.save_pretrained(folder)
     return folder
+
+
+def _reader(family: str, words: int, layers: int, width: int) -> torch.nn.Module:
+    import transformers as hf
+
+    size = {"vocab_size": words, "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 2,
+            "intermediate_size": 2 * width, "max_position_embeddings": 64, "pad_token_id": 0}  # fmt: skip
+    if family == "bert":
+        return hf.BertModel(hf.BertConfig(**size), add_pooling_layer=False)
+    if family == "roberta":  # its places are counted from behind the padding's id
+        size |= {"max_position_embeddings": 66, "bos_token_id": 2, "eos_token_id": 3}
+        return hf.RobertaModel(hf.RobertaConfig(type_vocab_size=2, **size), add_pooling_layer=False)
+    if family == "deberta-v2":
+        ways = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8, "norm_rel_ebd": "layer_norm",
+                "share_att_key": True, "position_biased_input": False, "type_vocab_size": 0}  # fmt: skip
+        return hf.DebertaV2Model(hf.DebertaV2Config(**size, **ways))
+    ends = {"cls_token_id": 2, "sep_token_id": 3, "bos_token_id": 2, "eos_token_id": 3}
+    return hf.ModernBertModel(hf.ModernBertConfig(**size, **ends, local_attention=8, global_attn_every_n_layers=2))
