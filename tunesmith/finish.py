@@ -23,6 +23,7 @@ from .errors import ModelError, ResourceError
 from .importance import importance
 from .inference import Encoded, encode, infer, pad_id
 from .judging.judge import SINGLY, How, Judged, judge
+from .judging.join import FORMS
 from .judging.looks import look
 from .memory import most_held
 from .planning import Ready
@@ -160,18 +161,20 @@ def _prediction_tables(part: str, task: Task, table: Table, outputs: Outputs) ->
 
 def _prediction_table(part: str, task: Task, table: Table, outputs: Outputs) -> pa.Table:
     rows = range(len(table))
-    raw = {f"raw:{name}": arrays.to_arrow(value, np.float32) for name, value in outputs.items()}
+    kept = {"truth": task.truth(table)} | {f"raw:{name}": value for name, value in outputs.items()}
+    columns = {name: arrays.to_arrow(value, np.float64 if name == "truth" else np.float32) for name, value in kept.items()}
     answers = [json.dumps(answer, ensure_ascii=False) for answer in task.answers(outputs)]
-    return pa.table(
+    found = pa.table(
         {
             "part": bare.texts([part] * len(table)),
             "row_id": bare.numbers(table.row_ids),
             "place": bare.texts(table.place(i) for i in rows),
-            "truth": arrays.to_arrow(task.truth(table), np.float64),
+            "truth": columns.pop("truth"),
             "answer": bare.texts(answers),
         }
-        | raw
+        | columns
     )
+    return found.replace_schema_metadata({FORMS: json.dumps({name: arrays.form(value) for name, value in kept.items()})})
 
 
 def _outputs(task: Task, state: State, table: Table) -> Outputs:

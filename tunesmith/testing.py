@@ -232,6 +232,23 @@ def scores_are_those_promised(made: Ready, folder: Path) -> None:
         _condensed_by_part(made.task, by_part, outputs, work.validation.truth)
 
 
+def what_is_kept_scores_alike(made: Ready, folder: Path) -> None:
+    """Outputs and truth as `predictions.parquet` keeps them have the scores that they had: `compare` reads them there."""
+    import pyarrow.parquet as pq
+
+    from .finish import write_predictions
+    from .inference import encode, infer, pad_id
+    from .judging.join import kept
+
+    state, rows = _start(made)[0], made.data.validation
+    task = made.task if made.task.stocks else made.task.set_for("judging")
+    outputs = infer(task, state.model, encode(task, state.processor, rows), pad=pad_id(state.processor))
+    write_predictions(folder / "kept.parquet", task, {"test": rows}, {"test": outputs})
+    again, truth = kept(pq.read_table(folder / "kept.parquet"))
+    scores = task.score(task.condense(outputs, task.truth(rows)), task.truth(rows))
+    np.testing.assert_allclose(list(task.score(task.condense(again, truth), truth).values()), list(scores.values()), rtol=1e-4, atol=1e-5)
+
+
 CHECKS: dict[str, Callable[[Ready, Path], None]] = {
     function.__name__.replace("_", " "): function
     for function in (
@@ -246,6 +263,7 @@ CHECKS: dict[str, Callable[[Ready, Path], None]] = {
         half_the_bits_answer_too,
         toy_rows_are_learned,
         scores_are_those_promised,
+        what_is_kept_scores_alike,
     )
 }
 

@@ -22,7 +22,7 @@ PAIRED = {
 NEVER = {("prompt", "image"), ("prompt", "audio")}
 """Strategies that are refused for a modality (`tests/tasks/test_image_tasks.py`): learnt tokens need a text to stand in."""
 
-FEW = ["encoding is pure", "sums add up", "half the bits answer too", "scores are those promised"]
+FEW = ["encoding is pure", "sums add up", "half the bits answer too", "scores are those promised", "what is kept scores alike"]
 """Checks that do not depend on the strategy: once a task is enough."""
 
 

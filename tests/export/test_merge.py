@@ -57,6 +57,15 @@ def test_a_language_model_is_the_same_in_plain_transformers(talker, tmp_path):
     assert Predictor.load(talker.path, made.path).predict(rows) == talker.predict(rows)
 
 
+@pytest.mark.parametrize("task", ["preference", "unpaired-preference"])
+def test_a_model_that_is_measured_against_the_untouched_one(task, talker, tmp_path):
+    """Switched off, the adapter says what the model was before: the merged folder cannot, and is compared in all else."""
+    run = _fit(tmp_path / "run", task, talker.path.parents[1] / "llama", "lora", max_new_tokens=6)
+    made = merging.merge(run.path, tmp_path / "plain")
+    assert made.adapter and made.difference < merging.TOLERANCE
+    assert Predictor.load(run.path, made.path).predict(["was the film good 1"]) == run.predict(["was the film good 1"])
+
+
 def test_an_encoder_decoder(tmp_path):
     from transformers import AutoModelForSeq2SeqLM
 

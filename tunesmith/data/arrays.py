@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, final
@@ -52,6 +53,21 @@ def from_arrow(column: pa.ChunkedArray | pa.Array, kind: Any) -> np.ndarray:
     for row, text in enumerate(values):
         found[row] = parsed(json.loads(text), kind)
     return found
+
+
+def form(value_N: np.ndarray) -> list[Any]:
+    """What `to_arrow` does not keep of numbers: what they are, and how many axes a row has and how long these are (`formed`)."""
+    return [] if value_N.dtype == object else [value_N.dtype.str, *value_N.shape[1:]]
+
+
+def formed(value_N: np.ndarray, form: Sequence[Any]) -> np.ndarray:
+    """What `from_arrow` gave, in the form that it had; as it is where none was noted. The first axis of a row may differ from piece to
+    piece."""
+    if not form or value_N.dtype == object or not len(value_N):
+        return value_N
+    shape = form[1:]
+    row = () if not shape else (value_N.shape[1] // max(1, math.prod(shape[1:])), *shape[1:])
+    return value_N.reshape((len(value_N), *row)).astype(form[0])
 
 
 def _tables(value_N: np.ndarray) -> bool:

@@ -58,6 +58,8 @@ def merge(path: str | Path, out: str | Path | None = None, *, rows: str | Path |
     asked = _asked(predictor, rows)
     before = fresh.outputs(predictor, asked)
     merging.merge(predictor.model)
+    without = fresh.outputs(predictor, asked[:1])
+    before = {name: value for name, value in before.items() if name in without}  # what the untouched model says needs the adapter
     found: list[Merged] = []
 
     def write(folder: Path) -> None:

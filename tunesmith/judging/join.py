@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -23,10 +23,15 @@ from .intervals import Candidate, Draws, resample, take
 from .looks import look
 from .view import view
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 FLIPS = 20
 """Flipped rows that are listed."""
 SECONDS = 5.0
 """Limit for the swap test of one score."""
+FORMS = "tunesmith.forms"
+"""Under this name `predictions.parquet` says which form numbers had (`arrays.form`); files of earlier versions do not."""
 
 
 @final
@@ -86,12 +91,21 @@ def judgement(run: Run, part: str = "test") -> Judgement:
             code="run-incomplete",
         )
     table = pq.read_table(path, filters=[("part", "==", part)])
-    raw = [name for name in table.column_names if name.startswith("raw:")]
-    outputs = {name.removeprefix("raw:"): arrays.from_arrow(table[name], np.float32) for name in raw}
-    truth = _truth(arrays.from_arrow(table["truth"], np.float64), outputs)
+    outputs, truth = kept(table)
     row_ids = np.array(table["row_id"].to_pylist(), np.uint64)
     answers = [json.loads(answer) for answer in table["answer"].to_pylist()]
     return Judgement(load_task(run), outputs, truth, row_ids, table["place"].to_pylist(), answers)
+
+
+def kept(table: pa.Table) -> tuple[Outputs, Truth]:
+    """Outputs and truth of predictions, in the form in which they were kept."""
+    forms = json.loads((table.schema.metadata or {}).get(FORMS.encode(), b"{}"))
+    raw = [name for name in table.column_names if name.startswith("raw:")]
+    outputs = {
+        name.removeprefix("raw:"): arrays.formed(arrays.from_arrow(table[name], np.float32), forms.get(name, [])) for name in raw
+    }
+    truth = arrays.from_arrow(table["truth"], np.float64)
+    return outputs, arrays.formed(truth, forms["truth"]) if "truth" in forms else _truth(truth, outputs)
 
 
 def flips(a: Judgement, b: Judgement) -> list[dict[str, Any]]:
@@ -125,7 +139,7 @@ def _score(draws: Draws, ours: Candidate, theirs: Candidate, truth: Truth, name:
 
 
 def _truth(truth: np.ndarray, outputs: Outputs) -> Truth:
-    """As `Task.truth` made it, before the file laid it out flat: beside several logits, one whole number is a class id."""
+    """As `Task.truth` made it, before a file that notes no forms laid it out flat: beside several logits, one whole number is a class id."""
     if "logits" not in outputs or truth.ndim != 2:
         return truth
     return truth[:, 0].astype(np.int64) if truth.shape[1] < outputs["logits"].shape[1] else truth.astype(np.int64)
