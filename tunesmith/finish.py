@@ -22,8 +22,8 @@ from .disk import recover, replaced
 from .errors import ModelError, ResourceError
 from .importance import importance
 from .inference import Encoded, encode, infer, pad_id
-from .judging.judge import SINGLY, How, Judged, judge
 from .judging.join import FORMS
+from .judging.judge import SINGLY, How, Judged, judge
 from .judging.looks import look
 from .memory import most_held
 from .planning import Ready

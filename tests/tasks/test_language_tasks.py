@@ -220,6 +220,27 @@ def test_what_would_be_cut_away_is_refused_before_the_first_step(models, tmp_pat
     assert caught.value.code == "answer-cut"
 
 
+@pytest.mark.parametrize("name", ["dialogue", "text-generation", "preference", "unpaired-preference"])
+def test_a_reply_that_loses_its_end_is_told_and_one_that_is_lost_is_refused_in_every_part(name, models, tmp_path):
+    long = "yes " * 300
+
+    def row(asked, said):
+        rows = {
+            "dialogue": _talk(asked, said), "text-generation": {"prompt": asked, "completion": said},
+            "preference": {"prompt": asked, "chosen": said, "rejected": "never"},
+            "unpaired-preference": {"prompt": asked, "completion": said, "label": asked[-1] in "13579"},
+        }
+        return rows[name]
+
+    path = write_lines(tmp_path / "rows.jsonl", [row(f"say {n}", long if n == 3 else f"yes {n}") for n in range(40)])
+    test = write_lines(tmp_path / "test.jsonl", [row("so " * 300, "yes"), row("say 98", "yes"), row("say 99", "no")])
+    told = api.check(api.make_spec(str(path), task=name, model=str(models["chat"]), validation_share=0.1)).data.findings
+    assert [(f.code, f.level, f.rows) for f in told if "cut" in f.code] == [("reply-cut", "warning", ("rows.jsonl, row 4",))]
+    with pytest.raises(DataError, match=r"test\.jsonl, row 1") as caught:
+        api.fit(path, task=name, model=str(models["chat"]), test=str(test), runs=str(tmp_path / "runs"), **QUICK)
+    assert caught.value.code == "answer-cut" and not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("name", ["dialogue", "text-generation"])
 def test_loss_is_the_mean_of_transformers_over_learned_tokens(name, models, tmp_path):
     import torch

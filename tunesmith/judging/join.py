@@ -139,7 +139,7 @@ def _score(draws: Draws, ours: Candidate, theirs: Candidate, truth: Truth, name:
 
 
 def _truth(truth: np.ndarray, outputs: Outputs) -> Truth:
-    """As `Task.truth` made it, before a file that notes no forms laid it out flat: beside several logits, one whole number is a class id."""
+    """As `Task.truth` made it, before a file without forms laid it flat: beside several logits, one whole number is a class id."""
     if "logits" not in outputs or truth.ndim != 2:
         return truth
     return truth[:, 0].astype(np.int64) if truth.shape[1] < outputs["logits"].shape[1] else truth.astype(np.int64)

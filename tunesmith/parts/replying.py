@@ -6,16 +6,16 @@ A prompt is a text or messages; a reply a text or the messages after the user's 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..data.finding import Finding, count, places
 from ..errors import DataError
-from ..task import Batch, Example, Outputs
+from ..task import Batch, Example, Outputs, Row
 from . import batch, chat, template, tokens, tools, writing
 
 if TYPE_CHECKING:
@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from ..inference import Encoded
 
 Messages = Sequence[Mapping[str, Any]]
+Whole = Callable[[Row, str], Sequence[Example]]
+"""A row's examples at full length, given its place."""
 TURNS = (("\n\nHuman:", "user"), ("\n\nAssistant:", "assistant"))
 """How a conversation in one text begins its turns (Anthropic's helpful and harmless replies)."""
+
+FRAME = 512
+"""Most tokens that a template puts around a row's own words."""
 
 EXPECTED = {
     **chat.EXPECTED,
@@ -35,6 +40,13 @@ EXPECTED = {
     "same-replies": ("two replies that differ", "take the row out: it teaches nothing"),
 }
 """What is wrong with a row: what was expected, what to do."""
+
+
+class Reader(Protocol):
+    """A task that reads so many tokens of a row, of a model that takes `limit`."""
+
+    tokens_kept: int
+    limit: int
 
 
 def replied(cell: Any) -> tuple[Messages, str, str]:
@@ -207,6 +219,33 @@ def refuse_unwritten(processor: Any, talk: Messages, given: Messages, place: str
             raise chat.unwritten(place, lost)
     except template.Refused as refused:
         raise chat.untaken(place, refused) from None
+
+
+def lost(
+    rows: Table, talks: Iterable[Sequence[tuple[Messages, Messages]]], whole: Whole, task: Reader, processor: Any, must: int = 1
+) -> list[Finding]:
+    """What `unwritten` tells, and `cut` where the template takes all rows."""
+    found = unwritten(rows, talks, processor)
+    return found if any(one.level == "error" for one in found) else [*found, *cut(rows, whole, task, processor, must)]
+
+
+def cut(rows: Table, whole: Whole, task: Reader, processor: Any, must: int = 1) -> list[Finding]:
+    """Rows of which a reply lies beyond the tokens that are read of them: wholly in one of the first `must` examples (an error), or with
+    its end (a warning)."""
+    gone, ends, kept = list[int](), list[int](), task.tokens_kept
+    for at, row in enumerate(rows.rows()):
+        if len(json.dumps(list(row.values()), default=str)) + FRAME <= kept:  # a token is at least one byte
+            continue
+        learn = [np.asarray(example["learn"]) for example in whole(row, rows.place(at))]
+        gone += [at] if any(not one_T[1:kept].any() for one_T in learn[:must]) else []
+        ends += [at] if any(one_T[kept:].any() for one_T in learn) else []
+    read = f"the {kept:,} tokens that are read of a row"
+    more = kept < min(task.limit, tokens.limit(processor))
+    fix = "shorten them, or " + ("leave options.max_tokens out, or set it higher" if more else "use a model that reads more")
+    lost = f"expected what is to be learned within {read}, got {count(len(gone))} that would lose all of it"
+    short = f"{count(len(ends))} with a reply that goes on beyond {read}: its end, and to stop there, is not learned"
+    found = [Finding("error", "answer-cut", lost, places(rows, gone), fix), Finding("warning", "reply-cut", short, places(rows, ends), fix)]
+    return [one for one in found if one.rows][:1]
 
 
 def _thoughtless(rows: Table, silent: Sequence[int]) -> list[Finding]:

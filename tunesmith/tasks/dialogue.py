@@ -141,9 +141,10 @@ class Dialogue(Task):
         return self.settle(**kept, ends=(chat.end_of_turn(processor),))
 
     def lost(self, rows: Table, processor: Any) -> list[Finding]:
-        """Rows that cannot be read, rows that the model's chat template refuses, and what it leaves out of them."""
+        """Rows that cannot be read, rows that the model's chat template refuses, and what it leaves out of them; replies that are cut."""
         wrong = replying.findings(rows, [self._wrong(row) for row in rows.rows()], chat.EXPECTED)
-        return wrong or replying.unwritten(rows, ([(self._read(row)[0], self._given(row))] for row in rows.rows()), processor)
+        talks = ([(self._read(row)[0], self._given(row))] for row in rows.rows())
+        return wrong or replying.lost(rows, talks, lambda row, place: self._whole(row, processor, place), self, processor)
 
     def _whole(self, row: Row, processor: Any, place: str) -> list[Example]:
         messages, given = self._read(row)[0], self._given(row)

@@ -148,9 +148,10 @@ class Preference(Task):
         return self.settle(**kept, ends=(chat.end_of_turn(processor),))
 
     def lost(self, rows: Table, processor: Any) -> list[Finding]:
-        """Rows that cannot be read, rows that the model's chat template refuses, and what it leaves out of them."""
+        """Rows that cannot be read, rows that the model's chat template refuses, and what it leaves out of them; replies that are cut."""
         wrong = replying.findings(rows, [self._wrong(row) for row in rows.rows()])
-        return wrong or replying.unwritten(rows, (self._talks(row) for row in rows.rows()), processor)
+        talks = (self._talks(row) for row in rows.rows())
+        return wrong or replying.lost(rows, talks, lambda row, place: self._whole(row, processor, place), self, processor, must=2)
 
     def _talks(self, row: Row) -> list[tuple[replying.Messages, replying.Messages]]:
         asked, given = chat.read(row[self.prompt])[0], self._given(row)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 import numpy as np
 
 from ..data.finding import Finding, count, places
-from ..parts import batch, columns, options, tokens, writing
+from ..parts import batch, columns, options, replying, tokens, writing
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Graded, Outputs, Purpose, Row, Task, Truth, fitted
 
@@ -137,6 +137,12 @@ class TextGeneration(Task):
         chosen = tokens.choose_limit(lengths_N, self.max_tokens, min(limit, tokens.limit(processor)))
         why = f"{chosen.why}; longer texts are learned in several examples"
         return self.settle(tokens_kept=chosen.value, tokens_why=why, limit=limit)
+
+    def lost(self, rows: Table, processor: Any) -> list[Finding]:
+        """Completions that are cut; texts without prompts lose nothing."""
+        whole = self.settle(tokens_kept=10**9)
+        able = self.prompt and self.completion in rows.names
+        return replying.cut(rows, lambda row, _: whole.encode([row], processor), self, processor) if able else []
 
     def truth(self, rows: Table) -> Truth:
         """(N,) completions; empty where there is none."""

@@ -173,14 +173,17 @@ class UnpairedPreference(Task):
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """How many tokens are read, and which token ends a reply. Raises DataError where replies lie beyond what the model reads."""
         part = train.take(tokens.sample_positions(len(train)))
-        made = [[replying.whole(processor, *self._talk(row), part.place(at), self._given(row))] for at, row in enumerate(part.rows())]
+        made = [self._whole(row, processor, part.place(at)) for at, row in enumerate(part.rows())]
         return self.settle(**writing.fitted(part, made, self.max_tokens, processor, limit), ends=(chat.end_of_turn(processor),))
 
     def lost(self, rows: Table, processor: Any) -> list[Finding]:
-        """Rows that cannot be read, rows that the model's chat template refuses, and what it leaves out of them."""
+        """Rows that cannot be read, rows that the model's chat template refuses, and what it leaves out of them; replies that are cut."""
         wrong = replying.findings(rows, [self._wrong(row) for row in rows.rows()])
         talks = ([([*asked, *said], self._given(row))] for row in rows.rows() for asked, said in [self._talk(row)])
-        return wrong or replying.unwritten(rows, talks, processor)
+        return wrong or replying.lost(rows, talks, lambda row, place: self._whole(row, processor, place), self, processor)
+
+    def _whole(self, row: Row, processor: Any, place: str) -> list[Example]:
+        return [replying.whole(processor, *self._talk(row), place, self._given(row))]
 
     def _talk(self, row: Row) -> tuple[replying.Messages, replying.Messages]:
         return chat.read(row[self.prompt])[0], replying.replied(row[self.completion])[0]
