@@ -57,6 +57,7 @@ def test_pairs_only_where_names_say_so() -> None:
     label = ["yes", "no"] * (N // 2)
     named = _best({"premise": _texts(), "hypothesis": _texts(6), "label": label})[1]
     assert named == {"text": "premise", "text_pair": "hypothesis", "label": "label"}
+    assert _best({"text": _texts(), "text_pair": _texts(6), "label": label})[1]["text_pair"] == "text_pair", "as the reference calls it"
     assert _best({"Sentence_2": _texts(), "Sentence_1": _texts(6), "label": label})[1]["text"] == "Sentence_1"
     assert "text_pair" not in _best({"title": _texts(5), "body": _texts(30), "label": label})[1]
 

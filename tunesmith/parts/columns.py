@@ -28,7 +28,8 @@ TAG_NAMES = ("labels", "tags", "categories", "emotions", "topics", "genres", "ke
 PAIRS = (
     ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"), ("premise", "hypothesis"),
     ("question1", "question2"), ("question", "answer"), ("question", "sentence"), ("query", "passage"), ("query", "document"),
-    ("text1", "text2"), ("text_1", "text_2"), ("text_a", "text_b"), ("s1", "s2"), ("first", "second"), ("claim", "evidence"),
+    ("text", "text_pair"), ("text1", "text2"), ("text_1", "text_2"), ("text_a", "text_b"), ("s1", "s2"), ("first", "second"),
+    ("claim", "evidence"),
 )
 """Names that say that two texts belong together; the order is that in which the model reads them."""
 SPLIT_NAMES = ("split", "fold", "partition", "subset", "set", "part")
