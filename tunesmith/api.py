@@ -285,6 +285,9 @@ def _labelled(result: Result, file: str | Path, settings: Mapping[str, str]) -> 
 
     task, ledger = result.predictor.task, Ledger()
     table = result.read(file, ledger, **settings)
+    if task.partial and set(task.columns(task.targets)) & set(table.names):
+        for name in set(task.columns(task.targets)) - set(table.names):
+            table = table.with_column(name, [None] * len(table))
     if task.files and type(task).tidied is not Task.tidied:
         table = result.predictor.with_files(table)  # what cells say is checked against the files that they speak of
     found = ready(

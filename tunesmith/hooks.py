@@ -59,6 +59,8 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
     """Names of baselines that look at the truth: an upper line, against which nothing is claimed."""
     taught: ClassVar[bool] = False
     """Whether what is measured while training needs the targets (spectra, with the true frames before each)."""
+    partial: ClassVar[bool] = False
+    """Whether rows may lack some of the targets, and files their columns."""
     wide: ClassVar[bool] = False
     """Whether a row is many cells of any kind (numbers, dates, texts), each of which may be empty or not given."""
     solved: ClassVar[int] = 0

@@ -139,7 +139,7 @@ def prepare(spec: Spec) -> Ready:
 def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
     """The rows, audited and parted, with the task and the columns that were chosen for them."""
     refuse_words(spec)
-    sources = read_sources(spec.data)
+    sources = read_sources(spec.data, lacking=_partial(spec))
     chosen = choose_task(spec, sources)
     name = chosen["task"].value
     options = {k.removeprefix("options."): c.value for k, c in chosen.items() if k.startswith("options.")}
@@ -160,6 +160,13 @@ def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
     if task.wide:
         data = replace(data, findings=tuple(finding for finding in data.findings if finding.code not in OF_TEXTS))
     return chosen, data.with_findings([*bad, *(f for part in PARTS for f in task.check(data.part(part)))])
+
+
+def _partial(spec: Spec) -> list[str]:
+    """Targets that not every file need have: those that are named for a task whose rows may lack them."""
+    named = spec.options.get("target", ())
+    names = [str(name).strip() for name in (named.split(",") if isinstance(named, str) else named)]
+    return names if len(names) > 1 and (spec.task == "auto" or TASKS.load(spec.task).partial) else []
 
 
 def _split_by(spec: Spec, task: Task) -> Data:

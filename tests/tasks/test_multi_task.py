@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.runs import write_lines
 from tunesmith import api
 from tunesmith.data.profile import Profile
 from tunesmith.data.table import Table
@@ -70,6 +71,24 @@ def test_a_row_that_cannot_be_judged_is_named(run: Any, tmp_path: Path) -> None:
     rows[2]["slots"] = rows[2]["slots"][1:]
     with pytest.raises(DataError, match=r"more\.csv, row 3.*column 'slots': expected"):
         api.evaluate(run.path, write_rows(rows, tmp_path / "more.csv"))
+
+
+def test_files_with_targets_of_their_own_are_learned_and_judged_together(tmp_path: Path, tiny_bert: Path) -> None:
+    """Each file is a data set: what it does not have is missing in its rows, and a column that is no target is still wanted in all."""
+    rows = [row | {"moods": ["glad", "sad"][: 1 + at % 2]} for at, row in enumerate(MultiTask.sample(80, 0)) if row["tone"] != ""]
+    own = {"a.jsonl": ("intent", "slots"), "b.jsonl": ("tone",), "c.jsonl": ("moods",)}
+    for at, (name, kept) in enumerate(own.items()):
+        write_lines(tmp_path / name, [{key: row[key] for key in ("text", *kept)} for row in rows[at::3]])
+    test = write_lines(tmp_path / "test.jsonl", [{"text": f"{row['text']} {at}", "tone": row["tone"]} for at, row in enumerate(rows[:9])])
+    paths, names = [str(tmp_path / name) for name in own], ["intent", "tone", "slots", "moods"]
+    settings = FAST | {"data.train": paths, "data.test": str(test), "options.target": names, "train.epochs": 1.0, "task": "multi-task"}
+    run = api.fit(None, model=str(tiny_bert), runs=str(tmp_path / "runs"), strategy="lora", **settings)
+    assert run.scores["tone mse"] > 0 and sum("has no column" in one["why"] for one in run.run.read("data.json")["ledger"]) == 11
+    for path, name in zip(paths, ("intent accuracy", "tone mse", "moods micro_f1"), strict=True):
+        known = {score for score, found in api.evaluate(run.path, path)["scores"].items() if found["value"] is not None}
+        assert name in known and len({score.split()[0] for score in known} - {HEADLINE}) == len(own[Path(path).name])
+    with pytest.raises(DataError, match="b.jsonl: expected the columns of a.jsonl"):
+        api.check(api.make_spec(None, **settings | {"task": "text-classification", "options.target": ()}))
 
 
 def test_predict_answers_all_targets_as_the_run_did(run: Any) -> None:
@@ -215,6 +234,14 @@ def test_temperature_draws_rare_targets_more_often_and_epochs_stay_as_long() -> 
 def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(SpecError):
         MultiTask(target=("x", "y"), **options)
+
+
+def test_a_number_that_never_changes_is_refused_in_training_rows_alone() -> None:
+    rows = [{"text": f"row {n}", "kind": "ab"[n % 2], "size": 7} for n in range(4)]
+    task = MultiTask(target=("kind", "size"), kinds=("class", "number"))
+    assert not [f for f in task.check(Table.of(rows[:2])) if f.level == "error"]
+    with pytest.raises(DataError, match="column 'size', got only 7"):
+        task.fit(Table.of(rows))
 
 
 def test_bad_numbers_are_named_by_row_and_missing_ones_only_counted() -> None:

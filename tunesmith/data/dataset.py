@@ -106,9 +106,9 @@ class Dataset:
         }
 
 
-def read_sources(data: spec.Data, ledger: Ledger | None = None) -> Sources:
-    """The given files as tables, and the profile of the training file. Raises DataError for what cannot be read,
-    SpecError where no file is named."""
+def read_sources(data: spec.Data, ledger: Ledger | None = None, lacking: Sequence[str] = ()) -> Sources:
+    """The given files as tables, and the profile of the training file. `lacking`: columns of which each file needs one alone. Raises
+    DataError for what cannot be read, SpecError where no file is named."""
     from .read import read
 
     ledger = ledger or Ledger()
@@ -116,10 +116,11 @@ def read_sources(data: spec.Data, ledger: Ledger | None = None) -> Sources:
         raise SpecError("data.train", expected="a file with rows to learn from", got="nothing", fix="name one",
             code="no-train-file")
     refuse_held_out([data.train] if isinstance(data.train, str) else data.train)
-    train = read(data.train, data, ledger)
+    train = read(data.train, data, ledger, lacking=dict.fromkeys(lacking))
+    known = {name: train.kind(name) for name in lacking if name in train.names}
     others = {part: getattr(data, part) for part in GIVEN[1:] if getattr(data, part)}
     # Files without a header take the training file's names.
-    tables = {"train": train} | {part: read(path, data, ledger, names=train.names) for part, path in others.items()}
+    tables = {"train": train} | {part: read(path, data, ledger, names=train.names, lacking=known) for part, path in others.items()}
     return Sources(tables, Profile.of(train), ledger)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import final
 
 from ..errors import DataError
@@ -26,7 +27,7 @@ from .ledger import Ledger
 from .source import Loaded, Source, kind_of, locate, refuse_code
 from .spool import LARGE, Spool, cache_folder, content_key, recall, remember
 from .table import Table
-from .together import Named, join
+from .together import Lacking, Named, join
 
 READERS: dict[str, Callable[[Source, Data, Spool], Loaded]] = {
     "delimited": delimited.load,
@@ -41,13 +42,14 @@ READERS: dict[str, Callable[[Source, Data, Spool], Loaded]] = {
 
 def read(
     path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], options: Data, ledger: Ledger, *,
-    names: Sequence[str] = (),
+    names: Sequence[str] = (), lacking: Lacking = MappingProxyType({}),
 ) -> Table:
     """The rows at a path, or at several paths together.
 
     How each file was understood and every row that was not loaded is written to the ledger. `names`: column names for
-    files without header (those of the training file, when a test file is read). Raises DataError, with file, row or
-    line, column and value, where something cannot be read as it stands; ResourceError where the disk is full.
+    files without header (those of the training file, when a test file is read); `lacking`: columns that a file may lack.
+    Raises DataError, with file, row or line, column and value, where something cannot be read as it stands; ResourceError
+    where the disk is full.
     """
     paths = [path] if isinstance(path, str | os.PathLike) else list(path)
     if not paths:
@@ -57,7 +59,7 @@ def read(
         files = [file for one in paths for file in reading.path(os.fspath(one))]
     for name, loaded in files:
         _tell(name, loaded, ledger)
-    return join(files, names, ledger)
+    return join(files, names, ledger, lacking)
 
 
 def _tell(name: str, loaded: Loaded, ledger: Ledger) -> None:

@@ -1,9 +1,11 @@
-"""Several files as one table: the same columns in any order; a file without header takes the names of another."""
+"""Several files as one table: the same columns in any order, but those that rows may lack; a file without header takes the names of
+another."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -16,14 +18,17 @@ from .table import Part, Table
 
 Named = tuple[str, Loaded]
 """The name of a file, and what was read from it."""
+Lacking = Mapping[str, pa.DataType | None]
+"""Columns that a file may lack, and what they hold where no file says."""
 
 
-def join(files: Sequence[Named], names: Sequence[str], ledger: Ledger) -> Table:
-    """One table of all files' rows, in order. `names`: column names for files that have none, known from elsewhere.
+def join(files: Sequence[Named], names: Sequence[str], ledger: Ledger, lacking: Lacking = MappingProxyType({})) -> Table:
+    """One table of all files' rows, in order. `names`: column names for files that have none, known from elsewhere; `lacking`: columns
+    that not every file need have.
 
     Raises DataError where a file has other columns than the first, or a column of another kind; casts are noted.
     """
-    files = _name_columns(files, names, ledger)
+    files = [_filled(file, files, lacking, ledger) for file in _name_columns(files, names, ledger)]
     for file in files[1:]:
         _check_columns(files[0], file)
     schema = pa.schema([(name, _type(name, files, ledger)) for name in files[0][1].table.column_names])
@@ -48,6 +53,19 @@ def _name_columns(files: Sequence[Named], names: Sequence[str], ledger: Ledger) 
     return named
 
 
+def _filled(file: Named, files: Sequence[Named], lacking: Lacking, ledger: Ledger) -> Named:
+    """The file with empty cells in the columns that it lacks, where it may and has one of them."""
+    name, loaded = file
+    table = loaded.table
+    for column in (lacking if set(lacking) & set(table.column_names) else ()):
+        kinds = (other.table.schema.field(column).type for _, other in files if column in other.table.column_names)
+        kind = next(kinds, lacking[column])
+        if column not in table.column_names and kind is not None:
+            ledger.note(f"{name}: has no column {column!r}: its rows lack it")
+            table = table.append_column(column, pa.nulls(len(table), kind))
+    return name, replace(loaded, table=table)
+
+
 def _check_columns(first: Named, other: Named) -> None:
     wanted, there = first[1].table.column_names, other[1].table.column_names
     if set(wanted) != set(there):
@@ -57,7 +75,8 @@ def _check_columns(first: Named, other: Named) -> None:
         ]))
         raise DataError(
             other[0], expected=f"the columns of {first[0]} ({listing(wanted, 8)})", got=f"the columns {listing(there, 8)} ({got})",
-            fix="give files with the same columns, or say whether they have a header (--set data.header=true or =false)",
+            fix="give files with the same columns, or say whether they have a header (--set data.header=true or =false); targets that not "
+            "every file has are for --task multi-task, with all of them named: --set options.target=a,b",
             code="other-columns",
         )
 

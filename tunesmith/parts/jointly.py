@@ -27,7 +27,8 @@ def aims(part: Any, name: str, kind: str, rows: Sequence[Row]) -> list[Any]:
     """What each row teaches of a target, as its own task encodes it: `target` and `row_weight`, 0 where the row lacks it; of words
     (W,) labels, None where the row lacks them."""
     known = [several.there(row[name]) for row in rows]
-    found = iter(part.aims([row for row, there in zip(rows, known) if there]))
+    asked = [row for row, there in zip(rows, known) if there]
+    found = iter(part.aims(asked) if asked else ())
     blank: Any = None
     if kind not in WORDWISE:
         shape = {"number": np.full(1, np.nan, np.float32), "labels": np.zeros(several.width(part, kind), np.float32)}

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ..data.arrays import objects
+from ..data.audit import target_findings
+from ..data.finding import Finding, refuse
 from ..data.profile import Profile
 from ..data.table import Table
 from ..errors import DataError
@@ -28,6 +30,8 @@ TASK_OF: Mapping[str, str] = {
 OPTION_OF = {"class": "label", "number": "target", "labels": "labels", "tags": "tags", "spans": "spans"}
 """The option by which that task knows the target's column."""
 WORDWISE = ("tags", "spans")
+CONSTANT = "constant-target"
+"""The finding that a column says one number in all rows."""
 LOOKED = 1000
 """Cells looked at to tell a target's kind."""
 NEARLY = 0.99
@@ -80,6 +84,11 @@ def _are_tags(found: Sequence[tuple[Any, Any]]) -> bool:
     return alike >= NEARLY * len(pairs) and any(len(cell) > 1 for _, cell in pairs)
 
 
+def numeric(rows: Table, name: str, kind: str) -> list[Finding]:
+    """What is wrong with a target's numbers."""
+    return target_findings(rows, [name], "number") if kind == "number" and len(rows) else []
+
+
 # -- who has which ----------------------------------------------------------------------------------------------------
 
 
@@ -93,6 +102,17 @@ def there(cell: Any) -> bool:
 def having(table: Table, name: str) -> np.ndarray:
     """Positions of the rows that have a target."""
     return np.flatnonzero([there(cell) for cell in table.column(name)])
+
+
+def learned(train: Table, name: str, kind: str) -> Table:
+    """The training rows that have a target. Raises DataError where none has, or all say the same number."""
+    rows = train.take(having(train, name))
+    if not len(rows):
+        raise DataError(
+            f"column {name!r}", expected="training rows that have this target", got="none", fix="leave the target out", code="no-rows"
+        )
+    refuse(one for one in numeric(rows, name, kind) if one.code == CONSTANT)
+    return rows
 
 
 def truths(parts: Mapping[str, Task], table: Table) -> Truth:

@@ -1,8 +1,9 @@
 """Predict several targets of a text at once: labels, numbers, any of several labels, tags of its words, on one shared encoder.
 
-Rows: `text` (or tokens; and `text_pair` for pairs) and two or more targets, each of which some rows may lack. Scores: the mean of the
-targets' headlines first (a number's R2 counts from 0), then each target's own (`intent macro_f1`). Beside it: each target's baselines,
-the frozen encoder with linear heads, and, where `singly` asks for it, a model of its own for each target.
+Rows: `text` (or tokens; and `text_pair` for pairs) and two or more targets, each of which some rows may lack; of several files
+(`data.train: [a.csv, b.csv]`) each may have targets of its own, where all are named. Scores: the mean of the targets' headlines first (a
+number's R2 counts from 0), then each target's own (`intent macro_f1`). Beside it: each target's baselines, the frozen encoder with linear
+heads, and, where `singly` asks for it, a model of its own for each target.
 """
 # Axes: N rows, M of them that have a target, B examples of a batch, T tokens, D features, K targets, C columns of a target.
 
@@ -15,9 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 
-from ..data.audit import target_findings
 from ..data.finding import Finding
-from ..errors import DataError, SpecError, listing
+from ..errors import SpecError, listing
 from ..parts import batch, columns, jointly, options, several
 from ..parts.several import WORDWISE, Kind
 from ..registry import TASKS
@@ -46,6 +46,7 @@ class MultiTask(Task):
     inputs: ClassVar[tuple[str, ...]] = ("text", "text_pair")
     targets: ClassVar[tuple[str, ...]] = ("target",)
     target_kind: ClassVar[str] = "other"
+    partial: ClassVar[bool] = True
 
     text: str = "text"
     """Column with the text; for tags of words the tokens, as a list or with spaces between them."""
@@ -151,7 +152,7 @@ class MultiTask(Task):
         found = options.twice(self.columns((*self.inputs, *self.targets)))
         for name, kind, part in self._each() if not found else ():
             rows = table.take(several.having(table, name))
-            found += target_findings(rows, [name], "number") if kind == "number" and len(rows) else []
+            found += [one for one in several.numeric(rows, name, kind) if one.code != several.CONSTANT]  # few held-out rows may be alike
             found += part.check(rows)
             if len(rows) < len(table):
                 message = f"{len(table) - len(rows):,} of {len(table):,} rows lack {name!r}: they teach and judge the other targets"
@@ -163,15 +164,10 @@ class MultiTask(Task):
         return self.settle(pooling=source.pooling)
 
     def fit(self, train: Table) -> Self:
-        """Each target's task, fitted on the rows that have it. Raises DataError where none has."""
+        """Each target's task, fitted on the rows that have it. Raises DataError where none has, or all say the same number."""
         made, scales = [], []
         for name, kind, part in self._each():
-            rows = train.take(several.having(train, name))
-            if not len(rows):
-                raise DataError(
-                    f"column {name!r}", expected="training rows that have this target", got="none", fix="leave the target out",
-                    code="no-rows",
-                )
+            rows = several.learned(train, name, kind)
             part = part.fit(rows)
             made.append(part)
             scales.append(1 / max(1.0, float(np.mean([one["words"] for one in part.truth(rows)]))) if kind in WORDWISE else 1.0)
@@ -388,8 +384,7 @@ class MultiTask(Task):
 
 
 def _flat(value: Any) -> list[str]:
-    given = value.split(",") if isinstance(value, str) else value
-    return [name.strip() for name in given if name.strip()]
+    return [name.strip() for name in (value.split(",") if isinstance(value, str) else value) if name.strip()]
 
 
 def _task_of(kind: str) -> Any:
