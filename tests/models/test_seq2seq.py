@@ -169,6 +169,29 @@ def test_an_adapter_on_both_stacks_loads_in_plain_peft(tmp_path):
     assert {name.split(".lora_")[0].split(".")[3] for name, _ in model.named_parameters() if "lora_A" in name} == {"encoder", "decoder"}
 
 
+@pytest.mark.parametrize("family", ["t5", "bart", "marian", "mbart", "m2m_100", "bert"])
+def test_factors_stand_in_both_stacks_and_are_folded_in(family, tmp_path):
+    from tunesmith.models.merging import merged
+    from tunesmith.strategies.ia3 import IA3
+
+    made = bert(tmp_path / "base", layers=1) if family == "bert" else pair(tmp_path / "base", family)
+    model = seq2seq.Seq2Seq(load(find(str(made)), form="seq2seq")).eval()
+    ids = torch.tensor([[9, 10, 11, 1]])
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids[:, 1:]}
+    before = model(batch)
+    IA3().shape(model, 0)
+    named = [name for name, _ in model.named_parameters() if "ia3_l" in name]
+    assert sorted(".decoder." in name for name in named) == [False] * 3 + [True] * 5, "the decoder looks at the encoder as well"
+    assert torch.equal(model.eval()(batch), before), "new factors are 1"
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "ia3_l" in name:
+                parameter.mul_(5)
+    after = model(batch)
+    assert not torch.allclose(after, before, atol=1e-3)
+    torch.testing.assert_close(merged(model).eval()(batch), after, atol=1e-5, rtol=1e-5)
+
+
 def test_learnt_tokens_stand_before_the_source_in_likelihoods_writing_and_the_saved_folder(tmp_path):
     from tunesmith.strategies.prefix import Prefix
     from tunesmith.strategies.prompt import Prompt

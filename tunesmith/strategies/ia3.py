@@ -27,6 +27,8 @@ FAMILIES: dict[str, tuple[tuple[str, ...], str]] = {
     **dict.fromkeys(
         ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "smollm3"), (("k_proj", "v_proj"), "down_proj")
     ),
+    **dict.fromkeys(("t5", "mt5", "umt5"), (("k", "v"), "wo")),
+    **dict.fromkeys(("bart", "mbart", "marian", "m2m_100", "pegasus"), (("k_proj", "v_proj"), "fc2")),
 }
 """Family -> names of the maps whose outputs are scaled, name of the map whose input is scaled (arXiv 2205.05638, section 3.3)."""
 
@@ -50,14 +52,15 @@ class IA3(Strategy):
 
         from ..models import adapters
 
-        targets, feedforward = self._names(adapters.bare(model.backbone).config.model_type)
-        config = IA3Config(
+        config = adapters.bare(model.backbone).config
+        targets, feedforward = self._names(getattr(config, "encoder", config).model_type)  # an encoder twice has that encoder's names
+        wanted = IA3Config(
             task_type=adapters.TASK,
             target_modules=adapters.linear_targets(model, (*targets, feedforward)),
             feedforward_modules=adapters.linear_targets(model, (feedforward,)),
             fan_in_fan_out=adapters.has_conv1d(model),
         )
-        adapters.wrap(model, config, seed)
+        adapters.wrap(model, wanted, seed)
 
     def stages(self, outline: Outline) -> Sequence[Stage]:
         """One stage."""
