@@ -8,8 +8,9 @@ import re
 import pytest
 import yaml
 
+from tunesmith.registry import TASKS
 from tunesmith.report import read
-from tunesmith.report.card import card, write
+from tunesmith.report.card import SPOKEN, card, write
 
 KINDS = ("binary", "many", "multilabel", "regression")
 
@@ -23,6 +24,12 @@ def test_no_blanks(make_run, kind):
         title, _, body = section.partition("\n")
         assert len(body.strip()) > 20, title
     assert not re.search(r"needed|TODO|TBD|None|nan|undefined|\{\{|\| +\|", text)
+
+
+def test_what_a_model_does_is_told_of_every_task_whose_answers_are_no_labels_and_numbers():
+    """What such tasks do cannot be told from the kind of their answers."""
+    assert not [name for name in TASKS.names() if TASKS.load(name).target_kind == "other" and name not in SPOKEN]
+    assert set(SPOKEN) < set(TASKS.names()) and len(set(SPOKEN.values())) == len(SPOKEN)
 
 
 @pytest.mark.parametrize("kind", KINDS)

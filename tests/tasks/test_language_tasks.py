@@ -184,8 +184,9 @@ def test_prompts_and_completions_of_messages_are_a_dialogue_whose_prompt_is_not_
     assert "yes<|im_end|>" in whole and len(learned) == 1 and learned[0].startswith("never ")
 
 
-def test_what_an_instruction_is_about_stands_behind_it(models, tmp_path):
-    rows = [{"instruction": f"say this {n}", "input": f"the word {n}" if n % 2 else "", "output": f"yes {n}"} for n in range(40)]
+@pytest.mark.parametrize("word", ["the word 1", "the word {}"])
+def test_what_an_instruction_is_about_stands_behind_it(word, models, tmp_path):
+    rows = [{"instruction": f"say this {n}", "input": word.format(n) if n % 2 else "", "output": f"yes {n}"} for n in range(40)]
     made = api.plan(api.make_spec(str(write_lines(tmp_path / "rows.jsonl", rows)), model=str(models["chat"]), near_duplicates=0.0)).task
     assert (made.prompt, made.context, made.completion) == ("instruction", "input", "output")
     assert made._pair(rows[1]) == ("say this 1\nthe word 1\n", "yes 1") and made._pair(rows[2]) == ("say this 2\n", "yes 2")

@@ -19,10 +19,23 @@ MOST_NAMES = 100
 """Labels that the card lists."""
 USES = {
     "classes": "chooses one label for a text", "flags": "chooses any number of labels for a text",
-    "numbers": "reads a number off a text", "texts": "reads its answer out of a text", "other": "answers rows of data",
+    "numbers": "reads a number off a text", "texts": "answers a text with a text", "other": "answers rows of data",
 }
 
-SPOKEN = {"speech-recognition": "writes down what is said", "image-generation": "makes pictures like those it was shown"}
+SPOKEN = {
+    "dialogue": "answers in conversations", "text-generation": "writes text",
+    "translation": "translates", "summarisation": "summarises texts",
+    "preference": "replies as those who chose between replies prefer it",
+    "unpaired-preference": "replies as those who judged replies prefer it",
+    "embedding": "gives texts vectors in which what belongs together is near",
+    "multi-task": "predicts several targets of a text at once",
+    "token-classification": "says which words of a text are something",
+    "relation-extraction": "says how two marked spans of a text are related",
+    "extractive-qa": "reads its answer out of a text", "knowledge-qa": "answers questions from documents, and names them",
+    "object-detection": "finds things on images", "image-segmentation": "gives each pixel of an image a class",
+    "image-generation": "makes pictures like those it was shown", "speech-recognition": "writes down what is said",
+    "speech-synthesis": "speaks texts in the voice it learned",
+}
 """The same for tasks whose answers are told otherwise."""
 
 

@@ -276,7 +276,7 @@ class TextGeneration(Task):
 def _context(profile: Profile, named: Mapping[str, Any], prompt: str) -> dict[str, Choice[Any]]:
     """The column with what an instruction is about."""
     known = [] if prompt != "instruction" or named.get("context") else ["input", "context"]
-    texts = [column.name for column in profile.columns.values() if column.kind in ("text", "category")]
+    texts = [column.name for column in profile.columns.values() if column.kind in ("text", "category", "constant")]
     found = [name for name in texts if any(columns.same_name(name, one) for one in known)]
     return {"context": Choice(found[0], "named like what an instruction is about")} if found else {}
 
