@@ -241,6 +241,16 @@ def test_what_is_said_of_nothing_is_told(run, tmp_path, capsys):
     assert "no text" not in capsys.readouterr().err
 
 
+def test_what_is_longer_than_what_is_read_is_told(run, tmp_path, capsys):
+    (tmp_path / "new.csv").write_text("text\n" + "so good " * 90 + "\nx\n")
+    assert main(["predict", str(run.path), "x", "so good " * 90]) == 0
+    assert "1 of 2 rows are longer than what the model reads of each" in capsys.readouterr().err
+    assert main(["predict", str(run.path), "--file", str(tmp_path / "new.csv")]) == 0
+    assert "1 of 2 rows are longer" in capsys.readouterr().err
+    assert main(["predict", str(run.path), "so good"]) == 0
+    assert "longer" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.tiny_models import writer
-from tunesmith import api
+from tunesmith import api, testing
 from tunesmith.cli import predict as command
 from tunesmith.errors import SpecError
 from tunesmith.models import source
@@ -121,3 +121,24 @@ def test_the_command_shows_pieces(folder, monkeypatch, capsys, tmp_path):
     with pytest.raises(SpecError) as caught:
         command.command(str(tmp_path), ASKED, stream=True)
     assert caught.value.code == "many-asked"
+
+
+@pytest.mark.parametrize(
+    ("task", "family", "cut"),
+    [
+        *[(name, "bert", 1) for name in ("text-classification", "text-multilabel", "text-regression", "embedding", "summarisation")],
+        *[(name, "t5", 1) for name in ("translation", "summarisation")], ("multi-task", "bert", 0), ("token-classification", "bert", 0),
+        *[(name, "llama", 1) for name in ("dialogue", "text-generation", "preference", "unpaired-preference", "translation")],
+    ],
+)
+def test_rows_that_are_cut_are_counted_and_those_read_in_windows_are_not(task, family, cut, folder, tiny_bert, tiny_t5, tmp_path):
+    made = testing.ready(task, "full", {"llama": folder, "bert": tiny_bert, "t5": tiny_t5}[family], tmp_path)
+    asker = Predictor(None, made.task, None, source.processor(made.source))
+    if task == "token-classification":
+        asked = [["good"] * 300, ["good", "film"]]
+    else:
+        asked = ["good " * 300, "good film"]
+    asked = [{"text": text, "anchor": text, "document": text, "source": text, "prompt": text, "tokens": text} for text in asked]
+    if task == "dialogue":
+        asked = [{"messages": row["text"]} for row in asked]
+    assert asker.cut(asker.table(asked)) == cut and asker.cut(asker.table(asked[1:])) == 0

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, final
 
+import numpy as np
+
 from .computing import AS_TRAINED, Computing
 from .errors import DataError, RunError, SpecError, listing, nearest
-from .inference import MICRO_TOKENS, encode, infer, pad_id
+from .inference import MICRO_TOKENS, Encoded, encode, infer, pad_id
 from .registry import TASKS
 from .run import Run
 from .seal import checking
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 
     from .data.ledger import Ledger
     from .data.table import Table
+
+MORE = 2
+"""Tokens of room by which a row is tried anew: half of it is left where an answer takes the other half."""
+FRAME = 16
+"""Most special tokens of a row."""
 
 
 @final
@@ -76,6 +83,20 @@ class Predictor:
         asked = [name for name in self.task.asks() if name in table.names]
         told = self.task.wide or self.task.files or not asked
         return 0 if told else int((table.blanks(asked) == len(asked)).sum())
+
+    def cut(self, table: Table) -> int:
+        """Rows that are longer than what is read of each. Told by encoding them with room for more: those that grow were cut."""
+        task = self.task.set_for("answering")
+        wider, found = _wider(task), 0
+        if wider is None:
+            return 0
+        columns = [name for name in task.columns(task.inputs) if name in table.names]
+        for _, part in table.pieces():
+            able = [at for at, row in enumerate(part.rows()) if _bytes(row[name] for name in columns) > _least(task)]
+            some = part.take(np.array(able, np.int64))
+            lengths = [_lengths(encode(one, self.processor, some), len(some)) for one in (task, wider)] if able else []
+            found += int((lengths[1] > lengths[0]).sum()) if able else 0
+        return found
 
     @property
     def streams(self) -> bool:
@@ -286,3 +307,29 @@ def load_task(run: Run) -> Task:
     saved = run.read("task.json")
     task: Task = TASKS.load(saved["name"]).from_json(saved["values"])
     return task
+
+
+def _wider(task: Task) -> Task | None:
+    """The task with room for more tokens; None where it does not cut texts."""
+    room = {name: getattr(task, name) + MORE for name in ("tokens_kept", "limit") if getattr(task, name, 0)}
+    if not room or task.files or task.models or task.stocks:
+        return None
+    parts = {"parts": tuple(_wider(part) or part for part in getattr(task, "parts", ()))}
+    return task.settle(**room, **{name: value for name, value in parts.items() if value})
+
+
+def _least(task: Task) -> int:
+    """Bytes of a row that may be too long; a token is at least one. Of those that are answered in writing each may."""
+    return 0 if task.writes else getattr(task, "tokens_kept", 0) - FRAME - len(getattr(task, "prefix", ""))
+
+
+def _bytes(cells: Iterable[Any]) -> int:
+    return sum(len(str(cell).encode("utf-8", "replace")) for cell in cells)
+
+
+def _lengths(encoded: Encoded, rows: int) -> np.ndarray:
+    """(N,) tokens of each row; NaN where it is read in several windows, which together hold all of it."""
+    found_N = np.full(rows, np.nan)
+    found_N[encoded.row_N] = encoded.lengths_N
+    found_N[np.bincount(encoded.row_N, minlength=rows) > 1] = np.nan
+    return found_N

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -48,6 +49,7 @@ Stream = Annotated[
     typer.Option("--stream/--no-stream", help="Show the answer to one question while it is written; else where a terminal asks for one."),
 ]
 
+Unseen = Counter[str]
 CHUNK = 4096
 SAY_EVERY_SECONDS = 5.0
 LARGEST = 3
@@ -85,12 +87,13 @@ def command(
         answer_file(predictor, file, out, replace=replace, quiet=quiet, settings=settings)
     elif out is not None:
         answer_asked(predictor if entities else predictor.predictor, asked, out, replace=replace)
-        _say_wordless(0 if quiet else _wordless(predictor, asked), len(asked))
+        _say_unseen(Unseen() if quiet else _unseen(predictor, asked), len(asked))
     elif _streams(predictor, asked, stream, as_json=json):
         show_stream(predictor.stream(asked[0]), as_json=json)
+        _say_unseen(Unseen() if quiet else _unseen(predictor, asked), len(asked))
     else:
         show_answers(asked, predictor.predict(asked), as_json=json)
-        _say_wordless(0 if quiet else _wordless(predictor, asked), len(asked))
+        _say_unseen(Unseen() if quiet else _unseen(predictor, asked), len(asked))
     return 0
 
 
@@ -256,20 +259,20 @@ def answer_file(
     """Every row of the file with its answer, in the file's order; says the rate and the time left while at it."""
     from ._answers import chunks, joined, writing
 
-    wordless = 0
+    unseen = Unseen()
     with writing(out, replace=replace) if out else _to_stdout() as write:
         table = _read(predictor, file, settings or {})
         start = last = time.monotonic()
         for positions in chunks(len(table), CHUNK):
             part = table.take(positions)
             write([joined(row, answer) for row, answer in zip(part.rows(), predictor.predict(part), strict=True)])
-            wordless += 0 if quiet else _wordless(predictor, part)
+            unseen += Unseen() if quiet else _unseen(predictor, part)
             if not quiet and time.monotonic() - last >= SAY_EVERY_SECONDS:
                 last = time.monotonic()
                 _say(positions.stop, len(table), last - start)
     if not quiet:
         _say(len(table), len(table), time.monotonic() - start)
-        _say_wordless(wordless, len(table))
+        _say_unseen(unseen, len(table))
 
 
 def _read(predictor: Any, file: str, settings: Mapping[str, str]) -> Any:
@@ -283,16 +286,22 @@ def _read(predictor: Any, file: str, settings: Mapping[str, str]) -> Any:
     return table
 
 
-def _wordless(predictor: Any, rows: Any) -> int:
-    """Rows without any text; of two runs in a chain, which find nothing there, none."""
+def _unseen(predictor: Any, rows: Any) -> Unseen:
+    """Rows without any text, and rows that are longer than what is read of each; of two runs in a chain none."""
     one = getattr(predictor, "predictor", None)
-    return int(one.wordless(one.table(rows))) if one else 0
+    if not one:
+        return Unseen()
+    table = one.table(rows)
+    return Unseen({"wordless": one.wordless(table), "cut": one.cut(table)})
 
 
-def _say_wordless(rows: int, total: int) -> None:
-    if rows:
-        which = f"{rows:,} of {total:,} rows have no text" if total > 1 else "the row has no text"
+def _say_unseen(rows: Unseen, total: int) -> None:
+    if rows["wordless"]:
+        which = f"{rows['wordless']:,} of {total:,} rows have no text" if total > 1 else "the row has no text"
         print(f"{which}: the answer is what the model says of nothing", file=sys.stderr)
+    if rows["cut"]:
+        which = f"{rows['cut']:,} of {total:,} rows are" if total > 1 else "the row is"
+        print(f"{which} longer than what the model reads of each: the answer is of a part", file=sys.stderr)
 
 
 def _to_stdout() -> Any:
