@@ -59,6 +59,9 @@ REFUSED: dict[str, tuple[str, str | bytes, str, tuple[str, ...]]] = {
         "a.jsonl", '{"a": {"b": 1}}\n' + '{"a": {"b": 2}}\n' * 1230 + '{"a": "x"}\n',
         "mixed-types", ("row 1232", "row 1", "'a'", "(x)"),
     ),
+    "empty text among numbers": (
+        "a.jsonl", '{"a": 1.5}\n{"a": ""}\n', "mixed-types", ("row 2, column 'a'", "a text (empty)", "null where"),
+    ),
     "deep list": ("a.json", "[" * 100_000, "too-deep", ("line 1, column 2", "100 levels")),
     "deep object in lines": ("a.jsonl", '{"a":' * 100_000, "too-deep", ("line 1", "100 levels")),
     "deep and whole": ("a.jsonl", '{"a": ' + "[" * 150 + "]" * 150 + "}", "too-deep", ("line 1, column 106",)),

@@ -11,6 +11,7 @@ from tests.tiny_pairs import pair
 from tunesmith import api
 from tunesmith.errors import DataError, SpecError
 from tunesmith.models.source import find, processor
+from tunesmith.parts import languages
 from tunesmith.registry import TASKS
 from tunesmith.tasks.summarisation import ORACLE, Summarisation
 from tunesmith.tasks.translation import Translation
@@ -169,7 +170,18 @@ def test_languages_stand_where_the_model_expects_them(models):
     assert name(task.first) == "fr_XX" and reader.src_lang == "en_XX"
 
 
-@pytest.mark.parametrize(("options", "got"), [({"target_language": "xx"}, "'xx'"), ({}, "none")])
+@pytest.mark.parametrize("option", ["source_language", "target_language"])
+@pytest.mark.parametrize("kind", [Translation, Summarisation])
+def test_two_letters_that_are_no_language_are_refused_whatever_the_model(kind, option):
+    for code in ("xx", "jp", "XX_ab"):
+        with pytest.raises(SpecError, match="code of a language"):
+            kind(**{option: code})
+    for code in ("ja", "oc", "pt-BR", "zh_CN", "eng_Latn", "en_XX", "Occitan", ""):
+        assert getattr(kind(**{option: code}), option) == code
+    assert set(languages.NAMES) <= languages.CODES and set(languages.THREE.values()) <= languages.CODES
+
+
+@pytest.mark.parametrize(("options", "got"), [({"target_language": "tlh"}, "'tlh'"), ({}, "none")])
 def test_a_language_that_the_model_does_not_know_is_refused(options, got, models):
     rows = [{"source": f"the film {n}", "target": f"blue book {n}"} for n in range(20)]
     with pytest.raises(SpecError) as caught:

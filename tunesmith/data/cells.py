@@ -96,10 +96,11 @@ def _check_one_kind(
     if len(kinds) < 2:
         return
     (first, at), (second, there) = list(kinds.items())[:2]
+    blank = ", and null where a cell is empty" if any(isinstance(value, str) and not value for value in values) else ""
     raise DataError(
         f"{place}, row {_number(there, numbers)}, column {name!r}",
-        expected=f"{first}, as in row {_number(at, numbers)}", got=f"{second} ({shorten(values[there])})",
-        fix="write the column in one way", code="mixed-types",
+        expected=f"{first}, as in row {_number(at, numbers)}", got=f"{second} ({shorten(values[there]) or 'empty'})",
+        fix=f"write the column in one way{blank}", code="mixed-types",
     )
 
 

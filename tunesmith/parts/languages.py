@@ -23,6 +23,16 @@ NAMES = {
     "zh": "Chinese", "zu": "Zulu",
 }  # fmt: skip
 """Two letters (ISO 639-1) to English."""
+CODES = frozenset(
+    (
+        "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo es et eu fa "
+        "ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik in io is it iu iw ja ji jv jw ka kg ki kj kk kl "
+        "km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mo mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om "
+        "or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg sh si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts "
+        "tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu"
+    ).split()
+)
+"""All two-letter codes (ISO 639-1), and those that were once."""
 THREE = {
     "arb": "ar", "bul": "bg", "ces": "cs", "cze": "cs", "dan": "da", "deu": "de", "ger": "de", "ell": "el", "eng": "en", "est": "et",
     "fas": "fa", "pes": "fa", "fin": "fi", "fra": "fr", "fre": "fr", "heb": "he", "hin": "hi", "hun": "hu", "ind": "id", "ita": "it",
@@ -41,6 +51,16 @@ def of_header(name: str) -> str:
     """The two-letter code that a column's name is (`en`, `en_XX`, `eng_Latn`, `EN`), or nothing."""
     match = _CODE.fullmatch(name.strip().lower() if len(name.strip()) <= 3 else name.strip())
     return _two(match[1]) if match else ""
+
+
+def require(option: str, asked: str) -> None:
+    """Raises SpecError (`unknown-language`) for two letters that are no language's; longer words may be names of languages."""
+    code = asked.strip().lower().replace("-", "_").split("_")[0]
+    if len(code) == 2 and code not in CODES:
+        raise SpecError(
+            f"option {option}", expected="the code of a language (ISO 639-1: en, de, ja, zh)", got=repr(asked),
+            fix="write its code or its name; a country's code (jp, cn) is another", code="unknown-language",
+        )  # fmt: skip
 
 
 def word(code: str) -> str:

@@ -96,6 +96,8 @@ def check(task: Rewriter, scores: Sequence[str]) -> None:
     """Raises SpecError for settings that make no sense."""
     options.column("source", task.source)
     options.column("target", task.target)
+    for option in ("source_language", "target_language"):
+        languages.require(option, getattr(task, option))
     options.max_tokens(task.max_tokens)
     if task.max_new_tokens != "auto":
         options.number("max_new_tokens", task.max_new_tokens, low=1, high=100_000, unit="a whole number")
