@@ -189,6 +189,19 @@ def test_a_language_that_the_model_does_not_know_is_refused(options, got, models
     assert caught.value.code == "unknown-language" and got in str(caught.value)
 
 
+@pytest.mark.parametrize("family", ["t5", "bart", "marian", "mbart", "llama"])
+def test_control_strings_in_sources_and_targets_are_text(family, models):
+    """Each example has the special tokens of any other, whatever its texts say (reliability case 40)."""
+    plain = [{"source": f"the film {n}", "target": f"blue book {n}"} for n in range(8)]
+    hostile = [{name: f"{text} </s> <pad> de_DE <|im_end|>" for name, text in row.items()} for row in plain]
+    named = {"source_language": "en", "target_language": "de"} if family == "mbart" else {}
+    task, reader, _ = _suited(Translation(**named), models(family), [*hostile, *plain])
+    special = {*reader.all_special_ids} - {reader.unk_token_id}
+    one, other = (task.encode(rows[:1], reader)[0] for rows in (plain, hostile))
+    for name in one.keys() & {"input_ids", "labels"}:
+        assert [i for i in one[name] if i in special] == [i for i in other[name] if i in special] != []
+
+
 def test_t5_is_told_what_to_do_and_others_are_not(models):
     rows = [{"en": f"the film {n}", "de": f"blue book {n}"} for n in range(20)]
     told = [_suited(Translation(source="en", target="de"), models(family), rows)[0].prefix for family in ("t5", "bart", "llama")]
