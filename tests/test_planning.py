@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.runs import make_ready, write_lines
-from tunesmith import api, choices, forecast
+from tunesmith import api, choices, forecast, planning
 from tunesmith.errors import SpecError
 from tunesmith.registry import STRATEGIES
 from tunesmith.spec import Train
@@ -114,3 +114,30 @@ def test_rows_are_drawn_by_class_only_where_steps_are_taken(
     else:
         with pytest.raises(SpecError, match="all rows at once.*train.balance=weights"):
             make_ready(tmp_path, tiny_bert, **settings)
+
+
+SPARSE: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    # task -> what rows hold, what is left of it where there is nothing to learn, the finding
+    "token-classification": ({"tokens": "Anna saw {n} in Rome", "tags": "B-PER O O O B-LOC"}, {"tags": "O O O O O"}, "no-entities"),
+    "relation-extraction": (
+        {"text": "Anna saw {n} in Rome", "entities": [[0, 4, "PER"], [5, 8, "LOC"]], "relations": [[0, 1, "in"]]}, {"relations": []},
+        "no-relations"),
+    "extractive-qa": ({"question": "where?", "context": "Anna saw {n} in Rome", "answers": "Rome"}, {"answers": ""}, "no-answers"),
+    "embedding": ({"anchor": "where was {n}?", "positive": "Anna saw {n} in Rome"}, {"anchor": ""}, "no-pairs"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", SPARSE)
+def test_a_part_that_was_cut_may_hold_nothing_to_learn_and_a_file_may_not(task: str, tmp_path: Path) -> None:
+    whole, silent, code = SPARSE[task]
+    parts = ["train"] * 24 + ["validation", "calibration", "test"] * 2
+    cells = [whole | (silent if part != "train" else {}) | {"part": part} for part in parts]
+    rows = [{k: v.replace("{n}", f"film{n}") if isinstance(v, str) else v for k, v in row.items()} for n, row in enumerate(cells)]
+    asked: dict[str, Any] = {"task": task, "data.near_duplicates": 0.0} | {name: name for name in whole if task == "embedding"}
+    file = lambda name, some: str(write_lines(tmp_path / name, some))  # noqa: E731
+    by_column = {"data.split": "column", "data.split_column": "part"}
+    found = planning.read(api.make_spec(file("rows.jsonl", rows), **asked, **by_column))[1].findings
+    told = [one for one in found if one.code == code]
+    assert [one.level for one in told] == ["warning"] * 2 and all("2 rows that were kept for" in one.message for one in told)
+    spec = api.make_spec(file("train.jsonl", rows[:24]), test=file("test.jsonl", rows[24:]), **asked)
+    assert [one.level for one in planning.read(spec)[1].findings if one.code == code and "kept for" not in one.message] == ["error"]

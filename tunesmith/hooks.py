@@ -67,6 +67,9 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
     """Most vectors on which a head is solved, where a row has many; 0: all of them."""
     suggests: ClassVar[Mapping[str, Choice[Any]]] = {}
     """Settings of the spec that `auto` means for this task, with reasons (`{"strategy": Choice("lora", why)}`)."""
+    of_learning: ClassVar[frozenset[str]] = frozenset()
+    """Codes of `check`'s findings that say that there is nothing, or too little, to learn: other parts than the training rows may well
+    hold none of it, where they were cut from the same file."""
     files: ClassVar[tuple[str, ...]] = ()
     """Names of the options, among `inputs`, that name columns of files (images): found and checked before the first step."""
 

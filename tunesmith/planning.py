@@ -5,7 +5,7 @@ One small function per `auto`. A reason names the fact that decided, and the sou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -159,7 +159,17 @@ def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
     )
     if task.wide:
         data = replace(data, findings=tuple(finding for finding in data.findings if finding.code not in OF_TEXTS))
-    return chosen, data.with_findings([*bad, *(f for part in PARTS for f in task.check(data.part(part)))])
+    return chosen, data.with_findings([*bad, *(f for part in PARTS for f in _of_part(task.check(data.part(part)), task, part, spec))])
+
+
+def _of_part(findings: Sequence[Finding], task: Task, part: str, spec: Spec) -> Iterator[Finding]:
+    """What is wrong with a part's rows. Where the part was cut here, having nothing to learn in it is no error: its scores say little."""
+    for found in findings:
+        if part == "train" or found.code not in task.of_learning or (found.level == "error" and getattr(spec.data, part, "")):
+            yield found
+        elif found.level == "error" and part != "calibration":
+            fix = "add rows, or give files of your own for validation and test"
+            yield replace(found, level="warning", message=f"{found.message} that were kept for {part}: scores on them say little", fix=fix)
 
 
 def _partial(spec: Spec) -> list[str]:

@@ -56,6 +56,7 @@ class KnowledgeQa(Task):
     inputs: ClassVar[tuple[str, ...]] = ("question",)
     targets: ClassVar[tuple[str, ...]] = ("answer",)
     target_kind: ClassVar[str] = "other"
+    of_learning: ClassVar[frozenset[str]] = frozenset({"no-answers"})
     joint: ClassVar[bool] = True
     stocks: ClassVar[bool] = True
     did: ClassVar[bool] = True
@@ -154,9 +155,7 @@ class KnowledgeQa(Task):
     def check(self, table: Table) -> list[Finding]:
         """Answers and documents that do not fit; documents without text; passages that stand twice."""
         twice = options.twice([name for name in (self.question, self.answer, self.answer_start, self.document, self._context) if name])
-        if twice:
-            return twice
-        return [*asking.findings(table, self.library(table), self.lost_answers == "skip"), *asking.of_library(self.library(table))]
+        return twice or [*asking.findings(table, self.library(table), self.lost_answers == "skip"), *asking.of_library(self.library(table))]
 
     def meet(self, source: Source) -> Self:
         """Refuse, before anything is trained, a reader that is none. Raises ModelError."""

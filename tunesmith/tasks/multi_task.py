@@ -47,6 +47,7 @@ class MultiTask(Task):
     targets: ClassVar[tuple[str, ...]] = ("target",)
     target_kind: ClassVar[str] = "other"
     partial: ClassVar[bool] = True
+    of_learning: ClassVar[frozenset[str]] = frozenset({"no-entities", "single-row-class"})
 
     text: str = "text"
     """Column with the text; for tags of words the tokens, as a list or with spaces between them."""

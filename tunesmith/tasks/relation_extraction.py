@@ -46,6 +46,7 @@ class RelationExtraction(Task):
     directions: ClassVar[Mapping[str, bool]] = related.DIRECTIONS
     inputs: ClassVar[tuple[str, ...]] = ("text", "head", "tail", "entities")
     targets: ClassVar[tuple[str, ...]] = ("relation", "relations")
+    of_learning: ClassVar[frozenset[str]] = frozenset({"no-relations"})
 
     text: str = "text"
     """Column with the text; with `<e1>` and `<e2>` around the two spans, where no other column says where they are."""

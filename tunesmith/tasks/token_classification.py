@@ -58,6 +58,7 @@ class TokenClassification(Task):
     inputs: ClassVar[tuple[str, ...]] = ("text", "tokens")
     targets: ClassVar[tuple[str, ...]] = ("tags", "spans")
     target_kind: ClassVar[str] = "other"
+    of_learning: ClassVar[frozenset[str]] = frozenset({"no-entities", "single-row-class"})
 
     tokens: str = "tokens"
     """Column with the tokens: a list, a list as JSON, or a text with spaces between them."""
@@ -388,7 +389,7 @@ def _oddities(table: Table, inside: list[int], seen: Mapping[str, list[int]], so
         found.append(Finding("warning", "span-inside-word", message, places(table, inside), "mend the offsets, if they are wrong"))
     single = sorted(kind for kind, rows in seen.items() if len(rows) == 1)
     if single:
-        message = f"{count(len(single), 'type')} with one span ({listing(single)})"
+        message = f"{count(len(single), 'type')} with one span to learn from ({listing(single)})"
         rows = [seen[kind][0] for kind in single]
         found.append(Finding("warning", "single-row-class", message, places(table, rows), "add rows, or merge the type with another"))
     return found
