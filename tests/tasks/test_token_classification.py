@@ -95,6 +95,21 @@ def test_tags_shorter_than_tokens_are_refused_by_row() -> None:
         TokenClassification().fit(table)
 
 
+def test_a_tag_of_no_scheme_is_a_mistake_where_the_others_have_one() -> None:
+    table = _tagged(("we saw Rome", "O O B-LOC"), ("Anna ate", "B-PER 0"))
+    for task in (TokenClassification(), TokenClassification(broken="mend")):
+        found = next(f for f in task.check(table) if f.level == "error")
+        assert found.code == "unknown-tag" and found.rows == ("a.conll, row 2",) and "got '0' (token 2)" in found.message
+    assert TokenClassification(scheme="IO").fit(table).types == ("0", "B-LOC", "B-PER")
+
+
+def test_letters_alone_are_spans_of_one_kind(tokenizer: Any) -> None:
+    table = _tagged(("good film yes", "O B O"), ("the red film", "B I I"))
+    task = TokenClassification().fit(table).suit(table, tokenizer, 64, "none")
+    assert (task.written, task.types) == ("BIO", ("_",)) and [row["spans"] for row in task.truth(table)] == [[[1, 2, "_"]], [[0, 3, "_"]]]
+    assert [row["tags"] for row in task.answers(_says(task, encode(task, tokenizer, table)))] == table.column("tags")
+
+
 def test_broken_sequences_are_refused_or_mended() -> None:
     table = _tagged(("we saw New York", "O O O I-LOC"), ("Anna Bell ate", "B-PER I-PER O"), ("Rome Rome", "B-LOC I-PER"))
     found = next(f for f in TokenClassification().check(table) if f.level == "error")
@@ -110,7 +125,7 @@ def test_broken_sequences_are_refused_or_mended() -> None:
     ([[-1, 4, "PER"]], "span-range", "-1 to 4"), ([[0, 9, "PER"], [5, 9, "PER"]], "span-overlap", "'Anna Bell' (PER) and 'Bell' (PER)"),
     ([[9, 10, "PER"]], "span-empty", "space"), (["PER"], "bad-span", "'PER'"), ([{"start": 0, "label": "PER"}], "bad-span", "start"),
     ([{"start": 0, "end": 4, "label": "PER", "text": "Bell"}], "span-text", "'Bell' where the text has 'Anna'"),
-    ([[0, 4.5, "PER"]], "bad-span", "4.5"), ([[True, 4, "PER"]], "bad-span", "True"),
+    ([[0, 4, " "]], "empty-label", "0 to 4"), ([[0, 4.5, "PER"]], "bad-span", "4.5"), ([[True, 4, "PER"]], "bad-span", "True"),
 ])
 def test_bad_spans_are_refused_by_row(spans: list[Any], code: str, message: str) -> None:
     table = _spanned([[0, 9, "PER"]], spans)
@@ -200,6 +215,9 @@ def test_numbered_tags_need_names(tokenizer: Any) -> None:
     task = TokenClassification(tag_names=("O", "B-LOC", "I-LOC"))
     assert task.fit(table).truth(table)[0] == {"words": 3, "spans": [[2, 3, "LOC"]]}
     assert [f.code for f in task.check(table.with_column("tags", [[0, 0, 7]] * 2))] == ["unknown-tag"]
+    (found,) = TokenClassification().check(table)
+    assert (found.level, found.code) == ("error", "numbered-tags") and "(0, 1)" in found.message
+    assert not [f for f in TokenClassification(scheme="plain").check(table) if f.level == "error"], "parts of speech may be numbers"
 
 
 def test_new_rows_may_be_texts_lists_or_json(tokenizer: Any) -> None:

@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+from ..data.finding import Finding, count, places
 from ..data.profile import ColumnProfile, Profile
+from ..data.table import Table
 from ..data.tagged import TAG
-from ..errors import shorten
+from ..errors import listing, shorten
 from ..spec import Choice
 from . import columns, tags
 from .words import Words
@@ -133,6 +135,9 @@ def of_tags(words: int, found: Sequence[str], scheme: str, refuse: bool) -> list
     if len(found) != words:
         got = f"{len(found):,} tag{'s' * (len(found) != 1)} for {words:,} token{'s' * (words != 1)}"
         raise Misfit("tags-length", "a tag for each token", got, "mend the rows: a token with a space in it may have been cut")
+    if odd := tags.foreign(found, scheme):
+        got, fix = f"{found[odd[0]]!r} (token {odd[0] + 1})", "mend them, or say --option scheme=IO, or plain, if they are none"
+        raise Misfit("unknown-tag", f"tags of the {scheme} scheme, or O", got, fix)
     if refuse and (broken := tags.breaks(found, scheme)):
         at = broken[0]
         before = found[at - 1] if at else "the beginning"
@@ -157,13 +162,21 @@ def of_mentions(words: Words, found: Sequence[Mention]) -> tuple[list[tags.Span]
 def of_token_spans(words: Words, found: Sequence[Mention]) -> list[tags.Span]:
     """The same where start and end count tokens. Raises Misfit."""
     for mention in found:
+        _check_label(mention)
         if not 0 <= mention.start < mention.end <= len(words):
             raise Misfit("span-range", "spans within the row's tokens", f"{mention.start} to {mention.end} of {len(words):,}", "mend them")
     spans = sorted({(mention.start, mention.end, mention.type) for mention in found})
     return _apart(spans, lambda span: " ".join(words.strings()[span[0] : span[1]]))
 
 
+def _check_label(mention: Mention) -> None:
+    if not mention.type.strip():
+        got = f"an empty one ({mention.start} to {mention.end})"
+        raise Misfit("empty-label", "a label for each span", got, "fill it, or take the span out")
+
+
 def _check(mention: Mention, text: str) -> None:
+    _check_label(mention)
     start, end = mention.start, mention.end
     if not 0 <= start < end <= len(text):
         got = f"{start} to {end} of {len(text):,} characters"
@@ -188,6 +201,45 @@ def _apart(spans: list[tags.Span], said: Callable[[tags.Span], str]) -> list[tag
             got = f"{shorten(said(one), 40)!r} ({one[2]}) and {shorten(said(other), 40)!r} ({other[2]})"
             raise Misfit("span-overlap", "spans that do not overlap", got, "keep one of them: a word has one label")
     return spans
+
+
+# -- findings ---------------------------------------------------------------------------------------------------------
+
+
+def numbered(table: Table, name: str) -> list[Finding]:
+    """An error where all tags are numbers: nothing tells which of them begin something and which are outside."""
+    seen = {str(tag) for cell in table.column(name) for tag in items(cell) or []}
+    if not seen or not all(tag.isdecimal() for tag in seen):
+        return []
+    fix = "write names, or say --option tag_names=[O,B-PER,I-PER] in their order; or --option scheme=plain, if each is a class of its own"
+    message = f"expected names of tags in column {name!r}, got numbers ({listing(sorted(seen, key=int), 8)})"
+    return [Finding("error", "numbered-tags", message, (table.place(0),), fix)]
+
+
+def refusals(table: Table, wrong: Mapping[str, tuple[Misfit, list[int]]]) -> list[Finding]:
+    """The rows that cannot be used, by what is wrong with them."""
+    found = []
+    for code, (first, rows) in wrong.items():
+        message = f"expected {first.expected}, got {first.got}" + (f" in the first of {count(len(rows))}" if len(rows) > 1 else "")
+        found.append(Finding("error", code, message, places(table, rows), first.fix))
+    return found
+
+
+def oddities(table: Table, inside: list[int], seen: Mapping[str, list[int]], sound: bool) -> list[Finding]:
+    """Spans that end `inside` a word, types with one span (of those `seen`), and, where the rows are sound, no span at all."""
+    found = []
+    if sound and len(table) and not seen:
+        fix = "check the tags or spans: there is nothing to learn"
+        found.append(Finding("error", "no-entities", f"expected some tagged words, got none in {count(len(table))}", (), fix))
+    if inside:
+        message = f"spans of {count(len(inside))} begin or end inside a word; they are read as whole words"
+        found.append(Finding("warning", "span-inside-word", message, places(table, inside), "mend the offsets, if they are wrong"))
+    single = sorted(kind for kind, rows in seen.items() if len(rows) == 1)
+    if single:
+        message = f"{count(len(single), 'type')} with one span to learn from ({listing(single)})"
+        rows = [seen[kind][0] for kind in single]
+        found.append(Finding("warning", "single-row-class", message, places(table, rows), "add rows, or merge the type with another"))
+    return found
 
 
 # -- columns ----------------------------------------------------------------------------------------------------------

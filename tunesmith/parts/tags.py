@@ -3,23 +3,25 @@
     BIO     B-X I-X I-X O       (IOB2)            BIOES   B-X I-X E-X, S-X      (BILOU and BMES: the same with other letters)
     IOB1    I-X I-X O, B-X only where two of a kind touch      IO   X X O, or I-X      plain   every word has a tag (parts of speech)
 
-A span is (first word, the one behind its last, type).
+A span is (first word, the one behind its last, type). Where all spans are of one kind, letters may stand alone (B I I O): their type is
+`_`, as seqeval has it.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import final
 
 Span = tuple[int, int, str]
-OUT = "O"
+OUT, UNNAMED = "O", "_"
 SCHEMES = ("BIO", "IOB1", "BIOES", "BMES", "BILOU", "IO", "plain")
 _LETTERS = {"BIO": "BI", "IOB1": "BI", "BIOES": "BIES", "BMES": "BMES", "BILOU": "BILU"}
 """How each scheme writes begin, inside, end and single."""
-_TAG = re.compile(r"([BIESMLU])[-_](.+)", re.DOTALL)
+_TAG = re.compile(r"([BIESMLU])(?:[-_](.+))?", re.DOTALL)
 
 
 @final
@@ -39,17 +41,20 @@ def parse(tag: str) -> Tag:
     found = _TAG.fullmatch(tag)
     if found is None:
         return Tag("", tag)
-    return Tag({"M": "I", "L": "E", "U": "S"}.get(found[1], found[1]), found[2])
+    return Tag({"M": "I", "L": "E", "U": "S"}.get(found[1], found[1]), found[2] or UNNAMED)
 
 
 def recognise(rows: Iterable[Sequence[str]]) -> str:
-    """The scheme of these rows of tags: that which fits their letters, and of those the one that they break least."""
+    """The scheme of these rows of tags: that which fits their letters, and of those the one that they break least. A few tags that are
+    none of a scheme's are mistakes, most of them another scheme."""
     rows = list(rows)
-    tags = {tag for row in rows for tag in row}
-    inside = tags - {OUT}
-    if not inside or any(parse(tag).role == "" for tag in inside):
-        return "IO" if OUT in tags else "plain"
-    letters = {tag[0] for tag in inside}
+    count = Counter(tag for row in rows for tag in row if tag != OUT)
+    lettered = {tag for tag in count if parse(tag).role}
+    if "B" not in lettered and any(len(tag) == 1 for tag in set(count) - {"I"}):  # sizes, grades: letters of another kind
+        lettered = {tag for tag in lettered if len(tag) > 1}
+    if 2 * sum(count[tag] for tag in lettered) <= count.total():
+        return "IO" if any(OUT in row for row in rows) else "plain"
+    letters = {tag[0] for tag in lettered}
     if letters == {"I"}:
         return "IOB1"
     if letters <= {"B", "I"}:
@@ -98,11 +103,13 @@ def _written(size: int, kind: str, scheme: str, touching: bool) -> list[str]:
     begin, inside, *rest = _LETTERS[scheme]
     if scheme == "IOB1" and not touching:
         begin = inside
-    if not rest:
-        return [f"{begin}-{kind}", *[f"{inside}-{kind}"] * (size - 1)]
-    if size == 1:
-        return [f"{rest[1]}-{kind}"]
-    return [f"{begin}-{kind}", *[f"{inside}-{kind}"] * (size - 2), f"{rest[0]}-{kind}"]
+    letters = [begin, *inside * (size - 1)] if not rest else [rest[1]] if size == 1 else [begin, *inside * (size - 2), rest[0]]
+    return letters if kind == UNNAMED else [f"{letter}-{kind}" for letter in letters]
+
+
+def foreign(tags: Sequence[str], scheme: str) -> list[int]:
+    """Words whose tags are none of the scheme's, whatever stands beside them (a `0` for an `O`)."""
+    return [] if scheme in ("plain", "IO") else [at for at, tag in enumerate(tags) if not parse(tag).role]
 
 
 def breaks(tags: Sequence[str], scheme: str) -> list[int]:

@@ -20,7 +20,7 @@ from ..data.arrays import objects
 from ..data.finding import Finding, count, places
 from ..errors import DataError
 from ..parts import batch, classes, columns, linear, options, pairing, related, relating, tokens
-from ..parts.marked import Misfit
+from ..parts.marked import Misfit, refusals
 from ..task import Batch, Claim, Draw, Example, Graded, Outputs, Row, Solution, Task, Truth, fitted
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class RelationExtraction(Task):
             related_rows += bool(said.links)
             if len({(link.head, link.tail) for link in said.links}) < len({(link.head, link.tail, link.type) for link in said.links}):
                 double.append(row)
-        return [*_refusals(table, wrong), *self._oddities(table, double, related_rows, not wrong)]
+        return [*refusals(table, wrong), *self._oddities(table, double, related_rows, not wrong)]
 
     def fit(self, train: Table) -> Self:
         """Learn the labels, which of them means none, and which types of entities stand in relations. Raises DataError."""
@@ -345,12 +345,6 @@ class RelationExtraction(Task):
         if double:
             message = f"{count(len(double))} have two relations between the same two entities; the first of them is learned"
             yield Finding("warning", "two-relations", message, places(table, double), "keep one, if they mean the same")
-
-
-def _refusals(table: Table, wrong: Mapping[str, tuple[Misfit, list[int]]]) -> Iterator[Finding]:
-    for code, (first, rows) in wrong.items():
-        message = f"expected {first.expected}, got {first.got}" + (f" in the first of {count(len(rows))}" if len(rows) > 1 else "")
-        yield Finding("error", code, message, places(table, rows), first.fix)
 
 
 def _one(said: relating.Said, head: int, tail: int) -> pairing.Asked:

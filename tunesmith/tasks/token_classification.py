@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 import numpy as np
 
 from ..data.arrays import objects
-from ..data.finding import Finding, count, places
+from ..data.finding import Finding, count
 from ..data.table import Table
-from ..errors import DataError, SpecError, listing
+from ..errors import DataError, SpecError
 from ..parts import (
     alignment,
     batch,
@@ -115,7 +115,7 @@ class TokenClassification(Task):
     def check(self, table: Table) -> list[Finding]:
         """Rows that cannot be used: more or fewer tags than tokens, tags that break their scheme, spans out of their text or over one
         another; and odd ones: spans that end inside a word, types seen once."""
-        found = options.twice(self.columns((*self.inputs, *self.targets)))
+        found = options.twice(self.columns((*self.inputs, *self.targets))) or self._numbered(table)
         if found:
             return found
         wrong: dict[str, tuple[marked.Misfit, list[int]]] = {}
@@ -130,7 +130,7 @@ class TokenClassification(Task):
             inside += [] if whole else [row]
             for _, _, kind in spans:
                 seen.setdefault(kind, []).append(row)
-        return [*_refusals(table, wrong), *_oddities(table, inside, seen, not wrong)]
+        return [*marked.refusals(table, wrong), *marked.oddities(table, inside, seen, not wrong)]
 
     def fit(self, train: Table) -> Self:
         """Learn the types and the scheme. Raises DataError for a row that cannot be used."""
@@ -322,6 +322,9 @@ class TokenClassification(Task):
         except marked.Misfit:
             return "BIO"
 
+    def _numbered(self, table: Table) -> list[Finding]:
+        return marked.numbered(table, self.tags) if self.tags and not self.tag_names and self.scheme == "auto" else []
+
     def _cells(self, table: Table) -> Iterator[Row]:
         names = self.columns((*self.inputs, *self.targets))
         return (dict(zip(names, row)) for row in zip(*(table.column(name) for name in names)))
@@ -369,30 +372,6 @@ class TokenClassification(Task):
         """(W,) labels of the words of rows that have tags or spans."""
         read = (self._read(row, self.written) for row in rows)
         return [self._labels(spans, len(said)) for said, spans, _ in read]
-
-
-def _refusals(table: Table, wrong: Mapping[str, tuple[marked.Misfit, list[int]]]) -> list[Finding]:
-    found = []
-    for code, (first, rows) in wrong.items():
-        message = f"expected {first.expected}, got {first.got}" + (f" in the first of {count(len(rows))}" if len(rows) > 1 else "")
-        found.append(Finding("error", code, message, places(table, rows), first.fix))
-    return found
-
-
-def _oddities(table: Table, inside: list[int], seen: Mapping[str, list[int]], sound: bool) -> list[Finding]:
-    found = []
-    if sound and len(table) and not seen:
-        fix = "check the tags or spans: there is nothing to learn"
-        found.append(Finding("error", "no-entities", f"expected some tagged words, got none in {count(len(table))}", (), fix))
-    if inside:
-        message = f"spans of {count(len(inside))} begin or end inside a word; they are read as whole words"
-        found.append(Finding("warning", "span-inside-word", message, places(table, inside), "mend the offsets, if they are wrong"))
-    single = sorted(kind for kind, rows in seen.items() if len(rows) == 1)
-    if single:
-        message = f"{count(len(single), 'type')} with one span to learn from ({listing(single)})"
-        rows = [seen[kind][0] for kind in single]
-        found.append(Finding("warning", "single-row-class", message, places(table, rows), "add rows, or merge the type with another"))
-    return found
 
 
 task = TokenClassification
