@@ -196,6 +196,24 @@ def test_spans_of_characters_come_back_as_they_were(tokenizer: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["[the]  film\twas good ", "我 在  北 京 good"])
+def test_tokens_between_spaces_keep_their_places_in_the_users_own_text(tokenizer: Any, text: str) -> None:
+    tags = " ".join(["O"] * (len(text.split()) - 2) + ["B-X", "I-X"])
+    table = Table.of([{"tokens": text, "tags": tags}, {"tokens": "a film", "tags": "O B-X"}], "a.csv")
+    task = TokenClassification().fit(table).suit(table, tokenizer, 64, "none")
+    answer = task.answers(_says(task, encode(task, tokenizer, table)))[0]
+    (found,) = answer["entities"]
+    assert task.spaced and answer["text"] == text and found["text"] == text[found["start"] : found["end"]]
+    assert found["text"].split() == text.split()[-2:] and answer["tags"] == tags.split()
+
+
+def test_a_text_that_begins_with_a_bracket_is_a_text(tokenizer: Any) -> None:
+    table = _tagged(("we saw Rome", "O O B-LOC"))
+    task = TokenClassification().fit(table).suit(table, tokenizer, 64, "none")
+    (example,) = task.encode([{"tokens": "[Rome]  it is."}], tokenizer)
+    assert example["span"].tolist() == [[0, 1], [1, 5], [5, 6], [8, 10], [11, 13], [13, 14]]
+
+
 def test_spans_of_tokens() -> None:
     table = Table.of({"tokens": [["Anna", "Bell", "ate"]], "entities": [[{"start": 0, "end": 2, "type": "PER"}]]})
     task = TokenClassification(tokens="tokens", spans="entities")

@@ -64,6 +64,11 @@ def items(cell: Any) -> list[Any] | None:
     return cell.split()
 
 
+def listed(cell: Any) -> bool:
+    """Whether a cell holds tokens one by one (a list, or JSON of one), and not a text."""
+    return not isinstance(cell, str) or (cell.lstrip().startswith("[") and items(cell) != cell.split())
+
+
 def tokens(cell: Any) -> list[str]:
     """The tokens of a cell. Raises Misfit."""
     found = items(cell)

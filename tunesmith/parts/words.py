@@ -55,6 +55,11 @@ def of_text(text: str, fine: bool = True) -> Words:
     return Words(text, _spans(found))
 
 
+def of_spaced(text: str) -> Words:
+    """The tokens of a text that has spaces between them, in that very text."""
+    return Words(text, _spans(match.span() for match in re.finditer(r"\S+", text)))
+
+
 def of_tokens(tokens: Sequence[str]) -> Words:
     """Tokens as a text: with a space between, but for scripts that have none."""
     parts, spans, at = [], [], 0

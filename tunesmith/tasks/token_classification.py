@@ -135,7 +135,7 @@ class TokenClassification(Task):
     def fit(self, train: Table) -> Self:
         """Learn the types and the scheme. Raises DataError for a row that cannot be used."""
         scheme = self._scheme(train)
-        spaced = bool(self.tokens) and any(isinstance(cell, str) and cell.lstrip()[:1] != "[" for cell in train.column(self.tokens)[:100])
+        spaced = bool(self.tokens) and not all(map(marked.listed, train.column(self.tokens)[:100]))
         made = self.settle(written=scheme, spaced=spaced)
         return made.settle(types=tuple(sorted({kind for _, spans in made._rows(train) for _, _, kind in spans})))
 
@@ -354,9 +354,9 @@ class TokenClassification(Task):
         if self.text:
             return words.of_text(tokens.as_text(row[self.text]))
         cell = row[self.tokens]
-        if isinstance(cell, str) and cell.lstrip()[:1] != "[" and not (tagged or self.spaced):
-            return words.of_text(cell, fine=False)
-        return words.of_tokens(marked.tokens(cell) if cell is not None else [])
+        if marked.listed(cell):
+            return words.of_tokens(marked.tokens(cell) if cell is not None else [])
+        return words.of_spaced(cell) if tagged or self.spaced else words.of_text(cell, fine=False)
 
     def _asked(self, row: Row, number: int) -> words.Words:
         try:
