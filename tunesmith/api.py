@@ -301,7 +301,7 @@ def _labelled(result: Result, file: str | Path, settings: Mapping[str, str]) -> 
     )
     unseen = task.lost(found.rows, result.predictor.processor) if not task.files and len(found.rows) else []
     refuse(unseen)
-    return replace(found, findings=(*found.findings, *unseen))
+    return replace(found, findings=(*found.findings, *unseen, *task.unlearned(found.rows)))
 
 
 def _known(task: Task) -> Sequence[str]:

@@ -100,6 +100,11 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
         """What of these rows the suited task's model will not see, row by row, where that is to be said of each."""
         return []
 
+    def unlearned(self, rows: Table) -> list[Finding]:
+        """A warning that names what these rows' targets hold and the training rows never showed, where that is more than a label: it cannot
+        be answered, and counts as wrong."""
+        return []
+
     def remarks(self, rows: Table) -> list[dict[str, Any]]:
         """What to tell beside each row's answer of a row that could not be read as a whole; nothing (`[]`) for most tasks."""
         return []

@@ -121,7 +121,7 @@ def prepare(spec: Spec) -> Ready:
     chosen["evaluate.metric"] = _metric(spec, task)
     unseen = lost(task, data, source)
     refuse(unseen)
-    data = data.with_findings([*_cut_findings(task, source), *_unknown_findings(facts.unknown, source), *unseen])
+    data = data.with_findings([*_cut_findings(task, source), *_unknown_findings(facts.unknown, source), *unseen, *_unlearned(task, data)])
     for found in (one for one in unseen if one.rows):
         data.ledger.add("cut", found.message, found.rows)
     chosen |= _told(task, data)
@@ -208,6 +208,12 @@ def lost(task: Task, data: Dataset, source: Source) -> list[Finding]:
             said = f"{part}: {one.message}" if one.rows and one.level != "error" else one.message
             found.setdefault((one.code, part if one.rows else ""), replace(one, message=said))
     return list(found.values())
+
+
+def _unlearned(task: Task, data: Dataset) -> list[Finding]:
+    """What no training row shows of that which the other parts hold."""
+    parts = [(part, data.part(part)) for part in PARTS if part != "train"]
+    return [replace(one, message=f"{part}: {one.message}") for part, rows in parts if len(rows) for one in task.unlearned(rows)]
 
 
 def _with_files(task: Task, sources: Sources, spec: Spec) -> tuple[Sources, list[Finding]]:

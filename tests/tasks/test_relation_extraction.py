@@ -215,6 +215,14 @@ def test_pairs_that_were_not_asked_count_as_missed(many: Any) -> None:
     assert task.score(outputs, task.truth(turned))["recall"] == 0 and task.truth(turned)[0] == {"links": [[1, 0, "born_in"]]}
 
 
+def test_relations_that_training_never_saw_are_named(many: Any) -> None:
+    task, table, _ = many
+    other = _many((ENTITIES, LINKS), (ENTITIES, [*LINKS, {"head": "b", "tail": "c", "type": "near"}]))
+    (found,) = task.unlearned(other)
+    assert (found.level, found.code, found.rows) == ("warning", "unknown-label", ("a.jsonl, row 2",)) and "'near' (1)" in found.message
+    assert task.unlearned(table) == []
+
+
 def test_only_training_leaves_pairs_without_relation_out(tokenizer: Any) -> None:
     spans = [[5 * at, 5 * at + 4, "T"] for at in range(8)]
     table = _many((spans, [[0, 1, "x"]]), text="word " * 8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from tests.runs import write_lines
+from tunesmith import api
 from tunesmith.data.arrays import objects
 from tunesmith.data.profile import Profile
 from tunesmith.data.table import Table
@@ -142,6 +145,22 @@ def test_odd_rows_are_told() -> None:
     assert {f.code for f in TokenClassification().check(_tagged(("a b", "O O")))} == {"no-entities"}
     missing = Table.of({"tokens": [["a"], ["b"]], "tags": [["B-X"], None]}, "a.jsonl")
     assert [(f.code, f.rows) for f in TokenClassification().check(missing) if f.level == "error"] == [("empty-tags", ("a.jsonl, row 2",))]
+
+
+def test_types_that_training_never_saw_are_named_before_the_first_step_and_when_judged(tiny_bert: Path, tmp_path: Path) -> None:
+    rows = [{"tokens": ["Anna", "saw", f"film{n}"], "tags": ["B-PER", "O", "O"]} for n in range(40)]
+    train = write_lines(tmp_path / "train.jsonl", rows[:36])
+    test = write_lines(tmp_path / "test.jsonl", [row | {"tags": ["B-PER", "O", "B-NEW"]} for row in rows[36:38]] + rows[38:])
+    spec = api.make_spec(str(train), test=str(test), model=str(tiny_bert), **{"data.near_duplicates": 0.0})
+    ready = api.plan(spec)
+    (found,) = [f for f in ready.data.findings if f.code == "unknown-label"]
+    assert found.level == "warning" and found.message.startswith("test: 2 rows with types") and "'NEW' (2)" in found.message
+    assert found.rows == ("test.jsonl, row 1", "test.jsonl, row 2")
+    finished: Any = SimpleNamespace(
+        predictor=SimpleNamespace(task=ready.task, processor=None), read=lambda *_: ready.data.test, run=SimpleNamespace(spec=ready.plan.spec)
+    )
+    assert [f.message for f in api._labelled(finished, test, {}).findings] == [found.message.removeprefix("test: ")]
+    assert ready.task.unlearned(ready.data.train) == []
 
 
 # -- rows there and back ----------------------------------------------------------------------------------------------

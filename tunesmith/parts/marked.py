@@ -6,7 +6,8 @@ Axes: W words of a row.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -228,6 +229,17 @@ def refusals(table: Table, wrong: Mapping[str, tuple[Misfit, list[int]]]) -> lis
         message = f"expected {first.expected}, got {first.got}" + (f" in the first of {count(len(rows))}" if len(rows) > 1 else "")
         found.append(Finding("error", code, message, places(table, rows), first.fix))
     return found
+
+
+def unlearned(table: Table, kinds: Iterable[Iterable[str]], known: Sequence[str], what: str) -> list[Finding]:
+    """A warning for rows with kinds of spans (or relations) that are not among those `known`."""
+    new = {row: found for row, own in enumerate(kinds) if (found := [kind for kind in own if kind not in known])}
+    if not new:
+        return []
+    counts = Counter(kind for found in new.values() for kind in found)
+    shown = listing([f"{shorten(kind)!r} ({times:,})" for kind, times in counts.most_common()], 5)
+    message = f"{count(len(new))} with {what} that no training row has, which count as missed: {shown}"
+    return [Finding("warning", "unknown-label", message, places(table, list(new)), "train on rows that have them")]
 
 
 def oddities(table: Table, inside: list[int], seen: Mapping[str, list[int]], sound: bool) -> list[Finding]:

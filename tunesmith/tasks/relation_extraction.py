@@ -20,7 +20,7 @@ from ..data.arrays import objects
 from ..data.finding import Finding, count, places
 from ..errors import DataError
 from ..parts import batch, classes, columns, linear, options, pairing, related, relating, tokens
-from ..parts.marked import Misfit, refusals
+from ..parts.marked import Misfit, refusals, unlearned
 from ..task import Batch, Claim, Draw, Example, Graded, Outputs, Row, Solution, Task, Truth, fitted
 
 if TYPE_CHECKING:
@@ -219,6 +219,11 @@ class RelationExtraction(Task):
     def condense(self, outputs: Outputs, truth: Truth) -> Outputs:
         """Counts of each row, of which all scores are made."""
         return related.condense(outputs, truth, self.labels, self.none)
+
+    def unlearned(self, rows: Table) -> list[Finding]:
+        """Of many pairs: relations that training never saw."""
+        kinds = [[link.type for link in said.links] for said in self.read(rows)] if self.many else []
+        return unlearned(rows, kinds, self.labels, "relations")
 
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
         """The temperature at which the probabilities are most honest."""

@@ -242,6 +242,10 @@ class TokenClassification(Task):
         seen = {kind for _, part in rows.pieces() for row in self.truth(part) for _, _, kind in row["spans"]}
         return self.settle(strange=tuple(sorted(seen - set(self.types))))
 
+    def unlearned(self, rows: Table) -> list[Finding]:
+        """Types that training never saw."""
+        return marked.unlearned(rows, ([kind for *_, kind in row["spans"]] for row in self.truth(rows)), self.types, "types")
+
     def calibrate(self, outputs: Outputs, truth: Truth) -> Self:
         """The temperature at which the entities' probabilities are most honest."""
         if not len(truth):
