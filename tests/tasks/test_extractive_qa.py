@@ -144,6 +144,16 @@ def test_an_answer_cut_by_every_window_is_learned_by_none(tokenizer):
     rows = table([at("good and the book was bad and the room was cold and the meal was great")])
     encoded = encode(dataclasses.replace(ExtractiveQa(stride=2), tokens_kept=16), tokenizer, rows)
     assert all(example["starts"].tolist() == [0] for example in encoded.examples(range(len(encoded))))
+    assert not np.asarray(encoded.arrays["row_weight"]).any(), "it is there: no window may teach that it is not"
+
+
+def test_rows_whose_answer_no_window_holds_are_named(tokenizer):
+    long, rest = at("good and the book was bad and the room was cold and the meal was great"), [[at("cold")], [], [at("poor")]]
+    task = ExtractiveQa(stride=2).settle(tokens_kept=16)
+    (found,) = task.lost(table(rest[0], [long], *rest[1:]), tokenizer)
+    assert (found.level, found.code, found.rows) == ("warning", "answer-cut", ("qa.json, row 2",)) and "16 tokens" in found.message
+    assert task.lost(table(*rest), tokenizer) == [] == task.settle(tokens_kept=64).lost(table([long]), tokenizer)
+    assert task.lost(table([long], []), tokenizer)[0].level == "error"
 
 
 def test_rows_that_say_nothing_sure_weigh_nothing(tokenizer):

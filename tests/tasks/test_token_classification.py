@@ -156,9 +156,8 @@ def test_types_that_training_never_saw_are_named_before_the_first_step_and_when_
     (found,) = [f for f in ready.data.findings if f.code == "unknown-label"]
     assert found.level == "warning" and found.message.startswith("test: 2 rows with types") and "'NEW' (2)" in found.message
     assert found.rows == ("test.jsonl, row 1", "test.jsonl, row 2")
-    finished: Any = SimpleNamespace(
-        predictor=SimpleNamespace(task=ready.task, processor=None), read=lambda *_: ready.data.test, run=SimpleNamespace(spec=ready.plan.spec)
-    )
+    loaded = SimpleNamespace(task=ready.task, processor=None)
+    finished: Any = SimpleNamespace(predictor=loaded, read=lambda *_: ready.data.test, run=SimpleNamespace(spec=ready.plan.spec))
     assert [f.message for f in api._labelled(finished, test, {}).findings] == [found.message.removeprefix("test: ")]
     assert ready.task.unlearned(ready.data.train) == []
 

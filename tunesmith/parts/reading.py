@@ -189,7 +189,30 @@ def examples(made: Sequence[Window], contexts: Sequence[str], rows: Sequence[Kno
             starts, ends = pointing.targets(window.span_T2, inside_T, row.spans, (first, last))
             example |= {"starts": np.array(starts, np.int32), "ends": np.array(ends, np.int32), "row_weight": float(row.learnable)}
         found.append(example | ({"row": window.row} if several else {}))
+    for at in _cut(made, found, rows) if rows is not None else ():
+        found[at]["row_weight"] = 0.0
     return found
+
+
+def _cut(made: Sequence[Window], found: Sequence[Example], rows: Sequence[Known]) -> list[int]:
+    """Windows of rows whose answers stand whole in none of them: they would teach that there is no answer."""
+    held = {window.row for window, one in zip(made, found) if one["starts"][0] > 0}
+    return [at for at, window in enumerate(made) if rows[window.row].spans and window.row not in held]
+
+
+def too_long(rows: Sequence[Known], size: int) -> list[int]:
+    """Rows with an answer of more than `size` bytes: a token has one at least."""
+    return [at for at, row in enumerate(rows) if any(len(text.encode("utf-8", "surrogatepass")) > size for text in row.texts if row.spans)]
+
+
+def lost_to_windows(table: Table, lost: Sequence[int], answered: int, size: int) -> list[Finding]:
+    """What is said of rows whose answer no window of `size` tokens holds whole; an error where that is so of all that have one."""
+    if not lost:
+        return []
+    message = f"{count(len(lost))} with an answer that no window of {size:,} tokens holds whole: nothing is learned from them"
+    level: Any = "error" if len(lost) == answered else "warning"
+    fix = "longer windows hold more (--option max_tokens=512, where the model takes them); or shorten these answers"
+    return [Finding(level, "answer-cut", message, tuple(table.place(at) for at in lost[:LISTED]), fix)]
 
 
 def gather(logits: np.ndarray, encoded: Any) -> Outputs:

@@ -144,6 +144,15 @@ class ExtractiveQa(Task):
             known = [reading.known(row[self.context], row[self.answer], row.get(start) if start else None) for row in rows]
         return reading.examples(made, texts[1], known, segments=windows.reads_segments(processor))
 
+    def lost(self, rows: Table, processor: Any) -> list[Finding]:
+        """Answers longer than what neighbouring windows share, where no window holds them whole."""
+        known = self._known(rows)
+        long = reading.too_long(known, min(self.stride, self.tokens_kept // 4) // 2)
+        made = self.encode(rows.take(long).rows(), processor)
+        held = {one.get("row", at) for at, one in enumerate(made) if one["row_weight"]}
+        lost = [row for at, row in enumerate(long) if at not in held and known[row].learnable]
+        return reading.lost_to_windows(rows, lost, sum(bool(row.spans) for row in known), self.tokens_kept)
+
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
         """Padded to the longest."""
         kept = [{name: value for name, value in example.items() if name not in reading.OFFSETS} for example in examples]
