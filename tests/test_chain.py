@@ -19,25 +19,31 @@ TEXT = "Anna lives in Rome,  not in Bonn"
 SPANS = [(0, 4, "PER"), (14, 18, "LOC"), (28, 32, "LOC")]
 
 
-def _finder(squeezed: bool = False) -> Any:
+def _run(task: str, learned: Table | None = None) -> Any:
+    """The folder of a run that learned from these rows."""
+    ids = b"" if learned is None else learned.row_ids.astype(">u8").tobytes()
+    spec = SimpleNamespace(task=task, train=SimpleNamespace(seed=0))
+    return SimpleNamespace(spec=spec, path=Path("r"), read=lambda _: {"splits": {"parts": {"train": {"row_ids": ids.hex()}}}})
+
+
+def _finder(squeezed: bool = False, learned: Table | None = None) -> Any:
     """A run that finds all three; one that learned from tokens answers in a text with other spaces."""
     def predict(rows: list[Any]) -> list[Any]:
         text = " ".join(TEXT.split()) if squeezed else TEXT
         found = [(text.index(TEXT[a:b]), kind, TEXT[a:b]) for a, b, kind in SPANS]
         return [{"text": text, "entities": [{"start": a, "end": a + len(w), "type": k, "text": w} for a, k, w in found]} for _ in rows]
 
-    return SimpleNamespace(task=TokenClassification(text="said", spans="spans"), predict=predict, run=None)
+    return SimpleNamespace(task=TokenClassification(text="said", spans="spans"), predict=predict, run=_run("token-classification", learned))
 
 
-def _relater(task: RelationExtraction, answer: Any, table: Table | None = None) -> Any:
+def _relater(task: RelationExtraction, answer: Any, table: Table | None = None, learned: Table | None = None) -> Any:
     asked: list[Any] = []
 
     def predict(rows: list[Any]) -> list[Any]:
         asked.extend(rows)
         return [answer(row) for row in rows]
 
-    spec = SimpleNamespace(task="relation-extraction", train=SimpleNamespace(seed=0))
-    run = SimpleNamespace(spec=spec, path=Path("r"))
+    run = _run("relation-extraction", learned)
     return SimpleNamespace(task=task, predict=predict, asked=asked, read=lambda file, *_: table, run=run)
 
 
@@ -77,3 +83,16 @@ def test_a_relation_counts_only_with_both_its_entities() -> None:
     single = _relater(RelationExtraction(), _lives, Table.of(rows))
     with pytest.raises(SpecError, match="single pairs"):
         Chain(_finder(), single).evaluate("gold.jsonl")
+
+
+def test_rows_that_either_run_has_learned_from_are_told_with_the_scores_without_them() -> None:
+    entities = [{"start": a, "end": b, "label": kind} for a, b, kind in SPANS]
+    link = [{"head": 0, "tail": 1, "type": "lives_in"}]
+    table = Table.of([{"text": TEXT, "entities": entities, "relations": links} for links in (link, link * 2, [])], "gold.jsonl")
+    one, other = table.take([0]), table.take([2])
+    relater = _relater(RelationExtraction(entities="entities", labels=("(none)", "lives_in")), _lives, table, one)
+    found = Chain(_finder(learned=other), relater).evaluate("gold.jsonl")
+    assert found["met"] == {"train": 2, "validation": 0, "calibration": 0} and found["unmet"]["rows"] == 1
+    assert found["unmet"]["scores"]["relation_f1"]["value"] == 1.0 > found["scores"]["relation_f1"]["value"]
+    assert [(one["code"], one["rows"]) for one in found["findings"]] == [("rows-met", ["gold.jsonl, row 1", "gold.jsonl, row 3"])]
+    assert Chain(_finder(), _relater(relater.task, _lives, table)).evaluate("gold.jsonl")["findings"] == []

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, cast, final
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from .parts.relating import directed
 from .predictor import Predictor
 
 if TYPE_CHECKING:
-    from .task import Outputs, Truth
+    from .task import Outputs, Task, Truth
 
 Answer = dict[str, Any]
 KINDS = ("relation", "boundary", "entity")
@@ -68,11 +68,13 @@ class Chain:
 
     def evaluate(self, file: str | Path, level: float = 0.95, resamples: int = 1000, **settings: str) -> dict[str, Any]:
         """Scores with intervals on a file with the true entities and relations; a relation is right where both its entities were
-        found, with their types (`boundary_f1`: whatever their types), and their relation is (arXiv 2010.12812).
+        found, with their types (`boundary_f1`: whatever their types), and their relation is (arXiv 2010.12812). Rows that one of the runs
+        was trained on, or chosen by, are counted (`met`) and warned of, with the scores without them (`unmet`).
 
         Raises SpecError where the relations' run did not learn from rows with entities and relations.
         """
         from .judging.judge import How, Judged, scores
+        from .judging.met import met, told
 
         task: Any = self.relations.task
         if not task.many:
@@ -85,8 +87,11 @@ class Chain:
         truth = objects([_true(said) for said in task.read(table)])
         outputs = {"found": objects([_found(answer) for answer in self.predict(table)])}
         how = How(level=level, resamples=resamples, seed=self.relations.run.spec.train.seed)
-        part = scores(_EndToEnd(), Judged(table, outputs, truth), how)  # type: ignore[arg-type]
-        return dict(part) | {"file": str(file), "ledger": ledger.as_json()}
+        judged, scorer = Judged(table, outputs, truth), cast("Task", _EndToEnd())
+        both = [met(predictor, table) for predictor in (self.relations, self.entities)]
+        known = told(scorer, judged, table, {part: both[0][part] | both[1][part] for part in both[0]}, how)
+        known["findings"] = [finding.as_json() for finding in (*known["findings"], *task.unlearned(table))]
+        return dict(scores(scorer, judged, how)) | known | {"file": str(file), "ledger": ledger.as_json()}
 
     @property
     def _text(self) -> str:
