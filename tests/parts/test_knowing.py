@@ -120,6 +120,18 @@ def test_answers_are_found_mended_listed_and_their_passage_and_a_distractor_chos
     assert [row[asking.DOCUMENT] for row in rows[:2]] == ["d0.txt", "d1.txt"] and rows[4][asking.DOCUMENT] == "question what do bees eat"
 
 
+def test_an_answer_in_several_documents_of_which_none_is_named_keeps_no_rows_together() -> None:
+    library = _library("Cats eat fish. Cats sleep.", "Dogs eat fish. Dogs bark.")
+    rows = [{"question": one, "answer": text} for one, text in (("a", "fish"), ("b", "fish"), ("c", "Cats"), ("d", "bark"))]
+    found = _asked(rows, library)
+    assert [row[asking.DOCUMENT] for row in found] == ["question a", "question b", "d0.txt", "d1.txt"]
+    (named,) = _asked([rows[0] | {"document": "d1"}], library, document="document")
+    assert named[asking.DOCUMENT] == "d1.txt"
+    columns = asking.Columns("question", "answer", "", "", "")
+    told = asking.findings(asking.joined(Table.of(rows, "q.csv"), columns, library, ""), library, skip=False)
+    assert [(one.code, one.rows) for one in told] == [("answer-ambiguous", ("q.csv, row 1", "q.csv, row 2", "q.csv, row 3"))]
+
+
 def test_row_ids_do_not_depend_on_documents() -> None:
     table = Table.of([{"question": "a", "answer": "fish"}, {"question": "b", "answer": ""}])
     columns = asking.Columns("question", "answer", "", "", "")

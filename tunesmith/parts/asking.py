@@ -79,9 +79,13 @@ def joined(table: Table, columns: Columns, library: Library, digest: str) -> Tab
 
 
 def _side(cell: Mapping[str, Any], truth: Mapping[str, Any]) -> str:
-    """What keeps rows on one side of a split: their document; a question that none answers stands for itself."""
+    """What keeps rows on one side of a split: their document. A question that none answers, or any of several that it does not name, stands
+    for itself."""
     units: list[Unit] = truth["units"]
-    return str(units[0][0][0] if units else next(iter(cell["documents"]), f"question {cell['question']}"))
+    alone = f"question {cell['question']}"
+    if units and not cell["documents"] and len({place[0] for place in units[0]}) > 1:
+        return alone
+    return str(units[0][0][0] if units else next(iter(cell["documents"]), alone))
 
 
 def owners(cell: str) -> list[str]:
@@ -169,7 +173,7 @@ def findings(table: Table, library: Library, skip: bool) -> list[Finding]:
     """What is wrong with rows: answers that cannot be read or stand nowhere, documents that are not there, wrong offsets."""
     truths = [json.loads(cell) for cell in table.column(TRUTH)]
     listed: Callable[[str], list[str]] = lambda how: [  # noqa: E731
-        f"{table.place(at)}: {shorten(one['said'])}" for at, one in enumerate(truths) if one["how"] == how
+        table.place(at) + (f": {shorten(one['said'])}" if one["said"] else "") for at, one in enumerate(truths) if one["how"] == how
     ]
     found = list[Finding]()
     for how, level, code, message, fix in KINDS:
@@ -203,7 +207,7 @@ KINDS = (
     ("anywhere", "note", "answer-anywhere", "{n} have an answer that stands at more than ten places, and name no document: the answer "
      "is judged, not where it is found", "name the document in a column"),
     ("several", "note", "answer-ambiguous", "{n} have an answer that stands several times: any of the places counts as right",
-     "give offsets"),
+     "give offsets, or name the document in a column"),
 )
 """How a row's places were found -> level, code, message and fix of its finding."""
 
