@@ -11,6 +11,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from tests.runs import write_lines
+from tests.tiny_encoders import make
 from tunesmith import api
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.profile import Profile
@@ -130,6 +131,16 @@ def test_right_logits_give_the_right_words(most, tokenizer):
         assert CONTEXT[one["start"] : one["end"]] == one["answer"]
     scores = task.score(outputs, task.truth(rows))
     assert scores["f1"] == scores["exact_match"] == scores["no_answer_accuracy"] == 1 and json.dumps(found)
+
+
+@pytest.mark.parametrize("family", ["roberta", "deberta-v2"])
+def test_the_space_before_a_word_is_no_part_of_an_answer(family, tmp_path):
+    words = ["good", "bad", "cold", "great", "poor", "good and the book was bad"]
+    tokenizer = AutoTokenizer.from_pretrained(make(tmp_path / family, family))
+    rows = table(*[[at(word)] for word in words], [])
+    task = dataclasses.replace(ExtractiveQa(stride=12).fit(rows), tokens_kept=52)
+    found = task.answers(ideal(task, rows, tokenizer))
+    assert [(one["answer"], one["start"]) for one in found] == [*((word, CONTEXT.index(word)) for word in words), ("", None)]
 
 
 def test_texts_of_any_script_come_back_letter_for_letter(tokenizer):

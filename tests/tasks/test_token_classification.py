@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from tests.runs import write_lines
+from tests.tiny_encoders import make
 from tunesmith import api
 from tunesmith.data.arrays import objects
 from tunesmith.data.profile import Profile
@@ -31,6 +32,13 @@ TEXT = "Anna Bell lives in New York, not in Rome."
 @pytest.fixture(scope="module")
 def tokenizer(tiny_bert: Path) -> Any:
     return AutoTokenizer.from_pretrained(tiny_bert)
+
+
+@pytest.fixture(scope="module", params=["bert", "roberta", "deberta-v2"])
+def any_tokenizer(request: pytest.FixtureRequest, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Tokenizers of words, of bytes, and of pieces that begin with their space."""
+    folder = tiny_bert if request.param == "bert" else make(tmp_path_factory.mktemp("models") / request.param, request.param)
+    return AutoTokenizer.from_pretrained(folder)
 
 
 def _tagged(*rows: tuple[str, str]) -> Table:
@@ -179,11 +187,11 @@ KIND = st.sampled_from(["O", "B-X", "I-X", "B-Y", "I-Y"])
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.lists(st.tuples(WORD, KIND), max_size=60), min_size=1, max_size=4))
-def test_right_labels_give_the_users_words_whatever_the_windows(tokenizer: Any, rows: list[list[tuple[str, str]]]) -> None:
+def test_right_labels_give_the_users_words_whatever_the_windows(any_tokenizer: Any, rows: list[list[tuple[str, str]]]) -> None:
     rows = [*rows, [("good", "B-X")]]
     table = Table.of({"tokens": [[word for word, _ in row] for row in rows], "tags": [[tag for _, tag in row] for row in rows]})
-    task = TokenClassification(broken="mend", max_tokens=16).fit(table).suit(table, tokenizer, 64, "none")
-    encoded, truth = encode(task, tokenizer, table), task.truth(table)
+    task = TokenClassification(broken="mend", max_tokens=16).fit(table).suit(table, any_tokenizer, 64, "none")
+    encoded, truth = encode(task, any_tokenizer, table), task.truth(table)
     assert encoded.lengths_N.max() <= 16
     outputs = _says(task, encoded)
     assert set(task.score(outputs, truth).values()) == {1.0}
