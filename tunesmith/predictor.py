@@ -82,7 +82,7 @@ class Predictor:
         """Rows without any text, whose answers say nothing of them; 0 for tasks that refuse such rows or remark on each."""
         asked = [name for name in self.task.asks() if name in table.names]
         told = self.task.wide or self.task.files or not asked
-        return 0 if told else int((table.blanks(asked) == len(asked)).sum())
+        return 0 if told else int((table.blanks(asked, lists=True) == len(asked)).sum())
 
     def cut(self, table: Table) -> int:
         """Rows that are longer than what is read of each. Told by encoding them with room for more: those that grow were cut."""

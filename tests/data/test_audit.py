@@ -12,7 +12,7 @@ import pytest
 
 from tests.data import planted
 from tunesmith import spec
-from tunesmith.data import labels, leaks, noise
+from tunesmith.data import dataset, labels, leaks, noise
 from tunesmith.data.answers import Answers
 from tunesmith.data.dataset import Dataset, Sources, arrange
 from tunesmith.data.finding import Finding, refuse
@@ -194,6 +194,18 @@ def test_twins_are_proposed_and_merged_only_when_asked() -> None:
     data = arranged(rows, merge_labels=True)
     assert set(labels.texts(data.train, "label")) <= {"sport", "food", "money"}
     assert [(e.count, e.rows) for e in data.ledger.entries if e.action == "merged"] == [(2, told.rows)]
+
+
+def test_rows_without_a_token_are_told_as_those_without_a_text() -> None:
+    words, none = [["a", str(at)] for at in range(60)], [[] for _ in range(4)]
+    for more, level in ((1, "warning"), (4, "error")):
+        table = Table.of({"tokens": [*words, *none[:more]], "tags": [["O"] * 2] * 60 + none[:more]}, "a.jsonl")
+        kept, found = dataset.cleaned(table, "train", False, ["tokens"], ["tags"], "other", Ledger())
+        assert [(one.code, one.level, one.rows[0]) for one in found] == [("empty-text", level, "a.jsonl, row 61")]
+        assert len(kept) == 60 + more
+        assert len(dataset.cleaned(table, "train", True, ["tokens"], ["tags"], "other", Ledger())[0]) == 60
+    beside = table.with_column("text", ["word"] * len(table))
+    assert dataset.cleaned(beside, "train", False, ["text", "tokens"], ["tags"], "other", Ledger())[1] == [], "no entity is no lack"
 
 
 def test_one_class_and_a_class_per_row_are_refused() -> None:

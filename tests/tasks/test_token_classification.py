@@ -151,6 +151,8 @@ def test_odd_rows_are_told() -> None:
     codes = {f.code: f for f in SPANNED.check(inside)}
     assert codes["span-inside-word"].rows == ("a.jsonl, row 1",) and codes["single-row-class"].rows == ("a.jsonl, row 3",)
     assert {f.code for f in TokenClassification().check(_tagged(("a b", "O O")))} == {"no-entities"}
+    hollow = Table.of({"tokens": [["a"], ["b", "", " "]], "tags": [["B-X"], ["O", "B-X", "O"]]}, "a.jsonl")
+    assert [(f.code, f.rows) for f in TokenClassification().check(hollow)] == [("empty-token", ("a.jsonl, row 2",))]
     missing = Table.of({"tokens": [["a"], ["b"]], "tags": [["B-X"], None]}, "a.jsonl")
     assert [(f.code, f.rows) for f in TokenClassification().check(missing) if f.level == "error"] == [("empty-tags", ("a.jsonl, row 2",))]
 

@@ -191,10 +191,11 @@ def _clean(
 def cleaned(
     table: Table, part: str, drop: bool, inputs: Sequence[str], targets: Sequence[str], kind: Kind, ledger: Ledger
 ) -> tuple[Table, list[Finding]]:
-    """A table without the rows that cannot be used (those without text: where dropping was asked for), numbers as numbers."""
+    """A table without the rows that cannot be used (those without text or tokens: where dropping was asked for), numbers as numbers."""
     no_label_N = labels.empty(table, targets, kind)
     blank_N = table.blanks(inputs)
-    no_text_N = np.asarray(blank_N == len(inputs))
+    listed = any(pa.types.is_list(table.kind(name)) or pa.types.is_large_list(table.kind(name)) for name in inputs)
+    no_text_N = np.asarray((table.blanks(inputs, lists=True) if listed else blank_N) == len(inputs))
     found = empty_findings(table, part, no_label_N, no_text_N, np.asarray((blank_N > 0) & ~no_text_N), drop)
     found += labels.list_findings(table, targets, kind)
     out_N = no_label_N | (no_text_N & drop)

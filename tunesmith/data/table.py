@@ -167,11 +167,11 @@ class Table:
 
     # -- content ------------------------------------------------------------------------------------------------------
 
-    def blanks(self, names: Iterable[str]) -> np.ndarray:
-        """(N,) how many of these columns have an empty cell, or one of white space alone."""
+    def blanks(self, names: Iterable[str], lists: bool = False) -> np.ndarray:
+        """(N,) how many of these columns have an empty cell, or one of white space alone; with `lists` also an empty list."""
         blank_N = np.zeros(len(self), int)
         for name in names:
-            empty = (cell is None or (isinstance(cell, str) and not cell.strip()) for cell in self.each(name))
+            empty = (cell is None or (isinstance(cell, str) and not cell.strip()) or (lists and cell == []) for cell in self.each(name))
             blank_N += np.fromiter(empty, bool, len(self))
         return blank_N
 

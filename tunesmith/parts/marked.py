@@ -242,8 +242,9 @@ def unlearned(table: Table, kinds: Iterable[Iterable[str]], known: Sequence[str]
     return [Finding("warning", "unknown-label", message, places(table, list(new)), "train on rows that have them")]
 
 
-def oddities(table: Table, inside: list[int], seen: Mapping[str, list[int]], sound: bool) -> list[Finding]:
-    """Spans that end `inside` a word, types with one span (of those `seen`), and, where the rows are sound, no span at all."""
+def oddities(table: Table, inside: list[int], hollow: list[int], seen: Mapping[str, list[int]], sound: bool) -> list[Finding]:
+    """Spans that end `inside` a word, tokens without a character (`hollow`), types with one span (of those `seen`), and, where the rows
+    are sound, no span at all."""
     found = []
     if sound and len(table) and not seen:
         fix = "check the tags or spans: there is nothing to learn"
@@ -251,6 +252,9 @@ def oddities(table: Table, inside: list[int], seen: Mapping[str, list[int]], sou
     if inside:
         message = f"spans of {count(len(inside))} begin or end inside a word; they are read as whole words"
         found.append(Finding("warning", "span-inside-word", message, places(table, inside), "mend the offsets, if they are wrong"))
+    if hollow:
+        message = f"empty tokens in {count(len(hollow))}: no model can read them, and they are answered as outside"
+        found.append(Finding("warning", "empty-token", message, places(table, hollow), "take them out, with their tags"))
     single = sorted(kind for kind, rows in seen.items() if len(rows) == 1)
     if single:
         message = f"{count(len(single), 'type')} with one span to learn from ({listing(single)})"

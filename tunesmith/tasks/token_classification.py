@@ -119,18 +119,19 @@ class TokenClassification(Task):
         if found:
             return found
         wrong: dict[str, tuple[marked.Misfit, list[int]]] = {}
-        inside, seen = list[int](), dict[str, list[int]]()
+        inside, hollow, seen = list[int](), list[int](), dict[str, list[int]]()
         scheme = self._scheme(table)
         for row, cells in enumerate(self._cells(table)):
             try:
-                _, spans, whole = self._read(cells, scheme)
+                said, spans, whole = self._read(cells, scheme)
             except marked.Misfit as misfit:
                 wrong.setdefault(misfit.code, (misfit, []))[1].append(row)
                 continue
             inside += [] if whole else [row]
+            hollow += [] if all(map(str.strip, said.strings())) else [row]
             for _, _, kind in spans:
                 seen.setdefault(kind, []).append(row)
-        return [*marked.refusals(table, wrong), *marked.oddities(table, inside, seen, not wrong)]
+        return [*marked.refusals(table, wrong), *marked.oddities(table, inside, hollow, seen, not wrong)]
 
     def fit(self, train: Table) -> Self:
         """Learn the types and the scheme. Raises DataError for a row that cannot be used."""
