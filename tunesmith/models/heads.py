@@ -104,6 +104,24 @@ def pool(hidden_BTD: torch.Tensor, mask_BT: torch.Tensor, how: str) -> torch.Ten
     return hidden_BTD[torch.arange(len(hidden_BTD), device=hidden_BTD.device), order_BT.argmax(1)]
 
 
+PACE = 50.0
+"""How many times faster moves between labels learn than other weights: the rates that suit an encoder would leave them where they began."""
+
+
+@final
+class Chained(nn.Linear):
+    """A linear head that also learns how readily one output follows another: `moves_CC` (from, to), nothing at first."""
+
+    def __init__(self, width: int, out: int, device: Any = None) -> None:
+        super().__init__(width, out, device=device)
+        self.paced_CC = nn.Parameter(torch.zeros(out, out, device=device))
+
+    @property
+    def moves_CC(self) -> torch.Tensor:
+        """Added to the scores of a sequence for each step from an output to the next."""
+        return PACE * self.paced_CC.float()
+
+
 @final
 class Pooled(nn.Module):
     """Backbone, pooling, dropout, linear head: `model(batch)` -> logits_BC; without pooling (`tokens`) -> logits_BTC.
@@ -115,10 +133,10 @@ class Pooled(nn.Module):
 
     def __init__(
         self, backbone: Backbone, out: int, dropout: float = 0.1, seed: int = 0, pooling: str = "", symbols: Sequence[str] = (),
-        beside: Fusion | None = None, noises: int = 0, sight: Sight | None = None,
+        beside: Fusion | None = None, noises: int = 0, sight: Sight | None = None, chained: bool = False,
     ) -> None:
         """`out`: number of outputs C; `symbols`: what they stand for, where the head spells; `noises`: targets whose noise is learned
-        (`noise_K`, arXiv 1705.07115). `sight`: reads pictures, with a `beside`.
+        (`noise_K`, arXiv 1705.07115). `sight`: reads pictures, with a `beside`. `chained`: the head is a `Chained` one.
 
         The head's weights depend on `seed` alone, never on the global generator.
         """
@@ -128,7 +146,7 @@ class Pooled(nn.Module):
         self.pooling = pooling or backbone.source.pooling
         self.beside, self.sight = beside, sight
         read = self._width(backbone) + (beside.width if beside else 0)
-        self.head = nn.utils.skip_init(nn.Linear, read, out)
+        self.head: Any = nn.utils.skip_init(Chained if chained else nn.Linear, read, out)
         self.source = backbone.source
         self.spare = backbone.spare
         self.cut: Cut | None = None
@@ -237,6 +255,8 @@ class Pooled(nn.Module):
         with torch.no_grad():
             self.head.weight.copy_(torch.empty(self.head.weight.shape).normal_(0.0, START, generator=generator))
             self.head.bias.zero_()
+            if isinstance(self.head, Chained):
+                self.head.paced_CC.zero_()
         if self.beside is not None:
             self.beside.reset(seed)
 

@@ -46,7 +46,7 @@ def built(backbone: Backbone, head: Head, dropout: float) -> Any:
         return embedder.Embedder(backbone, dropout)
     beside, sight = fusion.saved(backbone.source.hidden, head), pictures.sight_of(backbone, head["pictures"])
     more: dict[str, Any] = {"pooling": str(head["pooling"]), "beside": beside, "noises": head["noises"], "sight": sight}
-    return heads.Pooled(backbone, int(head["out"]), dropout, **more)
+    return heads.Pooled(backbone, int(head["out"]), dropout, chained=bool(head["chained"]), **more)
 
 
 def _boxes(backbone: Backbone, head: Head, dropout: float) -> nn.Module:

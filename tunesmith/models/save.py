@@ -38,7 +38,7 @@ from . import (
 from .allow import check_adapter, read_json
 from .canvas import canvas
 from .embedder import sentence_files
-from .heads import bare
+from .heads import Chained, bare
 from .loading import Undrawn, load_tokenizer, quiet
 from .maps import saved_frame
 from .outline import ADAPTER
@@ -188,6 +188,7 @@ def _head(model: nn.Module, kind: str | None) -> dict[str, Any]:
         "beside": fusion.sizes(model),
         "noises": 0 if getattr(model, "noise_K", None) is None else len(model.noise_K),
         "pictures": pictures.places_of(model),
+        "chained": int(isinstance(getattr(model, "head", None), Chained)),
     } | ({"frame": model.frame} if model.pooling in kinds.FRAMED else {})
 
 
@@ -209,10 +210,10 @@ def _read_head(folder: Path) -> dict[str, Any]:
         raise _bad_file(path, "key 'beside'", "two whole numbers, or none", shorten(repr(values["beside"])))
     if values["pooling"] in kinds.FRAMED and not saved_frame(values.get("frame")):
         raise _bad_file(path, "key 'frame'", "four sane whole numbers", shorten(repr(values.get("frame"))))
-    for key, most in {"noises": MAX_WIDTH, "pictures": pictures.MOST}.items():
+    for key, most in {"noises": MAX_WIDTH, "pictures": pictures.MOST, "chained": 1}.items():
         if type(values.get(key, 0)) is not int or not 0 <= values.get(key, 0) <= most:
             raise _bad_file(path, f"key {key!r}", "a whole number", shorten(repr(values[key])))
-    return {"adapter": None, "beside": None, "noises": 0, "pictures": 0, **values}
+    return {"adapter": None, "beside": None, "noises": 0, "pictures": 0, "chained": 0, **values}
 
 
 def _save_adapter(model: nn.Module, folder: Path) -> str | None:

@@ -29,6 +29,7 @@ from ..parts import (
     linear,
     marked,
     options,
+    sequences,
     tags,
     tokens,
     windows,
@@ -76,6 +77,8 @@ class TokenClassification(Task):
     """What to do about tags that break their scheme: `refuse` them, or `mend`: an inside that follows nothing begins a span."""
     smoothing: float = 0.0
     """Share of the target that is spread evenly over all labels."""
+    crf: bool = False
+    """Learn which label follows which, and judge a row's labels as one sequence (a linear-chain CRF); slower."""
     max_tokens: int | str = "auto"
     """Most tokens of a window; `auto`: enough for 99 % of the training rows, within the model's limit. Longer rows have several."""
     types: tuple[str, ...] = fitted(())
@@ -93,6 +96,8 @@ class TokenClassification(Task):
         options.one_of("scheme", self.scheme, ("auto", *tags.SCHEMES))
         options.one_of("broken", self.broken, ("refuse", "mend"))
         options.number("smoothing", self.smoothing, low=0, high=0.9)
+        if self.crf and self.smoothing:
+            raise SpecError("option smoothing", expected="none beside crf", got=str(self.smoothing), fix="leave one out", code="bad-value")
         options.max_tokens(self.max_tokens)
         if self.max_tokens != "auto" and int(self.max_tokens) < 16:
             raise SpecError("option max_tokens", expected="16 or more", got=str(self.max_tokens), fix="try 128", code="bad-value")
@@ -190,7 +195,12 @@ class TokenClassification(Task):
         """A linear head on each token's vector."""
         from ..models.heads import Pooled
 
-        return Pooled(backbone, self._count, dropout, pooling="tokens")
+        return Pooled(backbone, self._count, dropout, pooling="tokens", chained=self.crf)
+
+    @property
+    def balances(self) -> tuple[str, ...]:
+        """Words are weighed one by one, sequences are not."""
+        return () if self.crf else super().balances
 
     def weight(self, batch: Batch) -> float:
         """Words with a label, times their labels' weights."""
@@ -200,18 +210,22 @@ class TokenClassification(Task):
         return float(batch["tags"].new_tensor(self.class_weights, dtype=batch["tags"].float().dtype)[batch["tags"][known]].sum())
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Cross-entropy of the words' labels, on the first token of each."""
+        """Cross-entropy of the words' labels, on the first token of each; with `crf` of each window's whole sequence of them."""
         from torch.nn import functional
 
         logits_BTC = model(batch).float()
+        if self.crf:
+            return sequences.loss(logits_BTC, batch["tags"], sequences.moves_of(model, logits_BTC))
         weight_C = logits_BTC.new_tensor(self.class_weights) if self.class_weights else None
         return functional.cross_entropy(
             logits_BTC.flatten(0, 1), batch["tags"].flatten(), weight_C, ignore_index=-100, reduction="sum", label_smoothing=self.smoothing
         )
 
     def outputs(self, model: nn.Module, batch: Batch) -> dict[str, Any]:
-        """Logits (W, C) of the words of each window."""
+        """Logits (W, C) of the words of each window; with `crf` the logarithms of their labels' probabilities over all sequences."""
         logits_BTC, own_BT = model(batch), batch["words"] >= 0
+        if self.crf:
+            return {"logits": sequences.log_probabilities(logits_BTC, own_BT, sequences.moves_of(model, logits_BTC))}
         return {"logits": [logits_TC[own_T] for logits_TC, own_T in zip(logits_BTC, own_BT)]}
 
     def gather(self, outputs: Outputs, encoded: Encoded) -> Outputs:
