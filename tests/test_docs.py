@@ -54,7 +54,7 @@ def test_commands_and_flags_in_the_pages_are_real(page) -> None:
 
     known = {f.word for f in FLAGS} | {
         "--set", "--option", "--strategy-option", "--spec", "--json", "--quiet", "--debug", "--help", "--file", "--out", "--row",
-        "--replace", "--open", "--version", "--stream",
+        "--replace", "--open", "--version", "--stream", "--entities",
     }  # fmt: skip
     for line in re.findall(r"^\s*(?:\$ )?tunesmith (.*)$", page.read_text("utf-8"), re.M):
         words = line.split("#")[0].split()

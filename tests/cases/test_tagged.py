@@ -39,7 +39,7 @@ REFUSED: dict[str, tuple[str, str, str, str]] = {
     ),
     "BIO that breaks": (
         "a.conll", conll({5: "x\tO\ny\tI-X\n"}), "broken-tags",
-        "a.conll, row 6 (line 21): expected tags that keep the BIO scheme, got 'I-X' after 'O' (token 2); mend them, or say --set options.broken=mend to read such a tag as the beginning of a span",
+        "a.conll, row 6 (line 21): expected tags that keep the BIO scheme, got 'I-X' after 'O' (token 2); mend them, or fit with --set options.broken=mend, which reads such a tag as the beginning of a span",
     ),
     "spans over one another": (
         "a.jsonl", spanned({7: [[0, 9, "X"], [2, 4, "Y"]]}), "span-overlap",

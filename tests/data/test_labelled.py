@@ -33,7 +33,7 @@ def test_twins_are_named_where_it_did_not() -> None:
 def test_labels_that_were_never_learned_are_named_with_rows_and_counted() -> None:
     (told,) = ready(["yes", "perhaps", "no", "perhaps", "never"]).findings
     assert told.level == "warning" and told.rows == ("new.csv, row 2", "new.csv, row 4", "new.csv, row 5")
-    assert told.message == "3 rows have a label that the run never learned, and count as wrong: 'perhaps' (2), 'never' (1)"
+    assert told.message == "3 rows have a label that the run never learned, which counts as wrong: 'perhaps' (2), 'never' (1)"
 
 
 def test_tags_are_spelled_and_named_one_by_one() -> None:

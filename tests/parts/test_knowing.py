@@ -130,6 +130,8 @@ def test_an_answer_in_several_documents_of_which_none_is_named_keeps_no_rows_tog
     columns = asking.Columns("question", "answer", "", "", "")
     told = asking.findings(asking.joined(Table.of(rows, "q.csv"), columns, library, ""), library, skip=False)
     assert [(one.code, one.rows) for one in told] == [("answer-ambiguous", ("q.csv, row 1", "q.csv, row 2", "q.csv, row 3"))]
+    alone = asking.findings(asking.joined(Table.of(rows[:1]), columns, library, ""), library, skip=False)
+    assert told[0].message.startswith("3 rows have an answer that") and alone[0].message.startswith("1 row has an answer that")
 
 
 def test_row_ids_do_not_depend_on_documents() -> None:

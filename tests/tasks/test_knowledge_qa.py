@@ -132,6 +132,9 @@ def test_a_file_of_questions_is_judged_against_the_store(run: tunesmith.Result, 
     path.write_text("question,answer,document\nhow was the scene of visit 2,good,visit2\nhow was the cook of visit 2,,\n")
     part = api.evaluate(run.path, path)
     assert part["rows"] == 2 and part["scores"]["recall_20"]["value"] == 1.0
+    bare = tmp_path / "bare.csv"
+    bare.write_text("question,answer\nhow was the scene of visit 2,good\n")
+    assert api.evaluate(run.path, bare)["scores"]["recall_20"]["value"] == 1.0, "whichever document it stands in"
     assert run.predict(run.read(path)) == run.predict(["how was the scene of visit 2", "how was the cook of visit 2"])
 
 

@@ -20,7 +20,7 @@ from ..errors import listing, shorten
 from . import labels, leaks, noise
 from .answers import Answers
 from .cut import LEAST
-from .finding import Finding, count, places, refuse
+from .finding import Finding, count, have, places, refuse
 from .labels import Kind
 from .shingles import fold
 from .split import Splits
@@ -46,7 +46,7 @@ def empty_findings(
     table: Table, part: str, no_label_N: np.ndarray, no_text_N: np.ndarray, half_N: np.ndarray, drop: bool
 ) -> list[Finding]:
     """Rows without a label (an error unless dropped), without any text (an error above 5 %), with one of two texts."""
-    found = []
+    found, of = [], f" of {part}"
     rows = np.flatnonzero(no_label_N)
     if len(rows) == len(table) > 0:
         return [Finding("error", "no-labels", f"expected labels, got an empty cell in every row of {part}",
@@ -60,11 +60,11 @@ def empty_findings(
     if len(rows) and not drop:
         much = len(rows) > EMPTY_TEXTS * len(table)
         message = (f"expected a text in every row, got an empty one in {count(len(rows))} of {part}" if much
-                   else f"{count(len(rows))} of {part} have an empty text, and are kept as such")
+                   else f"{have(len(rows), of)} an empty text, kept as such")
         found.append(Finding("error" if much else "warning", "empty-text", message, places(table, rows),
                              "fill them, or say --empty drop to leave these rows out"))
     if len(rows := np.flatnonzero(half_N)):
-        found.append(Finding("warning", "half-empty-text", f"{count(len(rows))} of {part} lack one of their texts",
+        found.append(Finding("warning", "half-empty-text", f"{have(len(rows), of)} no text in one of the columns",
             places(table, rows),
                              "fill the cells or take the rows out"))
     return found

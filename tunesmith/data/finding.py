@@ -66,6 +66,11 @@ def count(n: int, thing: str = "row") -> str:
     return f"{n:,} {thing if n == 1 else many}"
 
 
+def have(n: int, of: str = "") -> str:
+    """`1 row has`, `2,345 rows of train have` (`of`: ` of train`)."""
+    return f"{count(n)}{of} {'has' if n == 1 else 'have'}"
+
+
 def refuse(findings: Iterable[Finding]) -> None:
     """Raises DataError for the first finding of level `error`, naming how many more there are."""
     errors = [f for f in findings if f.level == "error"]

@@ -10,7 +10,7 @@ from .. import spec
 from ..errors import listing, shorten
 from . import labels
 from .dataset import cleaned, refuse_none, rewritten
-from .finding import Finding, count, places, refuse
+from .finding import Finding, have, places, refuse
 from .labels import Kind
 from .ledger import Ledger
 from .shingles import fold
@@ -82,5 +82,5 @@ def _unknown(table: Table, targets: Sequence[str], kind: Kind, known: Sequence[s
     shown = listing([f"{shorten(label)!r} ({times:,})" for label, times in counts.most_common()], 5)
     twins = {fold(label) for label in counts} <= {fold(label) for label in known}
     fix = "they differ from known ones in case or space alone: mend the cells" if twins else "train on rows that have them"
-    message = f"{count(len(bad))} have a label that the run never learned, and count as wrong: {shown}"
+    message = f"{have(len(bad))} a label that the run never learned, which counts as wrong: {shown}"
     return [Finding("warning", "unknown-label", message, places(table, bad), fix)]

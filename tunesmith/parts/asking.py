@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from ..data.documents import Documents, of_texts
-from ..data.finding import LISTED, Finding, count
+from ..data.finding import LISTED, Finding, count, have
 from ..data.table import Table
 from ..errors import shorten
 from ..spec import Choice
@@ -179,16 +179,16 @@ def findings(table: Table, library: Library, skip: bool) -> list[Finding]:
     for how, level, code, message, fix in KINDS:
         rows = listed(how)
         if how == "lost" and skip and rows:
-            level, message = "warning", "{n} have an answer that stands in no document: nothing is learned from where it stands"
+            level, message = "warning", "{have} an answer that stands in no document: nothing is learned from where it stands"
         if rows:
-            found.append(Finding(level, code, message.format(n=count(len(rows))), tuple(rows[:LISTED]), fix))  # type: ignore[arg-type]
+            found.append(Finding(level, code, message.format(n=count(len(rows)), have=have(len(rows))), tuple(rows[:LISTED]), fix))  # type: ignore[arg-type]
     silent = [table.place(at) for at, one in enumerate(truths) if one["how"] == "none"]
     if truths and len(silent) == len(truths):
         message = f"expected answers, or documents that hold them, got neither in {count(len(truths))}"
         fix = "name the columns: --option answer=COLUMN, --option document=COLUMN"
         found.append(Finding("error", "no-answers", message, tuple(silent[:1]), fix))
     elif silent:
-        message = f"{count(len(silent))} have no answer: the right one is to refuse"
+        message = f"{have(len(silent))} no answer: the right one is to refuse"
         found.append(Finding("note", "no-answer", message, tuple(silent[:LISTED])))
     return found
 
@@ -200,13 +200,13 @@ KINDS = (
      "folder (with or without folders and endings), or rows by their id column"),
     ("lost", "error", "answer-not-in-documents", "expected answers that stand in a document, got others in {n}", "mend these rows, or "
      "say --option lost_answers=skip to go on without their places"),
-    ("mended", "warning", "offset-mended", "{n} had an answer whose offset was wrong; it stands once in its document, and that place is "
+    ("mended", "warning", "offset-mended", "{have} an answer whose offset was wrong; it stands once in its document, and that place is "
      "used", "correct the offsets"),
-    ("doubtful", "warning", "offset-doubtful", "{n} had an answer whose offset was wrong and which stands several times: any of the "
+    ("doubtful", "warning", "offset-doubtful", "{have} an answer whose offset was wrong and which stands several times: any of the "
      "places counts as right", "correct the offsets"),
-    ("anywhere", "note", "answer-anywhere", "{n} have an answer that stands at more than ten places, and name no document: the answer "
+    ("anywhere", "note", "answer-anywhere", "{have} an answer that stands at more than ten places, and no document named: the answer "
      "is judged, not where it is found", "name the document in a column"),
-    ("several", "note", "answer-ambiguous", "{n} have an answer that stands several times: any of the places counts as right",
+    ("several", "note", "answer-ambiguous", "{have} an answer that stands several times: any of the places counts as right",
      "give offsets, or name the document in a column"),
 )
 """How a row's places were found -> level, code, message and fix of its finding."""

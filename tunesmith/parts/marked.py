@@ -147,7 +147,7 @@ def of_tags(words: int, found: Sequence[str], scheme: str, refuse: bool) -> list
     if refuse and (broken := tags.breaks(found, scheme)):
         at = broken[0]
         before = found[at - 1] if at else "the beginning"
-        fix = "mend them, or say --set options.broken=mend to read such a tag as the beginning of a span"
+        fix = "mend them, or fit with --set options.broken=mend, which reads such a tag as the beginning of a span"
         got = f"{found[at]!r} after {before!r} (token {at + 1})"
         raise Misfit("broken-tags", f"tags that keep the {scheme} scheme", got, fix)
     return tags.spans(found, scheme)

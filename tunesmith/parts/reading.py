@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from ..data.finding import LISTED, Finding, count
+from ..data.finding import LISTED, Finding, count, have
 from ..errors import shorten
 from ..spec import Choice
 from ..task import Claim, Example, Outputs
@@ -135,22 +135,22 @@ def _placed(table: Table, cells: Sequence[tuple[Any, Any, Any]], rows: Sequence[
         return [Finding("error", "no-answers", f"expected answers, got none in {count(len(rows))}", tuple(none[:1]), "check the column")]
     found = [_lost(lost, skip)] if lost else []
     for level, code, which, message, fix in (
-        ("warning", "answer-elsewhere", some, "have an answer that does not stand in their context beside one that does: it counts in "
+        ("warning", "answer-elsewhere", some, "an answer that does not stand in their context beside one that does: it counts in "
          "scores, and is not learned", "mend or remove these answers"),
-        ("warning", "offset-mended", mended, "had an answer whose offset was wrong; it stands once in the context, and that place is used",
+        ("warning", "offset-mended", mended, "an answer whose offset was wrong; it stands once in the context, and that place is used",
          "correct the offsets"),
-        ("note", "answer-ambiguous", several, "have an answer without offset that stands several times: any of the places is learned as "
+        ("note", "answer-ambiguous", several, "an answer without offset that stands several times: any of the places is learned as "
          "right", "give offsets"),
-        ("note", "no-answer", none, "have no answer: the model learns to say so there", ""),
+        ("note", "no-answer", none, "no answer: the model learns to say so there", ""),
     ):
         if which:
-            found.append(Finding(level, code, f"{count(len(which))} {message}", tuple(which[:LISTED]), fix))  # type: ignore[arg-type]
+            found.append(Finding(level, code, f"{have(len(which))} {message}", tuple(which[:LISTED]), fix))  # type: ignore[arg-type]
     return found
 
 
 def _lost(lost: Sequence[str], skip: bool) -> Finding:
     if skip:
-        message = f"{count(len(lost))} have an answer that stands nowhere in the context, or whose wrong offset cannot be mended: skipped"
+        message = f"{have(len(lost))} an answer that stands nowhere in the context, or whose wrong offset cannot be mended: skipped"
         return Finding("warning", "answer-not-in-context", message, tuple(lost[:LISTED]), "mend or remove these rows")
     message = (
         f"expected answers that stand in their context, got others in {count(len(lost))} (nowhere in it, or with a wrong offset and at "

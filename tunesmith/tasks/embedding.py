@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 
-from ..data.finding import Finding, count, places
+from ..data.finding import Finding, count, have, places
 from ..errors import SpecError
 from ..parts import belonging, classes, columns, contrast, numbers, options, retrieval, tokens
 from ..spec import Choice
@@ -144,7 +144,7 @@ class Embedding(Task):
         rows = table.column(self.anchor), table.column(self.positive)
         same = [at for at, (one, other) in enumerate(zip(*rows)) if contrast.key(one) and contrast.key(one) == contrast.key(other)]
         if same:
-            message = f"{count(len(same))} have the same text as anchor and as positive: they teach nothing"
+            message = f"{have(len(same))} the same text as anchor and as positive: they teach nothing"
             yield Finding("warning", "same-texts", message, places(table, same), "take them out")
         if len(table) and not any(contrast.key(one) and contrast.key(other) for one, other in zip(*rows)):
             message = f"expected anchors with positives, got none in {count(len(table))}"

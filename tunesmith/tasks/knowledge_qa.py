@@ -146,7 +146,8 @@ class KnowledgeQa(Task):
 
     def tidied(self, table: Table, ledger: Ledger) -> Table:
         """The rows with the passages that answer them, and with what seems to and does not."""
-        table.require([name for name in (self.question, self.answer, self.answer_start, self.document, self._context) if name])
+        told = () if self.store else (self.answer_start, self.document, self._context)  # a finished run knows where to look
+        table.require([name for name in (self.question, self.answer, *told) if name])
         documents = None if self.store else self._documents(table)
         for note in documents.notes if documents else ():
             ledger.note(note)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 import numpy as np
 
 from ..data.arrays import objects
-from ..data.finding import Finding, count, places
+from ..data.finding import Finding, count, have, places
 from ..errors import DataError
 from ..parts import batch, classes, columns, linear, options, pairing, related, relating, tokens
 from ..parts.marked import Misfit, refusals, unlearned
@@ -348,7 +348,7 @@ class RelationExtraction(Task):
             fix = "check the relations: there is nothing to learn"
             yield Finding("error", "no-relations", f"expected some relations, got none in {count(len(table))}", (), fix)
         if double:
-            message = f"{count(len(double))} have two relations between the same two entities; the first of them is learned"
+            message = f"{have(len(double))} two relations between the same two entities; the first of them is learned"
             yield Finding("warning", "two-relations", message, places(table, double), "keep one, if they mean the same")
 
 
