@@ -209,7 +209,7 @@ def lost_to_windows(table: Table, lost: Sequence[int], answered: int, size: int)
     """What is said of rows whose answer no window of `size` tokens holds whole; an error where that is so of all that have one."""
     if not lost:
         return []
-    message = f"{count(len(lost))} with an answer that no window of {size:,} tokens holds whole: nothing is learned from them"
+    message = f"{count(len(lost))} with an answer that no window of {size:,} tokens holds whole: such answers are neither learned nor found"
     level: Any = "error" if len(lost) == answered else "warning"
     fix = "longer windows hold more (--option max_tokens=512, where the model takes them); or shorten these answers"
     return [Finding(level, "answer-cut", message, tuple(table.place(at) for at in lost[:LISTED]), fix)]
