@@ -157,6 +157,31 @@ def test_harmful_and_broken_pdf_files_are_refused_and_the_others_read(tmp_path: 
     assert isinstance(good, list) and good[0].strip() == "Fine."
 
 
+@pytest.mark.parametrize("where", ["names", "open", "touch", "link"])
+def test_a_pdf_that_would_run_something_is_refused_and_a_link_is_not(tmp_path: Path, where: str) -> None:
+    from pypdf import PdfReader, PdfWriter
+    from pypdf.generic import ArrayObject, DictionaryObject, NameObject, TextStringObject
+
+    writer = PdfWriter(PdfReader(_pdf(tmp_path / "plain.pdf", ["Fees are low."])))
+    script = ("/JavaScript", "/JS", "app.alert(1)")
+    told = {"link": ("/URI", "/URI", "https://example.org"), "touch": ("/Launch", "/F", "calc")}.get(where, script)
+    action = DictionaryObject({NameObject("/S"): NameObject(told[0]), NameObject(told[1]): TextStringObject(told[2])})
+    if where == "names":
+        tree = DictionaryObject({NameObject("/Names"): ArrayObject([TextStringObject("a"), writer._add_object(action)])})
+        writer.root_object[NameObject("/Names")] = DictionaryObject({NameObject("/JavaScript"): tree})
+    elif where == "open":
+        writer.root_object[NameObject("/OpenAction")] = writer._add_object(action)
+    else:
+        note = DictionaryObject({NameObject("/Subtype"): NameObject("/Link"), NameObject("/A"): action})
+        writer.pages[0][NameObject("/Annots")] = ArrayObject([writer._add_object(note)])
+    writer.write(tmp_path / "acts.pdf")
+    (found,) = pages.read([tmp_path / "acts.pdf"], ["acts.pdf"])
+    if where == "link":
+        assert found == ["Fees are low."]
+    else:
+        assert isinstance(found, DataError) and found.code == "pdf-script" and found.place == "acts.pdf"
+
+
 def test_a_file_at_which_the_process_dies_is_refused_and_the_next_one_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [_pdf(tmp_path / f"{name}.pdf", [name]) for name in "ab"]
     real, calls = pages.subprocess.run, []

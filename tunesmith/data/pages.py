@@ -73,7 +73,7 @@ def _answer(said: dict[str, Any], name: str) -> list[str] | DataError:
 def _refused(name: str, got: str, code: str) -> DataError:
     fixes = {
         "pdf-encrypted": "save it without a password", "pdf-too-heavy": "print it anew to a plain PDF, cut it, or leave it out",
-        "pdf-broken": "open and save it anew, or leave it out",
+        "pdf-broken": "open and save it anew, or leave it out", "pdf-script": "print it anew to a plain PDF, or leave it out",
     }
     return DataError(name, expected="a PDF file that can be read", got=got, fix=fixes[code], code=code)
 
@@ -110,11 +110,32 @@ def _one(path: str) -> dict[str, Any]:
             reader = PdfReader(file)
             if reader.is_encrypted:
                 return _bad("an encrypted one", "pdf-encrypted")
-            return _pages(reader)
+            return _pages(reader) if len(reader.pages) > MOST_PAGES or not _acts(reader) else _bad("one that runs a script", "pdf-script")
     except (LimitReachedError, MemoryError, RecursionError) as error:
         return _bad(f"a stream that unpacks beyond all measure ({type(error).__name__})", "pdf-too-heavy")
     except Exception as error:  # a file of a stranger: whatever its parsing ends in, the next one is to be read
         return _bad(f"a broken one ({type(error).__name__}: {str(error)[:120]})", "pdf-broken")
+
+
+def _acts(reader: Any) -> bool:
+    """Whether the file would run a script or a program in a viewer: when it, a page or a form is opened or touched."""
+    root = reader.root_object
+    if "/JavaScript" in _part(root, "/Names"):
+        return True
+    held = [root, *reader.pages]
+    held += [note.get_object() for page in reader.pages for note in _part(page, "/Annots") or ()]
+    actions = (action for one in held for action in (_part(one, "/OpenAction"), _part(one, "/A"), *_each(_part(one, "/AA"))))
+    return any(_part(action, "/S") in ("/JavaScript", "/Launch") for action in actions if isinstance(action, dict))
+
+
+def _part(held: Any, key: str) -> Any:
+    """What stands under a key of a dictionary of the file; nothing where it is none."""
+    found = held.get(key) if isinstance(held, dict) else None
+    return {} if found is None else found.get_object()
+
+
+def _each(held: Any) -> list[Any]:
+    return [value.get_object() for value in held.values()] if isinstance(held, dict) else []
 
 
 def _pages(reader: Any) -> dict[str, Any]:
