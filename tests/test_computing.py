@@ -75,5 +75,7 @@ def test_the_command_line_has_both(run, capsys):
     said = capsys.readouterr().out
     assert main(["predict", path, TEXTS[0], "--json"]) == 0 and capsys.readouterr().out != said
     assert main(["evaluate", path, rows, "--precision", "bf16"]) == 0
+    assert "computed in bf16" in capsys.readouterr().out
+    assert api.evaluate(path, rows, precision="bf16")["precision"] == "bf16" and api.evaluate(path, rows)["precision"] == "fp32"
     assert main(["predict", path, TEXTS[0], "--precision", "half"]) == 2
     assert "precision: expected fp32 or bf16, got 'half'" in capsys.readouterr().err

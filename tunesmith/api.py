@@ -273,7 +273,8 @@ def evaluate(
     known = told(task, judged, table, met(predictor, table), how)
     findings = [finding.as_json() for finding in (*known["findings"], *found.findings)]
     said = {"findings": findings, "ledger": found.ledger.as_json(), "how_scored": dict(task.how_scored(judged.truth))}
-    return dict(part) | said | {"file": str(file), "looks": looks, "met": known["met"], "unmet": known["unmet"]}
+    said |= {"file": str(file), "looks": looks, "met": known["met"], "unmet": known["unmet"], "precision": precision}
+    return dict(part) | said
 
 
 def _labelled(result: Result, file: str | Path, settings: Mapping[str, str]) -> Labelled:

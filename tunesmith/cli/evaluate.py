@@ -46,7 +46,7 @@ def command(
         print_json(found)
     else:
         show_said(found)
-        show_scores(found["scores"], title=f"scores on {file}")
+        show_scores(found["scores"], title=f"scores on {file}{', computed in bf16' * (precision == 'bf16')}")
         for score, how in (found.get("how_scored") or {}).items():
             print(safe(f"{score}: {how}"))
     return 0
@@ -59,4 +59,4 @@ def _end_to_end(run: str, entities: str, file: str, settings: Mapping[str, str],
 
     if "empty" in settings:
         raise SpecError("--empty", expected="a run judged alone", got="--entities", fix="leave --empty out", code="bad-pair")
-    return Chain.load(entities, run, Computing(**how)).evaluate(file, **settings)
+    return Chain.load(entities, run, Computing(**how)).evaluate(file, **settings) | {"precision": how["precision"]}
