@@ -284,7 +284,7 @@ def plot(found: list[dict[str, Any]]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="1000" height="{60 + 30 * len(lines)}" font-family="sans-serif" font-size="12">\n'
         f'<rect width="100%" height="100%" fill="#fff"/>\n{body}\n'
-        f'<text x="380" y="{52 + 30 * len(lines)}" fill="#555">times faster than the other arm, CPU seconds or as said; red: the goal</text>\n</svg>\n'
+        f'<text x="380" y="{52 + 30 * len(lines)}" fill="#555">times faster, CPU seconds or as said; red: the goal</text>\n</svg>\n'
     )
 
 

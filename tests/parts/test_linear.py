@@ -186,3 +186,14 @@ def test_the_direction_is_that_of_the_inverse_curvature_and_changes_nothing_it_r
     np.testing.assert_allclose(descent._direction(gradient, pairs), -inverse @ kept.numpy(), rtol=1e-9)
     assert torch.equal(gradient, kept)
     assert all(torch.equal(a, b) for pair, old in zip(pairs, before, strict=True) for a, b in zip(pair[:2], old, strict=True))
+
+
+def test_standardised_rows_are_held_as_they_are_made_and_one_block_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    features_ND = np.random.default_rng(0).standard_normal((70, 5)).astype(np.float32) * 3 + 1
+    whole_ND = linear._Rows.of(features_ND, np.ones(70), 10**8).held
+    monkeypatch.setattr(linear, "BLOCK", 16)
+    made, sizes = linear._Rows.block, list[int]()
+    monkeypatch.setattr(linear._Rows, "block", lambda self, rows: sizes.append(rows.stop - rows.start) or made(self, rows))
+    parted_ND = linear._Rows.of(features_ND, np.ones(70), 10**8).held
+    assert parted_ND.dtype == torch.float32 and sizes == [16, 16, 16, 16, 6]
+    torch.testing.assert_close(parted_ND, whole_ND, rtol=1e-6, atol=1e-6)

@@ -153,7 +153,7 @@ class _Rows:
         scale_D = np.where(flat, 1.0, spread_D) * np.sqrt(max((~flat).sum(), 1))
         small = outputs == 10**9 or rows * size * outputs <= EXACT
         made = cls(features_ND, mean_D, scale_D, torch.float64 if small else torch.float32)
-        return cls(features_ND, mean_D, scale_D, made.dtype, made.block(slice(0, rows))) if rows * size <= HELD else made
+        return cls(features_ND, mean_D, scale_D, made.dtype, made._together()) if rows * size <= HELD else made
 
     def slices(self) -> Iterator[slice]:
         """The blocks."""
@@ -172,6 +172,15 @@ class _Rows:
         block_BD -= self.mean_D
         block_BD /= self.scale_D
         return torch.from_numpy(block_BD).to(self.dtype)
+
+    def _together(self) -> torch.Tensor:
+        """(N, D): all blocks, one of which is in float64 at a time."""
+        import torch
+
+        found_ND = torch.empty(self.features_ND.shape, dtype=self.dtype)
+        for part in self.slices():
+            found_ND[part] = self.block(part)
+        return found_ND
 
     def fold(self, weight_CD: np.ndarray, bias_C: np.ndarray) -> Solution:
         """The same function, of the features as they came."""
