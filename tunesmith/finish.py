@@ -94,7 +94,7 @@ def save(run: Run, ready: Ready, task: Task, state: State) -> None:
     seal.open_again(run.path)
     recover(run.path)
     replaced(run.model, lambda folder: _save_all(state, folder))
-    write_json(run.path / "task.json", {"name": ready.plan.spec.task, "values": task.as_json()})
+    write_json(run.path / "task.json", {"name": ready.plan.spec.task, "values": task.at_rest().as_json()})
 
 
 def _save_all(state: State, folder: Path) -> None:

@@ -127,6 +127,10 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
         each row, in the columns `augment.beside`. None: that is not asked for."""
         return None
 
+    def at_rest(self) -> Self:
+        """The task as a finished run keeps it: without what of the training rows nobody needs who asks the model."""
+        return self
+
     def mix(self, one: Example, other: Example, draw: Draw) -> Example:
         """An example blended with one of another row, drawn from all training rows; most tasks leave it as it is."""
         return one

@@ -72,7 +72,7 @@ class Later:
     drawn: tuple[int, int] | None = None
     """(seed, epoch) of the random numbers that augment; None: rows as they are."""
     row_N: np.ndarray | None = None
-    """The row of each example, where rows give several (tiles)."""
+    """The row of each example, where rows give several (tiles, windows)."""
 
     def examples(self, positions: Sequence[int]) -> list[Example]:
         """The examples at these positions, in order; on as many threads as the model computes with."""
@@ -175,7 +175,8 @@ class Encoded:
         """The same training rows; where the task changes texts in each epoch, with the rows to encode them anew from."""
         if self.later is not None or not task.augments:
             return self
-        return replace(self, later=Later(task, processor, rows))
+        several = len(self) > len(rows)
+        return replace(self, later=Later(task, processor, rows, row_N=self.row_N if several else None))
 
     def cached(self, **arrays: Ragged | np.ndarray) -> Encoded:
         """The same rows with activations that stand for their inputs."""

@@ -52,7 +52,7 @@ objects that JSON can hold (texts, lists of spans)."""
 Draw = np.random.Generator
 """Random numbers for augmenting one row, seeded by (seed, epoch, row id); None outside training."""
 PART = "#part"
-"""Key under which a row says which of its examples is meant, where rows that are encoded late give several (tiles)."""
+"""Key under which a row says which of its examples is meant, where rows that are encoded late give several (tiles, windows)."""
 Purpose = Literal["training", "judging", "answering"]
 """What outputs are for: choosing weights while training (cheap), a verdict on rows with a truth, or a user's question without one."""
 

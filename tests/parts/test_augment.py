@@ -109,6 +109,22 @@ def test_rare_classes_are_changed_more() -> None:
     assert augment.rare_shares([80, 20, 40]) == (0, 0.75, 0.5)
 
 
+def test_rows_with_a_rare_label_are_changed_more_and_rows_without_labels_never() -> None:
+    from tunesmith.data.table import Table
+
+    labels = [["a"], ["a", "b"], ["a"], [], ["a"]]
+    rows = Table.of({"text": [TEXT] * 5, "labels": labels})
+    name = "text-multilabel"
+    task = TASKS.load(name).build({"augment": ["swap"], "augment_rows": "rare"}, name).fit(rows)
+    assert task.rare_shares == (0, 0.75)
+    changed = [sum(task._texts([row], "text", [draw])[0] != TEXT for draw in draws(400)) / 400 for row in rows.rows()]
+    assert changed[0] == changed[2] == changed[3] == 0 and 0.6 < changed[1] < 0.8
+    assert task._texts([{"text": TEXT}], "text", None) == [TEXT]
+    back = {"augment": [augment.BACK], "back_translation": ["a", "b"], "augment_rows": "rare"}
+    rows = Table.of({"text": ["one word", "another", "third"], "labels": [["a"], ["a", "b"], ["a"]]})
+    assert TASKS.load(name).build(back, name).fit(rows).retelling(rows).texts() == ["another"]
+
+
 def test_files_of_synonyms_are_read_or_refused_with_their_line(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_text("\ufeffgood, fine ,great\n\nbad,poor\n", "utf-8")

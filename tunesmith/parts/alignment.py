@@ -6,12 +6,35 @@ Axes: T tokens of a window.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ..task import Example
+from . import windows
 from .windows import FAR, Window
-from .words import Words
+from .words import Words, of_text
+
+SHARED = 4
+"""Neighbouring windows share one token in so many."""
+
+
+def examples(processor: Any, said: Sequence[Words], labels: Sequence[np.ndarray] | None, most: int) -> list[Example]:
+    """Windows of at most so many tokens of rows of words: `words`, of which word a token is the first, in the window where it has most
+    context; `tags`, that word's label, where there are `labels`; the row's `characters` and the `span` of each word, in its first window;
+    and where a row has several windows, its `row`."""
+    found = windows.cut(processor, [one.pieces() for one in said], most=most, stride=most // SHARED)
+    made, before = list[Example](), -1
+    for window, word_T in zip(found, owned(found, said)):
+        example = window.inputs(windows.reads_segments(processor)) | {"words": word_T}
+        if labels is not None:
+            example["tags"] = spoken(labels[window.row], word_T)
+        example |= origin(said[window.row] if window.row != before else of_text(""))
+        if len(found) > len(said):
+            example["row"] = window.row
+        made.append(example)
+        before = window.row
+    return made
 
 
 def owned(found: Sequence[Window], said: Sequence[Words]) -> list[np.ndarray]:

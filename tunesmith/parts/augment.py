@@ -75,6 +75,15 @@ class Retelling:
         return sorted({cell for cells in self.cells.values() for cell in cells if cell is not None}, key=by_length)
 
 
+class WordAugmenter(Protocol):
+    """The settings of a task that changes words."""
+
+    augment: tuple[Any, ...]
+    augment_rows: Any
+    augment_words: float
+    synonyms: str
+
+
 class Augmenter(Protocol):
     """The settings of a task that changes texts."""
 
@@ -128,20 +137,25 @@ def texts(
 
 
 def rare_shares(counts: Sequence[int]) -> tuple[float, ...]:
-    """Probabilities per class that make up for its rarity: 0 for the commonest, near 1 for the rarest."""
-    return tuple(1 - count / max(counts) for count in counts)
+    """Probabilities per class (label) that make up for its rarity: 0 for the commonest, near 1 for the rarest."""
+    return tuple(1 - count / max([*counts, 1]) for count in counts)
 
 
 def check(task: Augmenter) -> None:
     """Raises SpecError for settings that make no sense, or a way and what it needs that do not come together."""
+    check_words(task)
+    options.number("back_translation_forms", task.back_translation_forms, low=1, high=MOST_FORMS, unit="a whole number")
+    _check_back(task)
+
+
+def check_words(task: WordAugmenter) -> None:
+    """The same of what changes words alone."""
     options.number("augment_rows", 0 if task.augment_rows == "rare" else task.augment_rows, low=0, high=1)
     options.number("augment_words", task.augment_words, low=0, high=0.9)
-    options.number("back_translation_forms", task.back_translation_forms, low=1, high=MOST_FORMS, unit="a whole number")
     if ("synonym" in task.augment) != bool(task.synonyms):
         got = "`synonym` without a file" if "synonym" in task.augment else "a file without `synonym` among the ways"
         fix = "--set options.synonyms=FILE: words that may stand for each other on a line, with commas between"
         raise SpecError("option synonyms", expected="a file for `augment: [synonym]`", got=got, fix=fix, code="bad-option")
-    _check_back(task)
 
 
 def _check_back(task: Augmenter) -> None:
@@ -211,22 +225,23 @@ def _dropped(text: str, share: float, draw: Draw) -> str:
 
 
 def _replaced(text: str, share: float, sets: Mapping[str, tuple[str, ...]], draw: Draw) -> str:
-    known = [match.start() for match in _PIECES.finditer(text) if _bare(match[0]) in sets]
+    known = [match.start() for match in _PIECES.finditer(text) if bare(match[0]) in sets]
     if not known:
         return text
     chosen = set(draw.permutation(known)[: max(1, round(share * len(known)))].tolist())
 
-    def other(match: re.Match[str]) -> str:
-        if match.start() not in chosen:
-            return match[0]
-        words = sets[_bare(match[0])]
-        word = words[int(draw.integers(len(words)))]
-        return match[0].lower().replace(_bare(match[0]), word.capitalize() if match[0][:1].isupper() else word, 1)
-
-    return _PIECES.sub(other, text)
+    return _PIECES.sub(lambda match: other_word(match[0], sets, draw) if match.start() in chosen else match[0], text)
 
 
-def _bare(word: str) -> str:
+def other_word(word: str, sets: Mapping[str, tuple[str, ...]], draw: Draw) -> str:
+    """One of the words that may stand for it, with its signs and its capital."""
+    words = sets[bare(word)]
+    other = words[int(draw.integers(len(words)))]
+    return word.lower().replace(bare(word), other.capitalize() if word[:1].isupper() else other, 1)
+
+
+def bare(word: str) -> str:
+    """A word as files of synonyms have it: in lower case, without the signs around it."""
     return word.lower().strip(".,;:!?\"'()[]…。，！？")
 
 

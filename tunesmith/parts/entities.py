@@ -54,6 +54,19 @@ def silent(words: int, count: int, plain: bool) -> np.ndarray:
     return logits_WC
 
 
+def gathered(outputs: Outputs, arrays: Mapping[str, Any], row_N: np.ndarray, count: int, plain: bool) -> Outputs:
+    """Of windows' outputs each row's logits (W, C), its text, and its words' places in it. `arrays`: the encoded windows; `row_N`: the row
+    of each."""
+    own, letters, span = (arrays[name] for name in ("words", "characters", "span"))
+    _, first_N = np.unique(row_N, return_index=True)
+    logits = [silent(len(span[first]), count, plain) for first in first_N]
+    for at, (row, found_WC) in enumerate(zip(row_N, outputs["logits"])):
+        word_T = own[at]
+        logits[row][word_T[word_T >= 0]] = found_WC
+    texts = [letters[first].astype("<u4").tobytes().decode("utf-32-le", "surrogatepass") for first in first_N]
+    return {"logits": objects(logits), "text": objects(texts), "span": objects([span[first] for first in first_N])}
+
+
 # -- decoding ---------------------------------------------------------------------------------------------------------
 
 

@@ -11,13 +11,30 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..data.arrays import objects
+from ..task import Outputs
+from . import entities, tags
 from .entities import Found
+from .words import Words
 
 LONGEST = 12
 """Words of an entity that is looked for."""
 PRIOR = 0.1
 """Rows of the overall share of labels that are added to each word's counts."""
 Strings = Sequence[Sequence[str]]
+
+
+def baselines(
+    train: Sequence[tuple[Words, Sequence[tags.Span]]], rows: Strings, types: Sequence[str], plain: bool
+) -> dict[str, Outputs]:
+    """Each word's usual tag; the entities of the training rows found again (none where every word has a tag)."""
+    strings, spans = [said.strings() for said, _ in train], [found for _, found in train]
+    labels = [entities.encode(found, len(said), types, plain) for said, found in zip(strings, spans)]
+    made = {"usual tag of a word": {"logits": usual_labels(strings, labels, rows, len(entities.labels(types, plain)))}}
+    if not plain:
+        numbered = [[(start, end, types.index(kind)) for start, end, kind in found] for found in spans]
+        found = matches(strings, numbered, rows)
+        made["gazetteer"] = {"logits": entities.from_spans(found, [len(row) for row in rows], types, False)}
+    return made
 
 
 def usual_labels(train: Strings, label_NW: Sequence[np.ndarray], rows: Strings, count: int) -> np.ndarray:

@@ -64,13 +64,17 @@ def of_tokens(tokens: Sequence[str]) -> Words:
     """Tokens as a text: with a space between, but for scripts that have none."""
     parts, spans, at = [], [], 0
     for token, before in zip(tokens, ["", *tokens[:-1]]):
-        if before and not (_UNSPACED.match(before[-1]) and _UNSPACED.match(token[:1] or " ")):
-            parts.append(" ")
-            at += 1
-        parts.append(token)
+        space = between(before, token)
+        at += len(space)
+        parts += [space, token]
         spans.append((at, at + len(token)))
         at += len(token)
     return Words("".join(parts), _spans(spans))
+
+
+def between(before: str, word: str) -> str:
+    """What keeps two words apart: a space, but for scripts that have none."""
+    return " " if before and not (_UNSPACED.match(before[-1]) and _UNSPACED.match(word[:1] or " ")) else ""
 
 
 def _spans(found: Iterable[tuple[int, int]]) -> np.ndarray:

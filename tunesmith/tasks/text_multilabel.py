@@ -60,8 +60,9 @@ class TextMultilabel(Task):
     augment: tuple[augmenting.Way, ...] = ()
     """Ways in which training texts are changed anew in each epoch: swap, drop, synonym, back-translation. Rows that are judged
     stay as they are."""
-    augment_rows: float = 0.5
-    """Share of the training rows that are changed in an epoch."""
+    augment_rows: float | Literal["rare"] = 0.5
+    """Share of the training rows that are changed in an epoch; `rare`: a row the more often, the rarer the rarest of its
+    labels is."""
     augment_words: float = 0.1
     """Share of a text's words that are changed."""
     synonyms: str = ""
@@ -82,6 +83,7 @@ class TextMultilabel(Task):
     temperature: float = fitted(1.0)
     thresholds: tuple[float, ...] = fitted(())
     synonym_sets: tuple[tuple[str, ...], ...] = fitted(())
+    rare_shares: tuple[float, ...] = fitted(())
 
     def __post_init__(self) -> None:
         options.column("text", self.text)
@@ -119,7 +121,10 @@ class TextMultilabel(Task):
         """Learn the labels and how they are written. Raises SpecError or DataError where `label_names` cannot be used."""
         sets = augmenting.read_sets(self.synonyms) if self.synonyms else ()
         known = self.settle(names=_read_names(self.label_names), synonym_sets=sets)
-        return known.settle(**known._any.learned(train))
+        known = known.settle(**known._any.learned(train))
+        if self.augment_rows != "rare":
+            return known
+        return known.settle(rare_shares=augmenting.rare_shares(known._any.known(known.truth(train)).sum(0).tolist()))
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle how many tokens are read, and the labels' weights where they are set."""
@@ -149,11 +154,18 @@ class TextMultilabel(Task):
         return bool(self.augment)
 
     def _texts(self, rows: Sequence[Row], column: str, draws: Sequence[Draw] | None) -> list[Any]:
-        return augmenting.changed(self, rows, column, [self.augment_rows] * len(rows), draws)
+        shares = self._shares(self._any.aims_of(rows)["target"]) if draws else [0.0] * len(rows)
+        return augmenting.changed(self, rows, column, shares, draws)
 
     def retelling(self, train: Table) -> augmenting.Retelling | None:
-        """The texts, for `back-translation`."""
-        return augmenting.retelling(self, self.columns(self.inputs), train, lambda: [self.augment_rows] * len(train))
+        """Texts of rows that are changed at all, for `back-translation`."""
+        return augmenting.retelling(self, self.columns(self.inputs), train, lambda: self._shares(self.truth(train)))
+
+    def _shares(self, flag_NC: np.ndarray) -> list[float]:
+        if self.augment_rows != "rare":
+            return [float(self.augment_rows)] * len(flag_NC)
+        found: list[float] = (self._any.known(flag_NC) * np.asarray(self.rare_shares)).max(1, initial=0.0).tolist()
+        return found
 
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
         """Padded to the longest."""

@@ -21,6 +21,7 @@ from ..data.table import Table
 from ..errors import DataError, SpecError
 from ..parts import (
     alignment,
+    augment,
     batch,
     classes,
     columns,
@@ -29,6 +30,7 @@ from ..parts import (
     linear,
     marked,
     options,
+    retagging,
     sequences,
     tags,
     tokens,
@@ -46,8 +48,6 @@ if TYPE_CHECKING:
     from ..models.source import Backbone
 
 PADS = {"words": -1, "tags": -100}
-SHARED = 4
-"""Neighbouring windows share one token in so many."""
 
 
 @final
@@ -81,6 +81,15 @@ class TokenClassification(Task):
     """Learn which label follows which, and judge a row's labels as one sequence (a linear-chain CRF); slower."""
     max_tokens: int | str = "auto"
     """Most tokens of a window; `auto`: enough for 99 % of the training rows, within the model's limit. Longer rows have several."""
+    augment: tuple[retagging.Way, ...] = ()
+    """Ways in which training rows are changed anew in each epoch, tags with their words: `mention` puts another entity of its type in an
+    entity's place (arXiv 2010.11683), `swap` and `synonym` and `drop` leave entities whole. Rows that are judged stay as they are."""
+    augment_rows: float = 0.5
+    """Share of the training rows that are changed in an epoch."""
+    augment_words: float = 0.1
+    """Share of a row's words (`mention`: of its entities) that are changed, at least one."""
+    synonyms: str = ""
+    """File for `synonym`: on each line words that may stand for each other, with commas between."""
     types: tuple[str, ...] = fitted(())
     written: str = fitted("")
     spaced: bool = fitted(False)
@@ -89,6 +98,8 @@ class TokenClassification(Task):
     class_weights: tuple[float, ...] = fitted(())
     temperature: float = fitted(1.0)
     strange: tuple[str, ...] = fitted(())
+    synonym_sets: tuple[tuple[str, ...], ...] = fitted(())
+    mentions: tuple[retagging.Mentions, ...] = fitted(())
 
     def __post_init__(self) -> None:
         for role in ("tokens", "tags", "text", "spans"):
@@ -98,6 +109,7 @@ class TokenClassification(Task):
         options.number("smoothing", self.smoothing, low=0, high=0.9)
         if self.crf and self.smoothing:
             raise SpecError("option smoothing", expected="none beside crf", got=str(self.smoothing), fix="leave one out", code="bad-value")
+        augment.check_words(self)
         options.max_tokens(self.max_tokens)
         if self.max_tokens != "auto" and int(self.max_tokens) < 16:
             raise SpecError("option max_tokens", expected="16 or more", got=str(self.max_tokens), fix="try 128", code="bad-value")
@@ -142,8 +154,16 @@ class TokenClassification(Task):
         """Learn the types and the scheme. Raises DataError for a row that cannot be used."""
         scheme = self._scheme(train)
         spaced = bool(self.tokens) and not all(map(marked.listed, train.column(self.tokens)[:100]))
-        made = self.settle(written=scheme, spaced=spaced)
-        return made.settle(types=tuple(sorted({kind for _, spans in made._rows(train) for _, _, kind in spans})))
+        made = self.settle(written=scheme, spaced=spaced, synonym_sets=augment.read_sets(self.synonyms) if self.synonyms else ())
+        read = made._rows(train)
+        types = tuple(sorted({kind for _, spans in read for _, _, kind in spans}))
+        made = made.settle(types=types, mentions=retagging.gathered(read, types) if "mention" in self.augment else ())
+        retagging.check(made)
+        return made
+
+    def at_rest(self) -> Self:
+        """Without the training rows' entities, which only `mention` needs."""
+        return self.settle(mentions=())
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """Settle how many tokens a window has, and the labels' weights."""
@@ -166,23 +186,18 @@ class TokenClassification(Task):
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
         """Windows of token ids; `words`: of which word a token is the first, in the window where it has most context; `tags`: that
         word's label, where the rows have tags; the row's `characters` and the `span` of each word, in its first window."""
-        if not rows:
-            return []
-        said = [self._asked(row, at) for at, row in enumerate(rows, 1)]
         most = self.tokens_kept or tokens.limit(processor)
-        found = windows.cut(processor, [one.pieces() for one in said], most=most, stride=most // SHARED)
-        labels = self.aims(rows) if self._target in rows[0] else None
-        examples, before = [], -1
-        for window, word_T in zip(found, alignment.owned(found, said)):
-            example = window.inputs(windows.reads_segments(processor)) | {"words": word_T}
-            if labels is not None:
-                example["tags"] = alignment.spoken(labels[window.row], word_T)
-            example |= alignment.origin(said[window.row] if window.row != before else words.of_text(""))
-            if len(found) > len(rows):
-                example["row"] = window.row
-            examples.append(example)
-            before = window.row
-        return examples
+        if draws is not None:
+            encode = lambda read: alignment.examples(processor, [said for said, _ in read], self._known(read), most)  # noqa: E731
+            return retagging.examples(self, rows, [self._read(row, self.written)[:2] for row in rows], draws, encode)
+        said = [self._asked(row, at) for at, row in enumerate(rows, 1)]
+        labels = self.aims(rows) if rows and self._target in rows[0] else None
+        return alignment.examples(processor, said, labels, most) if rows else []
+
+    @property
+    def augments(self) -> bool:
+        """Whether training rows are changed."""
+        return bool(self.augment)
 
     def collate(self, examples: Sequence[Example], pad: int) -> Batch:
         """Padded to the longest."""
@@ -230,14 +245,7 @@ class TokenClassification(Task):
 
     def gather(self, outputs: Outputs, encoded: Encoded) -> Outputs:
         """Each row's logits (W, C), its text, and its words' places in it."""
-        own, letters, span = (encoded.arrays[name] for name in ("words", "characters", "span"))
-        _, first_N = np.unique(encoded.row_N, return_index=True)
-        logits = [entities.silent(len(span[first]), self._count, self._plain) for first in first_N]
-        for at, (row, found_WC) in enumerate(zip(encoded.row_N, outputs["logits"])):
-            word_T = own[at]
-            logits[row][word_T[word_T >= 0]] = found_WC
-        texts = [letters[first].astype("<u4").tobytes().decode("utf-32-le", "surrogatepass") for first in first_N]
-        return {"logits": objects(logits), "text": objects(texts), "span": objects([span[first] for first in first_N])}
+        return entities.gathered(outputs, encoded.arrays, encoded.row_N, self._count, self._plain)
 
     def solve(
         self, features_ND: np.ndarray, truth: Truth, strength: float, start: Solution | None = None
@@ -287,15 +295,7 @@ class TokenClassification(Task):
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
         """Each word's usual tag; the entities of the training rows found again (none where every word has a tag)."""
-        own, other = self._rows(train), [self._words(row).strings() for row in rows.rows()]
-        strings, spans = [said.strings() for said, _ in own], [found for _, found in own]
-        labels = [self._labels(found, len(said)) for said, found in zip(strings, spans)]
-        made = {"usual tag of a word": {"logits": gazetteer.usual_labels(strings, labels, other, self._count)}}
-        if not self._plain:
-            numbered = [[(start, end, self.types.index(kind)) for start, end, kind in found] for found in spans]
-            found = gazetteer.matches(strings, numbered, other)
-            made["gazetteer"] = {"logits": entities.from_spans(found, [len(row) for row in other], self.types, False)}
-        return made
+        return gazetteer.baselines(self._rows(train), [self._words(row).strings() for row in rows.rows()], self.types, self._plain)
 
     @staticmethod
     def sample(n: int, seed: int) -> list[dict[str, Any]]:
@@ -389,8 +389,10 @@ class TokenClassification(Task):
 
     def aims(self, rows: Sequence[Row]) -> list[np.ndarray]:
         """(W,) labels of the words of rows that have tags or spans."""
-        read = (self._read(row, self.written) for row in rows)
-        return [self._labels(spans, len(said)) for said, spans, _ in read]
+        return self._known([self._read(row, self.written)[:2] for row in rows])
+
+    def _known(self, read: Sequence[retagging.Read]) -> list[np.ndarray]:
+        return [self._labels(spans, len(said)) for said, spans in read]
 
 
 task = TokenClassification
