@@ -12,7 +12,7 @@ MAIN = ("full", "probe-then-tune", "lora", "last-k", "prompt")
 
 
 PAIRED = {
-    "translation": ("full",), "summarisation": ("lora",), "audio-classification": ("probe-then-tune", "lora"),
+    "translation": ("full", "prefix"), "summarisation": ("lora",), "audio-classification": ("probe-then-tune", "lora"),
     "speech-recognition": ("full",), "image-segmentation": ("probe-then-tune",), "multi-task": ("probe-then-tune",),
     "knowledge-qa": ("lora",), "preference": ("lora",), "unpaired-preference": ("lora",),
     "image-multilabel": ("probe-then-tune",), "image-regression": ("probe-then-tune",),

@@ -193,7 +193,6 @@ def test_factors_stand_in_both_stacks_and_are_folded_in(family, tmp_path):
 
 
 def test_learnt_tokens_stand_before_the_source_in_likelihoods_writing_and_the_saved_folder(tmp_path):
-    from tunesmith.strategies.prefix import Prefix
     from tunesmith.strategies.prompt import Prompt
 
     source = find(str(pair(tmp_path / "base", "bart")))
@@ -210,9 +209,89 @@ def test_learnt_tokens_stand_before_the_source_in_likelihoods_writing_and_the_sa
     save(model, processor(source), tmp_path / "saved")
     again = load_model(tmp_path / "saved")
     assert torch.equal(again(batch), after) and again.write(batch["input_ids"], batch["attention_mask"], {"most": 5, "beams": 2}) == written
-    with pytest.raises(ModelError) as caught:
-        Prefix().shape(seq2seq.Seq2Seq(load(source, form="seq2seq")), 0)
-    assert caught.value.code == "method-does-not-fit"
+
+
+def _with_prefix(folder, family, layers):
+    from tunesmith.strategies.prefix import Prefix
+
+    base = bert(folder, layers=layers) if family == "bert" else pair(folder, family, layers=layers)
+    model = seq2seq.Seq2Seq(load(find(str(base)), form="seq2seq"))
+    model.reset_head(0)
+    Prefix(tokens=3).shape(model, 0)
+    ids = processor(model.source)(TEXTS, padding=True, return_tensors="pt")
+    labels = torch.tensor([[9, 10, 1, -100, -100], [9, 8, 12, 11, 1]])
+    return model.eval(), {"input_ids": ids["input_ids"], "attention_mask": ids["attention_mask"], "labels": labels}
+
+
+def _learnt(model):
+    (table,) = [parameter for name, parameter in model.named_parameters() if "prompt_encoder" in name]
+    return table
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_learnt_keys_and_values_are_to_each_layer_of_the_decoder_what_tokens_before_would_be(family, layers, tmp_path):
+    model, batch = _with_prefix(tmp_path, family, layers)
+    first, rest = torch.tensor([[9, 10, 11]]), torch.tensor([[8, 12, 13, 9]])
+    source = {name: batch[name][1:] for name in ("input_ids", "attention_mask")}
+    with torch.no_grad():
+        whole = model.whole(**source, decoder_input_ids=torch.cat([first, rest], 1), use_cache=True)
+        kept = whole.past_key_values.self_attention_cache.layers
+        planes = _learnt(model).view(3, 2 * (layers | 1), *kept[0].keys.shape[1::2])
+        for at, layer in enumerate(kept):
+            for number, states in enumerate((layer.keys, layer.values)):
+                planes[:, (4 * at + number) % planes.shape[1]] = states[0, :, :3].transpose(0, 1)
+        found = model.backbone(**source, decoder_input_ids=rest, use_cache=False).logits
+    torch.testing.assert_close(found, whole.logits[:, 3:], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_prefix_learns_in_every_layer_and_stands_before_what_is_written_saved_and_computed_again(family, tmp_path):
+    from contextlib import nullcontext
+
+    from tunesmith.models.recompute import recomputing
+
+    model, batch = _with_prefix(tmp_path / "base", family, 2)
+    table = _learnt(model)
+    with torch.no_grad():
+        table.mul_(0.5)
+    after = model(batch)
+    after.sum().backward()
+    learnt, table.grad = table.grad, None
+    reached = learnt.view(3, 3, 2, -1).abs().sum((0, 3)).bool().all(1)
+    assert reached.tolist() == [True, False, True] and all(p.grad is None for p in model.parameters())
+    with recomputing(model, nullcontext):
+        model(batch).sum().backward()
+    torch.testing.assert_close(table.grad, learnt, atol=1e-5, rtol=1e-4)
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    for row, one in enumerate(model.write(ids, mask, {"most": 5, "least": 5})):
+        said = torch.tensor([one.ids])
+        scores = model.logits(model.hidden({"input_ids": ids[row : row + 1], "attention_mask": mask[row : row + 1], "labels": said})[0])
+        scores[:, model.whole.generation_config.eos_token_id] = -torch.inf
+        assert scores.argmax(-1).tolist() == list(one.ids)
+    written = model.write(ids, mask, {"most": 5, "beams": 3})
+    assert written[:1] == model.write(ids[:1], mask[:1], {"most": 5, "beams": 3})
+    save(model, processor(model.source), tmp_path / "saved")
+    again = load_model(tmp_path / "saved")
+    assert torch.equal(again(batch), after) and again.write(ids, mask, {"most": 5, "beams": 3}) == written
+
+
+def test_a_saved_prefix_of_an_encoder_decoder_answers_in_plain_peft(tmp_path):
+    import warnings
+
+    from peft import PeftModel
+    from transformers import AutoModelForSeq2SeqLM
+
+    model, batch = _with_prefix(tmp_path / "base", "bart", 2)
+    save(model, processor(model.source), tmp_path / "saved")
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+        plain = PeftModel.from_pretrained(AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "saved"), tmp_path / "saved" / "adapter").eval()
+        ids = {name: batch[name][1:] for name in ("input_ids", "attention_mask")}
+        said = batch["labels"][1:]
+        expected = plain(**ids, decoder_input_ids=seq2seq.shifted(model.whole, said)).logits[0]
+        found = model.logits(model.hidden({**ids, "labels": said})[0])
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_an_encoder_that_cannot_attend_across_is_refused(tmp_path):

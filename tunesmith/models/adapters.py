@@ -137,8 +137,6 @@ def prompt_sizes(model: nn.Module, tokens: int, *, inside: bool = False) -> dict
     `inside`: the learnt vectors stand in the layers, not beside the embeddings. Raises SpecError for a senseless number of tokens.
     """
     module, most = bare(model.backbone), model.source.positions
-    if inside and is_pair(model):
-        raise _unfit(model, "prefix", "an encoder and a decoder, between which learnt keys and values have no one place")
     if model.source.modality != "text":
         raise ModelError(
             f"model {model.source.name!r}",
@@ -155,12 +153,34 @@ def prompt_sizes(model: nn.Module, tokens: int, *, inside: bool = False) -> dict
             fix="use fewer",
             code="bad-option",
         )
+    if inside and is_pair(model):
+        return _kept_sizes(model)
     return {
         "token_dim": model.source.hidden if inside else module.get_input_embeddings().weight.shape[1],
         "num_layers": len(_layers(model)[1]),
         "num_attention_heads": getattr(module.config, "num_attention_heads", 0) or 1,
         "num_transformer_submodules": 1,
     }
+
+
+def _kept_sizes(model: Any) -> dict[str, int]:
+    """The same of the keys and values of an encoder-decoder: those that its decoder keeps of what it has read.
+
+    peft 0.21 deals out the numbers of two layers at a time, the first's keys and values to each layer, and begins anew at the end: with an
+    even number of layers, half of them would share what the other half learns, and half of the numbers would be for nothing. With an odd
+    one every layer has its own.
+    """
+    if not hasattr(model, "whole"):
+        raise _unfit(model, "prefix", "a decoder that does not write tokens")
+    ids_BU = torch.ones(1, 1, dtype=torch.long, device=next(model.parameters()).device)
+    with torch.no_grad(), evaluating(model.whole):
+        cache = model.whole(input_ids=ids_BU, decoder_input_ids=ids_BU, use_cache=True).past_key_values
+    layers = getattr(getattr(cache, "self_attention_cache", None), "layers", ())
+    sizes = {tensor.shape[1::2] for layer in layers for tensor in (layer.keys, layer.values)}
+    if len(sizes) != 1:
+        raise _unfit(model, "prefix", "layers that keep no keys and values, or of unlike sizes")
+    heads, each = sizes.pop()
+    return {"token_dim": heads * each, "num_layers": len(layers) | 1, "num_attention_heads": heads, "num_transformer_submodules": 2}
 
 
 def check_virtual(model: nn.Module, method: str) -> None:

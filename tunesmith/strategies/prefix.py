@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Prefix(Strategy):
-    """Prefix tuning (arXiv 2101.00190; for classification, arXiv 2110.07602). For architectures that keep keys and values."""
+    """Prefix tuning (arXiv 2101.00190; for classification, arXiv 2110.07602). For architectures that keep keys and values. In an
+    encoder-decoder they stand in front of what the decoder writes."""
 
     adapter: ClassVar[bool] = True
     lr: ClassVar[float] = 1e-2
@@ -37,7 +38,7 @@ class Prefix(Strategy):
         adapters.check_virtual(model, "prefix")
 
     def positions(self) -> int:
-        """The learnt tokens stand before the text."""
+        """The learnt tokens stand before the text, or before what a decoder writes."""
         return self.tokens
 
     def stages(self, outline: Outline) -> Sequence[Stage]:
