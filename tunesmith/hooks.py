@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 class Hooks(ABC):  # noqa: B024  no part of it has to be written
     """Abstract: the base of `Task`, which is the only one."""
 
+    does: ClassVar[str] = ""
+    """What its models do, as the model card says it: "A model that ...". Empty: the kind of the answers says it, and so it does of a
+    task that did not come with the package, whose code a report does not run."""
     modality: ClassVar[str] = "text"
     """text, image, audio or mixed: which models and which baselines suit."""
     models: ClassVar[str] = ""

@@ -10,7 +10,7 @@ import yaml
 
 from tunesmith.registry import TASKS
 from tunesmith.report import read
-from tunesmith.report.card import SPOKEN, card, write
+from tunesmith.report.card import card, write
 
 KINDS = ("binary", "many", "multilabel", "regression")
 
@@ -26,10 +26,22 @@ def test_no_blanks(make_run, kind):
     assert not re.search(r"needed|TODO|TBD|None|nan|undefined|\{\{|\| +\|", text)
 
 
-def test_what_a_model_does_is_told_of_every_task_whose_answers_are_no_labels_and_numbers():
+def test_what_a_model_does_is_said_by_every_task_whose_answers_are_no_labels_and_numbers():
     """What such tasks do cannot be told from the kind of their answers."""
-    assert not [name for name in TASKS.names() if TASKS.load(name).target_kind == "other" and name not in SPOKEN]
-    assert set(SPOKEN) < set(TASKS.names()) and len(set(SPOKEN.values())) == len(SPOKEN)
+    kinds = {name: TASKS.load(name) for name in TASKS.own_names()}
+    assert not [name for name, kind in kinds.items() if kind.target_kind == "other" and not kind.does]
+    said = [kind.does for kind in kinds.values() if kind.does]
+    assert said and len(set(said)) == len(said) and not any(sentence.endswith(".") for sentence in said)
+
+
+def test_the_card_lets_the_task_say_what_its_model_does_and_runs_nobody_elses_code(make_run, tmp_path):
+    told = read.story(make_run("binary"))
+    says = lambda task, kind: card(told | {"report": told["report"] | {"task": task, "kind": kind}})  # noqa: E731
+    for name in ("extractive-qa", "translation", "token-classification"):
+        assert f"A model that {TASKS.load(name).does} (task `{name}`)" in says(name, "other")
+    assert "A model that chooses one label for a text (task" in says("text-classification", "classes")
+    (tmp_path / "own.py").write_text("raise SystemExit('run')")
+    assert "A model that answers rows of data (task" in says(str(tmp_path / "own.py"), "other")
 
 
 @pytest.mark.parametrize("kind", KINDS)

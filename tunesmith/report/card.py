@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..judging import words
+from ..registry import TASKS
 from . import show, text
 from .html import part_names, setting
 from .read import story
@@ -21,22 +22,7 @@ USES = {
     "classes": "chooses one label for a text", "flags": "chooses any number of labels for a text",
     "numbers": "reads a number off a text", "texts": "answers a text with a text", "other": "answers rows of data",
 }
-
-SPOKEN = {
-    "dialogue": "answers in conversations", "text-generation": "writes text",
-    "translation": "translates", "summarisation": "summarises texts",
-    "preference": "replies as those who chose between replies prefer it",
-    "unpaired-preference": "replies as those who judged replies prefer it",
-    "embedding": "gives texts vectors in which what belongs together is near",
-    "multi-task": "predicts several targets of a text at once",
-    "token-classification": "says which words of a text are something",
-    "relation-extraction": "says how two marked spans of a text are related",
-    "extractive-qa": "reads its answer out of a text", "knowledge-qa": "answers questions from documents, and names them",
-    "object-detection": "finds things on images", "image-segmentation": "gives each pixel of an image a class",
-    "image-generation": "makes pictures like those it was shown", "speech-recognition": "writes down what is said",
-    "speech-synthesis": "speaks texts in the voice it learned",
-}
-"""The same for tasks whose answers are told otherwise."""
+"""What a model does, by the kind of its answers, where its task does not say."""
 
 
 def write(run_dir: str | Path) -> Path:
@@ -78,9 +64,14 @@ def _what(told: Mapping[str, Any]) -> str:
     more = f" and {len(report['names']) - MOST_NAMES:,} more" if len(report["names"]) > MOST_NAMES else ""
     noun = "Targets" if report["kind"] == "numbers" else "Labels"
     listed = f"\n\n{noun} ({len(report['names']):,}): {', '.join(names)}{more}." if names else ""
-    does = SPOKEN.get(report["task"]) or USES[report["kind"]].replace("a text", show.read_by(report["task"]))
+    does = _said(report["task"]) or USES[report["kind"]].replace("a text", show.read_by(report["task"]))
     made = f"trained from scratch ({base})" if _new(model) else f"fine-tuned from {base}"
     return f"A model that {does} (task `{report['task']}`), {made}.{listed}"
+
+
+def _said(task: str) -> str:
+    """What the task says of its models; nothing of one that did not come with the package: a report runs nobody else's code."""
+    return str(TASKS.load(task).does) if task in TASKS.own_names() else ""
 
 
 def _new(model: Mapping[str, Any]) -> bool:

@@ -42,6 +42,7 @@ class Dialogue(Task):
     alone: ClassVar[bool] = True
     targets: ClassVar[tuple[str, ...]] = ("assistant",)
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "answers in conversations"
     writes: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, Choice[Any]]] = writing.SUGGESTS
 

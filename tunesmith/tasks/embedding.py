@@ -40,6 +40,7 @@ class Embedding(Task):
 
     inputs: ClassVar[tuple[str, ...]] = ("anchor", "positive", "negative", "text", "text_pair")
     targets: ClassVar[tuple[str, ...]] = ("similarity", "label")
+    does: ClassVar[str] = "gives texts vectors in which what belongs together is near"
     of_learning: ClassVar[frozenset[str]] = frozenset({"no-pairs"})
     alone: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, Choice[Any]]] = {

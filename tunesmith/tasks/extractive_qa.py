@@ -49,6 +49,7 @@ class ExtractiveQa(Task):
     inputs: ClassVar[tuple[str, ...]] = ("question", "context")
     targets: ClassVar[tuple[str, ...]] = ("answer", "answer_start")
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "reads its answer out of a text"
     of_learning: ClassVar[frozenset[str]] = frozenset({"no-answers"})
     suggests: ClassVar[Mapping[str, Choice[Any]]] = {
         "strategy": Choice("layer-wise", "this head has no optimum to solve for; lower layers learn slower (arXiv 2006.05987)")

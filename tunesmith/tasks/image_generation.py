@@ -41,6 +41,7 @@ class ImageGeneration(Task):
     inputs: ClassVar[tuple[str, ...]] = ("caption", "label", "image")
     files: ClassVar[tuple[str, ...]] = ("image",)
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "makes pictures like those it was shown"
     exempt: ClassVar[Mapping[str, str]] = {"cached is as uncached": "noise differs each time: below no layer is there anything to keep"}
     oracles: ClassVar[frozenset[str]] = frozenset({made.ORACLE})
 

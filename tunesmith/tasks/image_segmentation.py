@@ -51,6 +51,7 @@ class ImageSegmentation(Task):
     files: ClassVar[tuple[str, ...]] = ("image", "mask")
     targets: ClassVar[tuple[str, ...]] = ("mask",)
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "gives each pixel of an image a class"
     solved: ClassVar[int] = SOLVED
 
     image: str = "image"

@@ -56,6 +56,7 @@ class KnowledgeQa(Task):
     inputs: ClassVar[tuple[str, ...]] = ("question",)
     targets: ClassVar[tuple[str, ...]] = ("answer",)
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "answers questions from documents, and names them"
     of_learning: ClassVar[frozenset[str]] = frozenset({"no-answers"})
     joint: ClassVar[bool] = True
     stocks: ClassVar[bool] = True
@@ -210,9 +211,8 @@ class KnowledgeQa(Task):
 
     def _owners(self, row: Row) -> str:
         """Names of the documents that answer, a line each, where a verdict is wanted."""
-        if self.purpose != "judging" or asking.TRUTH not in row:
-            return ""
-        return "\n".join(asking.owners(row[asking.TRUTH]))
+        wanted = self.purpose == "judging" and asking.TRUTH in row
+        return "\n".join(asking.owners(row[asking.TRUTH])) if wanted else ""
 
     def learned(self, encoded: Encoded) -> Encoded:
         """Rows with a passage; each is told all that is right for its question."""

@@ -46,6 +46,7 @@ class MultiTask(Task):
     inputs: ClassVar[tuple[str, ...]] = ("text", "text_pair")
     targets: ClassVar[tuple[str, ...]] = ("target",)
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "predicts several targets of a text at once"
     partial: ClassVar[bool] = True
     of_learning: ClassVar[frozenset[str]] = frozenset({"no-entities", "single-row-class"})
 

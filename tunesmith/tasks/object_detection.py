@@ -47,6 +47,7 @@ class ObjectDetection(Task):
     files: ClassVar[tuple[str, ...]] = ("image",)
     targets: ClassVar[tuple[str, ...]] = ("boxes",)
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "finds things on images"
 
     image: str = "image"
     """Column with the images: paths, counted from the file that names them, or their bytes."""

@@ -44,6 +44,7 @@ class Preference(Task):
     alone: ClassVar[bool] = True
     targets: ClassVar[tuple[str, ...]] = ("chosen", "rejected")
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "replies as those who chose between replies prefer it"
     writes: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, Choice[Any]]] = {**writing.SUGGESTS, "train.lr": LR}
 

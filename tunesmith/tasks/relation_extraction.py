@@ -46,6 +46,7 @@ class RelationExtraction(Task):
     directions: ClassVar[Mapping[str, bool]] = related.DIRECTIONS
     inputs: ClassVar[tuple[str, ...]] = ("text", "head", "tail", "entities")
     targets: ClassVar[tuple[str, ...]] = ("relation", "relations")
+    does: ClassVar[str] = "says how two marked spans of a text are related"
     of_learning: ClassVar[frozenset[str]] = frozenset({"no-relations"})
 
     text: str = "text"

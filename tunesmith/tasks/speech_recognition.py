@@ -47,6 +47,7 @@ class SpeechRecognition(Task):
     files: ClassVar[tuple[str, ...]] = ("audio",)
     targets: ClassVar[tuple[str, ...]] = ("text",)
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "writes down what is said"
 
     audio: str = "audio"
     """Column with the sounds: paths, counted from the file that names them, or their bytes."""

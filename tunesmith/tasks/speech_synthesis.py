@@ -51,6 +51,7 @@ class SpeechSynthesis(Task):
     targets: ClassVar[tuple[str, ...]] = ("audio",)
     files: ClassVar[tuple[str, ...]] = ("audio",)
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "speaks texts in the voice it learned"
     oracles: ClassVar[frozenset[str]] = frozenset({TRUE})
 
     text: str = "text"
@@ -142,9 +143,8 @@ class SpeechSynthesis(Task):
         changed = sum(one != text for one, text in zip(plainly, task._read(plain, rules.value), strict=True))
         speakers, voices = tuple(found.speakers_E), tuple(tuple(one.tolist()) for one in found.speakers_E.values())
         return task.settle(
-            symbols=tuple(sorted({c for text in texts for c in text})), speakers=speakers, voices=voices, height=found.pitch,
-            changed=changed, prints=task._prints(cells, names, speakers), mean=tuple(found.mean_M.tolist()),
-            deviation=tuple(found.deviation_M.tolist()),
+            symbols=tuple(sorted(set("".join(texts)))), speakers=speakers, voices=voices, height=found.pitch, changed=changed,
+            prints=task._prints(cells, names, speakers), mean=tuple(found.mean_M.tolist()), deviation=tuple(found.deviation_M.tolist()),
         )
 
     def _prints(self, cells: Sequence[Any], names: Sequence[str], known: Sequence[str]) -> tuple[tuple[float, ...], ...]:

@@ -48,6 +48,7 @@ class Summarisation(Task):
     inputs: ClassVar[tuple[str, ...]] = ("source",)
     targets: ClassVar[tuple[str, ...]] = ("target",)
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "summarises texts"
     writes: ClassVar[bool] = True
     halves: ClassVar[bool] = True
     oracles: ClassVar[frozenset[str]] = frozenset((ORACLE,))

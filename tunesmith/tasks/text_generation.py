@@ -42,6 +42,7 @@ class TextGeneration(Task):
     alone: ClassVar[bool] = True
     targets: ClassVar[tuple[str, ...]] = ("completion",)
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "writes text"
     writes: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, Choice[Any]]] = writing.SUGGESTS
 

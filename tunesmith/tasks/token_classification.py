@@ -59,6 +59,7 @@ class TokenClassification(Task):
     inputs: ClassVar[tuple[str, ...]] = ("text", "tokens")
     targets: ClassVar[tuple[str, ...]] = ("tags", "spans")
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "says which words of a text are something"
     of_learning: ClassVar[frozenset[str]] = frozenset({"no-entities", "single-row-class"})
 
     tokens: str = "tokens"

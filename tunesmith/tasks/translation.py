@@ -41,6 +41,7 @@ class Translation(Task):
     inputs: ClassVar[tuple[str, ...]] = ("source",)
     targets: ClassVar[tuple[str, ...]] = ("target",)
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "translates"
     writes: ClassVar[bool] = True
     halves: ClassVar[bool] = True
 

@@ -49,6 +49,7 @@ class UnpairedPreference(Task):
     alone: ClassVar[bool] = True
     targets: ClassVar[tuple[str, ...]] = ("completion", "label")
     target_kind: ClassVar[str] = "other"
+    does: ClassVar[str] = "replies as those who judged replies prefer it"
     spread: ClassVar[str] = "label"
     writes: ClassVar[bool] = True
     suggests: ClassVar[Mapping[str, Choice[Any]]] = {**writing.SUGGESTS, "train.lr": LR}
