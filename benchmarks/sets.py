@@ -604,8 +604,8 @@ SETS = {
             most=800,
             judged=1_000,
             compared=1_500,
-            why="800 of 17,000 questions, so that a CPU learns them in minutes, teach little more than to pick a sentence; the floor is in the "
-            "interval",
+            why="800 of 17,000 questions, so that a CPU learns them in minutes, teach little more than to pick a sentence; the "
+            "floor is in the interval",
         ),
         Set(
             "cmrc2018",
