@@ -75,14 +75,18 @@ def test_a_progressive_jpeg_cut_after_its_first_scan_is_listed(photo):
     assert "damaged-image" in codes(table(photo, ["cut.jpg"])[1])
 
 
-def bomb(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds a few bytes."""
+def png(header: bytes, body: bytes) -> bytes:
+    """A PNG file of these bytes."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds a few bytes."""
+    return png(struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"\0" * 1000)
 
 
 @pytest.mark.parametrize("size", [(60_000, 60_000), (8_000, 8_000), (12_000, 10_000)])
@@ -178,13 +182,20 @@ def test_a_turned_photo_stands_upright(photo):
     assert not findings and [e.rows for e in ledger.entries if "EXIF" in e.why] == [("rows.csv, row 1",)]
 
 
+def deep() -> bytes:
+    """A PNG of 16 bits for each of three colours."""
+    body = bytes([0, *[value for _ in range(8) for level in (0, 0x7FFF, 0xFFFF) for value in level.to_bytes(2, "big")]]) * 8
+    return png(struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0), body)
+
+
 def test_every_kind_of_pixel_becomes_rgb_and_is_recorded(photo):
     grey16 = Image.fromarray(np.linspace(0, 65535, 48 * 48).reshape(48, 48).astype(np.uint16))
     seen = picture().convert("RGBA")
     seen.putalpha(Image.new("L", seen.size, 0))
     made = {
         "cmyk.jpg": packed(picture().convert("CMYK"), "JPEG"), "deep.png": packed(grey16), "alpha.png": packed(seen),
-        "palette.png": packed(seen.quantize(8), "PNG", transparency=0),
+        "palette.png": packed(seen.quantize(8), "PNG", transparency=0), "flat.png": packed(picture().quantize(8)),
+        "deep.colour.png": deep(),
         "move.gif": packed(picture(), "GIF", save_all=True, append_images=[picture(2)]),
         "move.webp": packed(picture(), "WEBP", save_all=True, append_images=[picture(2)]), "grey.png": packed(picture().convert("L")),
         "float.tiff": packed(Image.fromarray(np.full((9, 9), 0.5, np.float32)), "TIFF"), "bit.png": packed(picture().convert("1")),
@@ -198,7 +209,11 @@ def test_every_kind_of_pixel_becomes_rgb_and_is_recorded(photo):
     assert found["deep.png"][0, 0, 0] == 0 and found["deep.png"][-1, -1, 0] == 255 and abs(int(found["deep.png"][24, 0, 0]) - 128) < 4
     assert (found["alpha.png"] == 255).all() and (found["float.tiff"] == 128).all()
     said = " ".join(entry.why for entry in ledger.entries)
-    assert all(words in said for words in ("CMYK to RGB", "scaled to 8", "laid on white", "first picture"))
+    assert all(words in said for words in ("CMYK to RGB", "scaled to 8", "laid on white", "first picture", "palette to RGB"))
+    changed = {entry.why.partition(": ")[2]: set(entry.rows) for entry in ledger.entries if entry.action == "cast"}
+    flat, colour = (f"rows.csv, row {list(made).index(name) + 1}" for name in ("flat.png", "deep.colour.png"))
+    assert flat in changed["palette to RGB"] and colour in changed["16 bits a pixel or more: scaled to 8"]
+    assert found["deep.colour.png"][0, 0].tolist() == [0, 127, 255]
 
 
 def test_decimals_out_of_range_are_refused(photo):

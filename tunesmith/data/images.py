@@ -255,18 +255,26 @@ def _loaded(image: Image, name: str) -> Image:
 
 def _changes(image: Image) -> tuple[str, ...]:
     """What `upright` will do to an image, in words."""
-    found = []
+    found, wide = [], image.mode.startswith("I") or image.mode == "F"
+    deep = wide or _deep(image)  # before EXIF is asked for, which reads a PNG to its end and forgets how it was packed
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         found.append("animated: the first picture is taken")
     if _turned(image):
         found.append("turned upright, as EXIF says")
-    if image.mode.startswith("I") or image.mode == "F":
+    if deep:
         found.append("16 bits a pixel or more: scaled to 8")
-    elif image.mode not in ("RGB", "L", "1", "P", "RGBA", "LA", "PA"):
+    if image.mode in ("P", "PA"):
+        found.append("palette to RGB")
+    elif not wide and image.mode not in ("RGB", "L", "1", "RGBA", "LA"):
         found.append(f"{image.mode} to RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         found.append("transparent: laid on white")
     return tuple(found)
+
+
+def _deep(image: Image) -> bool:
+    """Whether a file has 16 bits for each colour, of which Pillow reads the upper 8."""
+    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", None) or ())
 
 
 def _turned(image: Image) -> bool:
