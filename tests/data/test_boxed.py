@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,49 @@ def test_a_coco_file_beside_its_images_is_read_as_a_file_and_one_with_an_undersc
     folder = coco(tmp_path / "a", "all.json")
     assert seen(folder / "all.json")["a"] == [("cat", (8, 6, 40, 30)), ("dog", (40, 30, 80, 60))]
     assert seen(coco(tmp_path / "b", "_annotations.coco.json"))["c"] == [("dog", (0, 0, 64, 32))]
+
+
+ANNOTATIONS = [(voc, "Annotations/a.xml"), (coco, "annotations/instances_all.json"), (yolo, "labels/a.txt")]
+
+
+@pytest.mark.parametrize(("form", "file"), ANNOTATIONS)
+@pytest.mark.parametrize("way", ["pipe", "link out", "dead link"])
+def test_annotations_that_are_no_files_of_the_folder_are_refused_without_waiting(tmp_path, form, file, way):
+    folder = form(tmp_path / "data")
+    beside = (folder / file).with_stem("more" if form is coco else "b")
+    beside.unlink(missing_ok=True)
+    if way == "pipe":
+        os.mkfifo(beside)
+    else:
+        secret = tmp_path / "secret"
+        secret.write_text("root:x:0:0")
+        beside.symlink_to(secret if way == "link out" else tmp_path / "nothing")
+    with pytest.raises(DataError) as caught:
+        read(str(folder), Data(), Ledger())
+    assert caught.value.code == "not-a-file" and beside.name in caught.value.place and "root" not in str(caught.value)
+
+
+def test_links_within_the_folder_are_files_of_it_and_a_pipe_of_names_is_none(tmp_path):
+    folder = yolo(tmp_path / "data")
+    (folder / "labels" / "a.txt").rename(folder / "kept.dat")
+    (folder / "labels" / "a.txt").symlink_to(folder / "kept.dat")
+    os.mkfifo(folder / "a.yaml")
+    assert len(seen(folder)["a"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "file", "says"),
+    [
+        (voc, "JPEGImages/more.png", "1 image without an XML file: JPEGImages/more.png"),
+        (coco, "images/more.png", "1 image that no list names: images/more.png"),
+        (yolo, "labels/more.txt", "1 text file without an image: labels/more.txt"),
+    ],
+)
+def test_what_has_no_other_half_is_passed_over_by_name(tmp_path, form, file, says):
+    folder, ledger = form(tmp_path / "data"), Ledger()
+    (folder / file).write_bytes((folder / ("labels/a.txt" if form is yolo else f"{file.partition('/')[0]}/a.png")).read_bytes())
+    assert len(read(str(folder), Data(), ledger)) == len(SCENES)
+    assert any(entry.why.endswith(f"passed over {says}") for entry in ledger.entries)
 
 
 def test_parts_of_a_split_become_a_column(tmp_path):

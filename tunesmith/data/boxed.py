@@ -22,6 +22,7 @@ import pyarrow as pa
 from ..errors import DataError, listing
 from . import coco, voc, yolo
 from .cells import column_of, normalise
+from .finding import count as counted
 from .images import SUFFIXES
 from .source import Loaded
 from .strict import parse
@@ -31,6 +32,7 @@ PARTS = re.compile(r"(?:^|[^a-z])(train|training|test|testing|dev|val|valid|vali
 MOST_FILES = 400_000
 MOST_JSON = 1 << 30
 HEAD = 1 << 16
+FORMS = {"coco": ".json", "voc": ".xml", "yolo": ".txt"}
 Row = dict[str, Any]
 
 
@@ -45,6 +47,9 @@ class _Index:
     texts: tuple[str, ...]
     by_name: Mapping[str, tuple[str, ...]] = field(repr=False)
     """File name without ending -> images of that name."""
+    odd: tuple[str, ...] = ()
+    """JSON, XML and text files that are none of this folder: links out of it or into nothing, pipes. Only those that can be read are
+    among the others, too."""
     whole: bool = True
     """Whether all files were looked at: of absurdly many, not."""
 
@@ -68,6 +73,12 @@ def load(folder: Path, name: str) -> Loaded | None:
     if form is None:
         return None
     index = _index(folder)
+    odd = [path for path in index.odd if path.lower().endswith(FORMS[form])]
+    if odd:
+        raise DataError(
+            f"{name}/{odd[0]}", expected="a plain file of this folder", got="a link that leads out of it or nowhere, or a pipe",
+            fix="put the file itself there", code="not-a-file",
+        )
     if not index.whole:
         raise DataError(name, expected=f"at most {MOST_FILES:,} files", got="more", fix="give a table of paths", code="too-many-files")
     rows, notes = {"coco": _coco, "voc": _voc, "yolo": _yolo}[form](index, name)
@@ -91,6 +102,7 @@ def kind(folder: Path) -> str | None:
 
 def _index(folder: Path) -> _Index:
     found: dict[str, list[str]] = {"images": [], "json": [], "xml": [], "texts": []}
+    odd, root = list[str](), os.path.realpath(folder)
     endings = {".json": "json", ".xml": "xml", ".txt": "texts"} | dict.fromkeys(SUFFIXES, "images")
     count = 0
     for place, below, files in os.walk(folder):
@@ -99,7 +111,10 @@ def _index(folder: Path) -> _Index:
             count += 1
             group = endings.get(os.path.splitext(file)[1].lower())
             if group and not file.startswith("."):
-                found[group].append(os.path.relpath(os.path.join(place, file), folder).replace(os.sep, "/"))
+                path, shown = os.path.join(place, file), os.path.relpath(os.path.join(place, file), folder).replace(os.sep, "/")
+                readable = group == "images" or os.path.isfile(path)
+                found[group] += [shown] if readable else []
+                odd += [shown] if not readable or group != "images" and _leads_out(path, root) else []
         if count > MOST_FILES:
             break
     by_name: dict[str, tuple[str, ...]] = {}
@@ -107,7 +122,11 @@ def _index(folder: Path) -> _Index:
         stem = PurePosixPath(path).stem
         by_name[stem] = (*by_name.get(stem, ()), path)
     rest = {group: tuple(sorted(found[group], key=_natural)) for group in ("json", "xml", "texts")}
-    return _Index(folder, tuple(ordered), rest["json"], rest["xml"], rest["texts"], by_name, count <= MOST_FILES)
+    return _Index(folder, tuple(ordered), rest["json"], rest["xml"], rest["texts"], by_name, tuple(odd), count <= MOST_FILES)
+
+
+def _leads_out(path: str, root: str) -> bool:
+    return os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(root)
 
 
 # -- forms ------------------------------------------------------------------------------------------------------------
@@ -149,26 +168,31 @@ def _coco(index: _Index, name: str) -> tuple[list[Row], list[str]]:
         near = str(PurePosixPath(path).parent)
         for row in coco.rows(value, f"{name}/{path}"):
             rows.append(row | {"image": index.image(row["image"], near) or row["image"], "split": split})
-    return rows, [coco.NOTE]
+    return rows, [coco.NOTE, *_spare(index, rows, "that no list names")]
 
 
 def _voc(index: _Index, name: str) -> tuple[list[Row], list[str]]:
-    rows, lists, taken = list[Row](), _image_sets(index), set[str]()
+    rows, lists = list[Row](), _image_sets(index)
     for path in index.xml:
         found = voc.read(index.folder / path, f"{name}/{path}")
         image = index.of_stem(path) or index.image(found["file"], str(PurePosixPath(path).parent))
-        taken.add(image or "")
         split = lists.get(PurePosixPath(path).stem, "") if lists else _part_of(image or path)
         sizes = {key: found[key] for key in ("width", "height")}
         rows.append({"image": image or found["file"] or path, **sizes, "boxes": found["boxes"], "split": split})
-    spare = [path for path in index.images if path not in taken]
     notes = ["objects in images (Pascal VOC's form): an XML file for each image; corners as written, 'difficult' ones counted like others"]
-    notes += [f"passed over {len(spare):,} images without an XML file: {listing(spare, 3)}"] if spare else []
+    notes += _spare(index, rows, "without an XML file")
     if lists:
         outside = [row["image"] for row in rows if not row["split"]]
-        notes += [f"passed over {len(outside):,} images that no list of ImageSets names"] if outside else []
+        notes += [f"passed over {counted(len(outside), 'image')} that no list of ImageSets names: {listing(outside, 3)}"] if outside else []
         rows = [row for row in rows if row["split"]]
     return rows, notes
+
+
+def _spare(index: _Index, rows: Sequence[Row], why: str) -> list[str]:
+    """A note about images of the folder that are no row."""
+    taken = {row["image"] for row in rows}
+    found = [path for path in index.images if path not in taken]
+    return [f"passed over {counted(len(found), 'image')} {why}: {listing(found, 3)}"] if found else []
 
 
 def _image_sets(index: _Index) -> dict[str, str]:
@@ -185,13 +209,16 @@ def _yolo(index: _Index, name: str) -> tuple[list[Row], list[str]]:
     places = sorted({PurePosixPath(path).parent for path in index.texts if "labels" in PurePosixPath(path).parts[:-1]})
     known = yolo.names([index.folder, *(index.folder / place for place in places)])
     rows, texts, without = list[Row](), set(index.texts), 0
+    spare = {path for path in texts if "labels" in PurePosixPath(path).parts[:-1] and PurePosixPath(path).name not in yolo.LISTS}
     for path in index.images:
         label = _label_of(path)
+        spare.discard(label)
         found = yolo.read(index.folder / label, f"{name}/{label}", known) if label in texts else []
         without += label not in texts
         rows.append({"image": path, "boxes": found, "split": _part_of(path)})
     notes = ["objects in images (YOLO's form): a text file for each image"]
-    notes += [f"{without:,} images without a text file count as images without boxes"] if without else []
+    notes += [f"{counted(without, 'image')} without a text file: taken as without boxes"] if without else []
+    notes += [f"passed over {counted(len(spare), 'text file')} without an image: {listing(sorted(spare), 3)}"] if spare else []
     notes += [] if known else ["no data.yaml or classes.txt says names: the classes are called by their numbers"]
     return rows, notes
 

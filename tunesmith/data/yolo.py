@@ -30,7 +30,7 @@ def names(folders: Sequence[Path]) -> dict[int, str]:
     """Names of the classes by their numbers, from the first of these folders that says them. Raises DataError for a malformed file."""
     for folder in folders:
         for path in sorted(folder.glob("*.y*ml")):
-            found = _of_yaml(path)
+            found = _of_yaml(path) if path.is_file() else {}
             if found:
                 return found
         for name in LISTS:
