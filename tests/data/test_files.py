@@ -239,6 +239,18 @@ def test_a_folder_per_label(tmp_path):
     assert rows.column("label") == ["cat"] * 3 + ["dog"] * 3 and not findings and rows.place(3) == "pets/dog/0.png"
 
 
+def test_files_of_a_folder_that_become_no_row_are_named(tmp_path):
+    folder, ledger = labelled(tmp_path / "pets"), Ledger()
+    for path in ("cat/more/deep.png", "bird/more/lost.png", "root.png", "cat/odd.heic", "cat/.hidden.png"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(packed(picture(99)))
+    (folder / "linked").symlink_to(tmp_path)
+    assert len(read(str(folder), Data(), ledger)) == 6
+    said = ledger.entries[-1].why
+    assert "passed over 5 other files: " in said and "linked" in said and "hidden" not in said
+    assert all(name in said for name in ("root.png", "cat/odd.heic", "cat/more/deep.png", "bird/more/lost.png"))
+
+
 def test_a_table_beside_its_images_is_read_as_a_table(tmp_path):
     (tmp_path / "images").mkdir()
     picture().save(tmp_path / "images" / "a.png")

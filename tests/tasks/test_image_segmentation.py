@@ -87,6 +87,17 @@ def test_an_unknown_colour_is_refused(tmp_path):
     assert error.code == "unknown-class" and "#010203" in str(error) and "scene7" in str(error)
 
 
+def test_a_missing_mask_is_called_a_mask_and_other_files_are_named(tmp_path):
+    folder = scenes(tmp_path / "a", rows=20)
+    (folder / "images" / "photo.heic").write_bytes(b"")
+    (folder / "masks" / "more").mkdir()
+    (folder / "masks" / "more" / "x.png").write_bytes(b"")
+    said = [entry.why for entry in api.check(api.make_spec(str(folder))).data.ledger.entries]
+    assert any("photo.heic" in why for why in said) and any("more/x.png" in why for why in said)
+    (folder / "masks" / "scene3_mask.png").unlink()
+    assert "column 'mask'" in str(refused(folder))
+
+
 def test_masks_of_no_image_are_refused(tmp_path):
     folder = scenes(tmp_path / "a", rows=4)
     for path in list((folder / "masks").iterdir()):

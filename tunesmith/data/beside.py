@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from pathlib import PurePath
+from collections.abc import Collection, Sequence
+from pathlib import Path, PurePath
 
 from ..errors import DataError, listing
 from .finding import count
@@ -17,6 +17,21 @@ SPLITS = re.compile(r"(^|[^a-z])(train|training|test|testing|dev|val|valid|valid
 _ABOUT = re.compile(r"(?i)(readme|licen[cs]e|notice|copying|copyright|authors|changelog|citation)([^a-z].*)?")
 """Names of texts about the data. They and other plain texts (.txt) beside files of another ending are no table."""
 _BY_NAME = "give the files by name (training rows, --validation, --test), such as "
+
+
+def left_over(folder: Path, taken: Collection[Path]) -> list[str]:
+    """What lies below a folder and is none of the files taken from it, as a note with names: a file that nobody reads is not hidden.
+
+    Linked folders may lead anywhere: they are named, and not looked into. Hidden files are nobody's rows.
+    """
+    found = list[str]()
+    for place, below, files in os.walk(folder):
+        here, shown = Path(place), [name for name in sorted(below) if not name.startswith(".")]
+        linked = [name for name in shown if (here / name).is_symlink()]
+        below[:] = [name for name in shown if name not in linked]
+        others = [name for name in sorted(files) if not name.startswith(".") and here / name not in taken]
+        found += [(here / name).relative_to(folder).as_posix() for name in (*others, *linked)]
+    return [f"passed over {count(len(found), 'other file')}: {listing(found)}"] if found else []
 
 
 def part_of(name: str) -> str:

@@ -113,7 +113,7 @@ def _looked_at(table: Table, name: str, options: spec.Data, kind: Any, optional:
         found.contents.append(whole.content if whole else None)
         found.extras.append(whole.extra if whole else {})
         if seen is None and options.empty != "drop" and not optional:
-            seen = DataError(table.place(row), expected=f"{kind.WHAT} in every row", got="an empty cell",
+            seen = DataError(table.place(row), expected=f"{kind.WHAT} in column {name!r} of every row", got="an empty cell",
                 fix=f"fill it{DROP}", code=f"empty-{kind.WHAT.split()[-1]}")
         if isinstance(seen, DataError):
             found.bad[seen.code].append((row, seen))

@@ -12,7 +12,7 @@ import pyarrow as pa
 from ..errors import DataError, listing, shorten
 from ..spec import Data
 from . import boxed, masked
-from .beside import SPLITS, one_table
+from .beside import SPLITS, left_over, one_table
 from .cells import normalise
 from .encoding import MAX_LINE, open_text
 from .images import SUFFIXES as IMAGES
@@ -68,17 +68,12 @@ def load(folder: Path, name: str, options: Data) -> Loaded:
         )
     texts: list[tuple[str, str, str]] = []
     skipped: list[Skip] = []
-    others: list[str] = []
-    for label in labels:
-        for path in _entries(label):
-            shown = f"{name}/{label.name}/{path.name}"
-            if path.suffix.lower() in TEXTS:
-                _add(path, shown, label.name, options, texts, skipped)
-            else:
-                others.append(shown)
+    files = [path for label in labels for path in _entries(label) if path.suffix.lower() in TEXTS]
+    for path in files:
+        _add(path, f"{name}/{path.parent.name}/{path.name}", path.parent.name, options, texts, skipped)
     if not texts:
         raise DataError(name, expected="texts", got="none that could be read", fix="check the files", code="no-rows")
-    return _loaded(texts, skipped, others, len(labels))
+    return _loaded(texts, skipped, left_over(folder, set(files)), len(labels))
 
 
 def _media(folder: Path, labels: Sequence[Path]) -> tuple[str, list[Path]]:
@@ -102,9 +97,8 @@ def _of_files(folder: Path, name: str, what: str, media: Sequence[Path], labels:
     if labels:
         columns["label"] = pa.array([path.parent.name for path in media], pa.large_string())
     many = "images" if what == "image" else "sounds"
-    passed = sum(len(_entries(place)) for place in labels or [folder]) - len(media)
     notes = [f"a folder per label: {len(labels):,} labels, {len(paths):,} {many}" if labels else f"a folder of {len(paths):,} {many}"]
-    notes += [f"passed over {passed:,} other files"] if passed else []
+    notes += left_over(folder, set(media))
     parts = tuple(Part(f"{name}/{path}", 1, single=True, folder=str(folder)) for path in paths)
     return Loaded(pa.table(columns), True, tuple(notes), (), parts)
 
@@ -129,12 +123,11 @@ def _add(
         skipped.append(Skip(len(texts) + len(skipped) + 1, 0, f"{shown}: expected {error.expected}, got {error.got}"))
 
 
-def _loaded(texts: list[tuple[str, str, str]], skipped: list[Skip], others: list[str], labels: int) -> Loaded:
+def _loaded(texts: list[tuple[str, str, str]], skipped: list[Skip], passed: list[str], labels: int) -> Loaded:
     names, cells, given = zip(*texts)
     columns = [pa.array(cells, pa.large_string()), pa.array(given, pa.large_string())]
     table = normalise(pa.table(columns, names=["text", "label"]))
-    notes = [f"a folder per label: {labels:,} labels, a text in each file"]
-    notes += [f"passed over {len(others):,} other files: {listing(others)}"] if others else []
+    notes = [f"a folder per label: {labels:,} labels, a text in each file", *passed]
     return Loaded(table, True, tuple(notes), tuple(skipped), tuple(Part(name, 1, single=True) for name in names))
 
 

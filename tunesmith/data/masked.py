@@ -12,6 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..errors import DataError, listing
+from .beside import left_over
+from .finding import count
 from .images import SUFFIXES
 from .source import Loaded
 from .table import Part
@@ -58,7 +60,8 @@ def load(folder: Path, name: str) -> Loaded | None:
     }
     spare = [path.name for key, path in masks.items() if key not in pictures]
     notes = [f"a folder of {len(pictures):,} images with masks"]
-    notes += [f"passed over {len(spare):,} masks without an image: {listing(spare, 5)}"] if spare else []
+    notes += [f"passed over {count(len(spare), 'mask')} without an image: {listing(spare, 5)}"] if spare else []
+    notes += [f"{place.name}/: {note}" for place in pair for note in left_over(place, set(_files(place)))]
     parts = tuple(Part(f"{name}/{path}", 1, single=True, folder=str(folder)) for path in columns["image"])
     table = pa.table({key: pa.array(cells, pa.large_string()) for key, cells in columns.items()})
     return Loaded(table, True, tuple(notes), (), parts)
