@@ -16,7 +16,7 @@ from .data.files import resolve
 from .data.finding import Finding, refuse
 from .data.split import PARTS
 from .early import refuse_words, seconds_of
-from .errors import ModelError, SpecError, listing, nearest
+from .errors import DataError, ModelError, SpecError, listing, nearest
 from .facts import device_rate, measure
 from .forecast import Forecast, descends, forecast
 from .memory import give_back
@@ -148,15 +148,19 @@ def read(spec: Spec) -> tuple[dict[str, Choice[Any]], Dataset]:
     chosen |= {f"options.{key}": choice for key, choice in noticed.items()}
     task = TASKS.load(name).build({**spec.options, **options, **{key: choice.value for key, choice in noticed.items()}}, name)
     sources, bad = _with_files(task, sources, spec)
-    data = arrange(
-        sources,
-        _split_by(spec, task),
-        inputs=task.columns(task.inputs),
-        targets=task.columns(task.targets),
-        kind=task.target_kind,
-        seed=spec.train.seed,
-        spread=task.columns([task.spread])[0] if task.spread else "",
-    )
+    try:
+        data = arrange(
+            sources,
+            _split_by(spec, task),
+            inputs=task.columns(task.inputs),
+            targets=task.columns(task.targets),
+            kind=task.target_kind,
+            seed=spec.train.seed,
+            spread=task.columns([task.spread])[0] if task.spread else "",
+        )
+    except DataError:
+        refuse(bad)  # files that are missing explain more than that rows without them cannot be parted
+        raise
     if task.wide:
         data = replace(data, findings=tuple(finding for finding in data.findings if finding.code not in OF_TEXTS))
     return chosen, data.with_findings([*bad, *(f for part in PARTS for f in _of_part(task.check(data.part(part)), task, part, spec))])

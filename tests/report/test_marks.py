@@ -8,6 +8,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunesmith.registry import TASKS
 from tunesmith.report import show
 
 MARKS = st.lists(st.tuples(st.integers(-2, 14), st.integers(-2, 14), st.sampled_from(["truth", "answer"]), st.sampled_from(["", "<PER>"])))
@@ -35,5 +36,7 @@ def test_hidden_characters_inside_a_mark_are_named():
 
 def test_a_row_is_asked_for_as_its_task_reads_it():
     assert show.asked(["text"]) == show.asked([]) == '"your text"'
+    reads_images = [name for name in TASKS.names() if TASKS.load(name).modality == "image" and name != "image-generation"]
+    assert "object-detection" in reads_images and {show.asked(["image"], task=name) for name in reads_images} == {'"photo.jpg"'}
     assert show.asked(["question", "my context"]) == "--row question=... --row 'my context=...'"
     assert show.asked(["question", "context"], python=True) == "{'question': ..., 'context': ...}"

@@ -83,6 +83,14 @@ def test_a_bad_image_stops_the_run_before_the_model_is_looked_for(tmp_path):
     assert caught.value.code == "damaged-image"
 
 
+def test_missing_files_are_listed_where_not_one_is_there(tmp_path):
+    names = "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in range(40))
+    (tmp_path / "rows.csv").write_text(f"image,label\n{names}")
+    with pytest.raises(DataError, match="40 rows with no such file.*data.files=FOLDER") as caught:
+        api.plan(api.make_spec(str(tmp_path / "rows.csv"), model="no/such-model"))
+    assert caught.value.code == "no-such-file" and "row 1" in str(caught.value) and "0.png" in str(caught.value)
+
+
 @pytest.mark.parametrize("strategy", ["prompt", "prefix", "p-tuning"])
 def test_learnt_tokens_need_a_text(tiny_vit, tmp_path, strategy):
     with pytest.raises(ModelError, match="reads images"):

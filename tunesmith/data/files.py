@@ -33,6 +33,7 @@ from .table import Table
 
 CHUNK = 512
 """Cells looked at together: bytes in cells are held only so long."""
+ELSEWHERE = ", or name the files' folder (--set data.files=FOLDER)"
 SKIP = ", or say --bad-rows skip to leave such rows out"
 DROP = ", or say --empty drop to leave such rows out"
 TINY = 4
@@ -258,7 +259,7 @@ def _finding(table: Table, code: str, rows: Sequence[tuple[int, DataError]]) -> 
     got = kinds[0] if len(rows) == 1 else f"{count(len(rows), 'row')} with {listing(kinds, 3)}"
     return Finding(
         "error", code, f"expected {first.expected}, got {got}", tuple(_line(table, row, error) for row, error in rows[:LISTED]),
-        first.fix + SKIP,
+        first.fix + (ELSEWHERE if code == "no-such-file" else "") + SKIP,
     )
 
 

@@ -80,7 +80,7 @@ def read_by(task: str) -> str:
     """What a task reads, in words."""
     if task in ("speech-recognition", "audio-classification"):
         return "a sound"
-    return "an image" if task.startswith("image-") else "a text"
+    return "an image" if task.startswith("image-") or task == "object-detection" else "a text"
 
 
 def markdown(value: Any) -> str:
