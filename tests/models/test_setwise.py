@@ -76,6 +76,16 @@ def test_the_loss_adds_up_and_learns_one_batch(one_of_three):
     assert float(model.loss(BATCH).detach()) < first
 
 
+def test_boxes_that_are_no_numbers_are_a_loss_that_is_none(one_of_three):
+    """The loop tells of training that diverged; the library's own error would be taken for a fault of Tunesmith."""
+    model = detector(one_of_three)
+    with torch.no_grad():
+        next(weight for name, weight in model.named_parameters() if "bbox" in name and weight.dim() == 1).fill_(torch.nan)
+    loss = model.loss(BATCH)
+    loss.backward()
+    assert loss.isnan()
+
+
 def test_the_loss_of_one_image_is_the_librarys(one_of_three):
     model = detector(one_of_three)
     row = {name: value[:1] for name, value in BATCH.items()}

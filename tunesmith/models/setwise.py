@@ -30,6 +30,8 @@ OTHERS = frozenset({
 """Detectors that are known and not tuned here."""
 MOST = 100
 """K."""
+NO_NUMBERS = ("must be in [x0, y0, x1, y1]", "invalid numeric entries")
+"""What transformers and SciPy say where boxes, or what they are matched by, are no numbers."""
 
 
 def kind_of(source: Source) -> str:
@@ -109,9 +111,18 @@ class SetDetector(nn.Module):
             there_M5 = target_M5[target_M5[:, 0] >= 0]
             label = {"class_labels": there_M5[:, 0].long(), "boxes": shares(there_M5[:, 1:], height, width)}
             alone = {name: batch[name][row : row + 1] for name in ("pixel_values", "pixel_mask") if name in batch}
-            answer = self.whole(**inputs(self.backbone, alone), labels=[label])
-            total = total + answer.loss * max(1, len(there_M5))
+            total = total + self._compared(alone, label) * max(1, len(there_M5))
         return total
+
+    def _compared(self, alone: Batch, label: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The library's loss of one image; no number where it refuses to compare boxes that are none, as they are once training diverged."""
+        try:
+            loss: torch.Tensor = self.whole(**inputs(self.backbone, alone), labels=[label]).loss
+        except ValueError as error:
+            if not any(words in str(error) for words in NO_NUMBERS):
+                raise
+            return next(weight for weight in self.parameters() if weight.requires_grad).sum() * torch.nan
+        return loss
 
     def found(self, batch: Batch) -> torch.Tensor:
         """(B, K, 6): class, score, corners in pixels of the frame, surest first."""
