@@ -190,8 +190,14 @@ class Predictor:
         table = read(str(file), options, ledger or Ledger(), names=tuple(self.run.read("data.json")["columns"]))
         named = [name for name in self.task.columns(self.task.inputs) if name in self.task.columns(self.task.files)]
         if len(named) == 1 and named[0] not in table.names and self.task.modality in table.names:
-            return table.rename({self.task.modality: named[0]})  # a folder calls its files so, whatever the training table did
-        return table
+            table = table.rename({self.task.modality: named[0]})  # a folder calls its files so, whatever the training table did
+        return self._renamed(table) if named and os.path.isdir(str(file)) else table
+
+    def _renamed(self, table: Table) -> Table:
+        """The rows of a folder, their labels, masks or boxes called as those of the training rows."""
+        columns, usual = self.task.columns(self.task.targets), [getattr(type(self.task), role, "") for role in self.task.targets]
+        missing = len(columns) == len(usual) == 1 and columns[0] not in table.names and usual[0] in table.names
+        return table.rename({usual[0]: columns[0]}) if missing else table
 
     def table(self, rows: Any) -> Table:
         """What was asked, as a table with the run's input columns."""

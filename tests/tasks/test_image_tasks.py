@@ -21,6 +21,7 @@ from tunesmith.inference import encode
 from tunesmith.models.source import processor
 from tunesmith.models.vision import load_processor
 from tunesmith.planning import choose_task
+from tunesmith.predictor import Predictor
 from tunesmith.registry import TASKS
 from tunesmith.spec import Spec
 
@@ -217,3 +218,5 @@ def test_a_labelled_folder_is_evaluated(run, tmp_path):
     _, result = run
     found = api.evaluate(result.path, labelled(tmp_path / "more", 30, seed=5))
     assert found["scores"]["accuracy"]["value"] > 0.9
+    other = Predictor(result.run, result.predictor.task.settle(image="shot", label="kind"), result.predictor.model, None)
+    assert set(other.read(tmp_path / "more").names) == {"shot", "kind"}

@@ -115,7 +115,7 @@ class SetDetector(nn.Module):
         return total
 
     def _compared(self, alone: Batch, label: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The library's loss of one image; no number where it refuses to compare boxes that are none, as they are once training diverged."""
+        """The library's loss of one image; no number where boxes are none, once training diverged: it refuses to compare them."""
         try:
             loss: torch.Tensor = self.whole(**inputs(self.backbone, alone), labels=[label]).loss
         except ValueError as error:
