@@ -330,6 +330,7 @@ def test_replies_that_are_judged_are_foretold(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "rows.jsonl", rows)
     spec = {"model": str(writer(tmp_path / "llama")), "task": "dialogue", "runs": str(tmp_path / "runs"), "test_share": 0.2}
     plans = [api.plan(api.make_spec(str(path), judged_replies=most, max_new_tokens=10, **spec)) for most in (0, 4, 10**6)]
-    none, few, all_of_them = (ready.plan.forecast.parts.get("writing", 0.0) for ready in plans)
-    assert none == 0 < few < all_of_them
-    assert [ready.task.effort(len(ready.data.test)) for ready in plans] == [0, 40, 10 * len(plans[0].data.test)]
+    written = [facts_module.measure(ready.plan.spec, ready.task, ready.source, ready.data).written for ready in plans]
+    assert written == [0, 40, 10 * len(plans[0].data.test)]
+    few, many = (planned("lora", known={"written": count}).parts["writing"] for count in (1e5, 3e5))
+    assert many == pytest.approx(3 * few, rel=1e-3) and few > 0 and "writing" not in planned("lora").parts
