@@ -74,6 +74,7 @@ def outputs(predictor: Predictor, asked: Sequence[Mapping[str, Any]]) -> Outputs
     A language model says how likely the rows' own texts are, a voice how near the true sounds are, a model of pictures how likely they
     are: those are not questions, and are handed over as they stand.
     """
-    given = predictor.task.writes or predictor.task.taught or predictor.task.models
+    empty = any(cell is None for row in asked for cell in row.values())  # kept in a file's rows, where a request is refused
+    given = predictor.task.writes or predictor.task.taught or predictor.task.models or empty
     table = Table.of(list(asked), name="the gate") if given else predictor.table(asked)
     return predictor.outputs(table, "training")

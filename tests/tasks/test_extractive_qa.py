@@ -290,3 +290,13 @@ def test_real_chinese_offsets_are_mended_or_named():
     found = {f.code: f for f in ExtractiveQa().check(rows)}
     assert set(found) == {"offset-mended", "answer-elsewhere"}
     assert ExtractiveQa().fit(rows).rule_kept == "cmrc"
+
+
+def test_a_row_without_a_question_does_not_end_a_finished_training(tiny_bert, tmp_path):
+    """Such a row is told of and kept; nobody could ask it, but the process that loads the model is handed it as it stands."""
+    rows = ExtractiveQa.sample(60, 0)
+    held = [row | {"question": None} if at == 3 else row for at, row in enumerate(ExtractiveQa.sample(20, 1))]
+    files = [str(write_lines(tmp_path / f"{name}.jsonl", part)) for name, part in (("train", rows), ("validation", held))]
+    settings = {"epochs": 1, "threads": 1, "resamples": 100, "near_duplicates": 0.0, "runs": str(tmp_path / "runs"), "test_share": 0.2}
+    run = api.fit(files[0], validation=files[1], model=str(tiny_bert), task="extractive-qa", **settings)
+    assert "half-empty-text" in {found["code"] for found in run.run.read("data.json")["findings"]}
