@@ -76,6 +76,20 @@ def events_until(events, kind, count: int = 1) -> str:
     return path
 
 
+def assert_ends_alike(ready, folder: Path, steps: int) -> None:
+    """A run that is stopped after so many steps and resumed ends in the same bits as one that is not."""
+    from tunesmith.training.events import Step
+    from tunesmith.training.loop import train
+
+    whole = State.start(ready)
+    list(train(whole, folder / "whole"))
+    events_until(train(State.start(ready), folder / "cut"), Step, steps)
+    again, _ = State.resume(ready, folder / "cut")
+    assert 0 < again.total < steps
+    list(train(again, folder / "cut"))
+    assert fingerprint(again, folder / "cut") == fingerprint(whole, folder / "whole")
+
+
 def fingerprint(state: State, folder: Path) -> str:
     """sha256 over the weights, the optimiser, the averages, the position and the best weights."""
     digest = hashlib.sha256()

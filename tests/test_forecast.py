@@ -18,6 +18,7 @@ from tunesmith import facts as facts_module
 from tunesmith.data.table import Table
 from tunesmith.forecast import GATE_ROWS, WORTH
 from tunesmith.inference import READ_TOKENS
+from tunesmith.models.language import CHUNK
 from tunesmith.models.source import find
 from tunesmith.parts import trees
 from tunesmith.registry import STRATEGIES, TASKS
@@ -322,7 +323,7 @@ def test_a_decoders_map_to_the_vocabulary_is_paid_for_what_is_learnt() -> None:
     plain, headed, half = (planned("lora", known={"asked": asked}) for asked in ((0, 0.0), (50_000, 1.0), (50_000, 0.5)))
     assert plain.parts["training"] < half.parts["training"] < headed.parts["training"]
     assert plain.parts["judging passes"] < half.parts["judging passes"] < headed.parts["judging passes"]
-    assert headed.memory_bytes - plain.memory_bytes == 12 * 50_000 * forecast.LOGITS, "held a chunk at a time, whatever a pass has"
+    assert headed.memory_bytes - plain.memory_bytes == 12 * 50_000 * CHUNK, "held a chunk at a time, whatever a pass has"
 
 
 def test_replies_that_are_judged_are_foretold(tmp_path: Path) -> None:

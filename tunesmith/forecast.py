@@ -41,8 +41,6 @@ WRITTEN_COST, DECODED_COST = 1.2, 10.0
 """Time that a token takes which is written, one after another, over that of one read among many: by an encoder-decoder, of which a token
 that is read costs its share of the target, too, and by a decoder (SmolLM2-135M after prompts of 400 tokens: 30, 19, 15 and 10 where 1, 2,
 4 and 8 rows are answered together)."""
-LOGITS = 512
-"""Positions whose logits are held at a time (`models.language.CHUNK`), with their logarithms and their gradient."""
 SOLVER_STEPS = 600
 """Passes over the features that all L2 strengths of a solved head take together, of which the weakest take the most: some 330 on banking77,
 540 on the slots of snips, 883 on the example's 19 labels, 908 on ATIS' slots; nobody knows before."""
@@ -298,6 +296,13 @@ def _learning(facts: Facts, stage: Stage, strategy: Strategy) -> float:
     return body * _upper(stage, facts) + (words if _lowest(stage, facts.source.layers) == 0 else 0)
 
 
+def _logits(entries: int, learned: float) -> float:
+    """Bytes of the logits that are held at a time, with their logarithms and their gradient."""
+    from .models.language import CHUNK
+
+    return 3 * 4 * entries * min(CHUNK, learned)
+
+
 def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strategy) -> int:
     """Bytes at the peak: weights, gradients, moments; or another model beside the tuned: the untouched one, a translator."""
     upper = max((_upper(stage, facts) for stage in stages if not stage.solve), default=0.0)
@@ -308,7 +313,7 @@ def _memory(spec: Spec, facts: Facts, stages: Sequence[Stage], strategy: Strateg
     tokens = max(facts.longest, min(int(spec.train.micro_tokens), int(spec.train.batch) * facts.longest))
     training = 3 * 4 * learning + kept * tokens * max(upper, 1 / facts.source.layers)
     entries, share = facts.asked
-    training += 3 * 4 * entries * min(LOGITS, share * tokens)
+    training += _logits(entries, share * tokens) if entries else 0
     beside = 4 * max(_weights(facts), facts.translator)  # the untouched model after training, a translator before
     # Vectors of words are gathered from those of tokens, which lie in a file; those of whole rows are read from there.
     words = 2 * 4 * facts.rows * facts.units * facts.source.hidden if facts.units > facts.examples and any(s.solve for s in stages) else 0

@@ -43,7 +43,7 @@ TASK = "translation"
 SUCH_AS = "such as Helsinki-NLP/opus-mt-en-de, or a run of `tunesmith fit --task translation`"
 EFFICIENCY = 0.3
 """Share of the matrix rate that short texts reach."""
-WRITTEN_COST = 3.0
+WRITING = 3.0
 """Time that a token takes which is written over that of one which goes through half of the weights."""
 _SAID = frozenset((".json", ".safetensors", ".spm", ".model", ".txt"))
 """Files on which a translation depends."""
@@ -98,7 +98,7 @@ def measured(both: Sequence[Translator], retelling: Retelling | None, mean_token
     if retelling is None:
         return {}
     texts = len(retelling.texts())
-    each = [one.source.parameters * mean_tokens * (1 + WRITTEN_COST * (_beams(one, retelling.forms) if at == 0 else _beams(one, 1)))
+    each = [one.source.parameters * mean_tokens * (1 + WRITING * (_beams(one, retelling.forms) if at == 0 else _beams(one, 1)))
             for at, one in enumerate(both)]  # fmt: skip
     takes = texts * retelling.forms * sum(each) / (EFFICIENCY * rate)
     return {"translating": takes, "translator": max(one.source.parameters for one in both)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.runs import events_until, fingerprint, make_ready
+from tests.runs import assert_ends_alike, make_ready
 from tunesmith.errors import SpecError
 from tunesmith.inference import encode
 from tunesmith.parts import augment
@@ -184,16 +184,7 @@ def test_training_rows_change_with_the_epoch_and_judged_rows_never(tmp_path: Pat
 
 
 def test_a_stopped_run_ends_in_the_same_bits(tmp_path: Path, tiny_bert: Path) -> None:
-    from tunesmith.training.events import Step
-
-    plan = ready(tmp_path, tiny_bert, train={"save_every": 3})
-    whole = State.start(plan)
-    list(train(whole, tmp_path / "whole"))
-    events_until(train(State.start(plan), tmp_path / "cut"), Step, 8)
-    again, _ = State.resume(plan, tmp_path / "cut")
-    assert 0 < again.total < 8
-    list(train(again, tmp_path / "cut"))
-    assert fingerprint(again, tmp_path / "cut") == fingerprint(whole, tmp_path / "whole")
+    assert_ends_alike(ready(tmp_path, tiny_bert, train={"save_every": 3}), tmp_path, 8)
 
 
 def test_the_cache_is_left_out_and_that_is_said(tmp_path: Path, tiny_bert: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.runs import events_until, fingerprint, write_lines
+from tests.runs import assert_ends_alike, write_lines
 from tunesmith import api
 from tunesmith.data.table import Table
 from tunesmith.errors import SpecError
@@ -19,7 +19,6 @@ from tunesmith.inference import Later, encode
 from tunesmith.models.source import processor
 from tunesmith.parts import augment, retagging, words
 from tunesmith.tasks.token_classification import TokenClassification
-from tunesmith.training.loop import train
 from tunesmith.training.stages import Work, this_epoch
 from tunesmith.training.state import State
 
@@ -172,8 +171,6 @@ def asked(folder: Path, model: Path, **options: object) -> tuple[str, dict[str, 
 
 
 def test_training_rows_change_with_the_epoch_and_a_stopped_run_ends_in_the_same_bits(tmp_path: Path, tiny_bert: Path) -> None:
-    from tunesmith.training.events import Step
-
     data, values = asked(tmp_path, tiny_bert)
     plan = api.plan(api.make_spec(data, **values))
     whole = State.start(plan)
@@ -183,13 +180,7 @@ def test_training_rows_change_with_the_epoch_and_a_stopped_run_ends_in_the_same_
     first = ids(this_epoch(whole, work))
     whole.step = 1000
     assert first != ids(this_epoch(whole, work)) and not work.validation.encoded.augmented
-    whole = State.start(plan)
-    list(train(whole, tmp_path / "whole"))
-    events_until(train(State.start(plan), tmp_path / "cut"), Step, 8)
-    again, _ = State.resume(plan, tmp_path / "cut")
-    assert 0 < again.total < 8
-    list(train(again, tmp_path / "cut"))
-    assert fingerprint(again, tmp_path / "cut") == fingerprint(whole, tmp_path / "whole")
+    assert_ends_alike(plan, tmp_path, 8)
 
 
 def test_a_finished_run_does_not_hold_the_training_rows_entities(tmp_path: Path, tiny_bert: Path) -> None:
