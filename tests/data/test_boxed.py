@@ -118,6 +118,21 @@ def test_annotations_that_are_no_files_of_the_folder_are_refused_without_waiting
     assert caught.value.code == "not-a-file" and beside.name in caught.value.place and "root" not in str(caught.value)
 
 
+@pytest.mark.parametrize("way", ["pipe", "link out"])
+def test_a_folder_whose_only_label_file_is_no_file_of_it_is_yolo_s_all_the_same(tmp_path, way):
+    labels = yolo(tmp_path / "data") / "labels"
+    for file in labels.iterdir():
+        file.unlink()
+    if way == "pipe":
+        os.mkfifo(labels / "a.txt")
+    else:
+        (tmp_path / "secret").write_text("0 .5 .5 .1 .1")
+        (labels / "a.txt").symlink_to(tmp_path / "secret")
+    with pytest.raises(DataError) as caught:
+        read(str(tmp_path / "data"), Data(), Ledger())
+    assert caught.value.code == "not-a-file" and "a.txt" in caught.value.place
+
+
 def test_links_within_the_folder_are_files_of_it_and_a_pipe_of_names_is_none(tmp_path):
     folder = yolo(tmp_path / "data")
     (folder / "labels" / "a.txt").rename(folder / "kept.dat")

@@ -63,7 +63,8 @@ def test_a_recognised_scheme_reads_the_same_spans(scheme: str, rows: list[tuple[
     ([["X", "X", "O"]], "IO"), ([["DET", "NOUN"]], "plain"), ([["O", "O"]], "IO"), ([["B-X", "O", "I-X"], ["B-X", "I-X"]], "BIO"),
     ([["B", "I", "O"], ["O", "B"]], "BIO"), ([["S", "B", "E"], ["B", "M", "E"]], "BMES"), ([["I", "I", "O"]], "IOB1"),
     ([["S", "M", "L"]], "plain"), ([["S", "M", "O"]], "IO"), ([["DT", "B", "NN"]], "plain"), ([["B-X", "I-X", "0"]], "BIO"),
-    ([["X", "X", "O"], ["Y", "B-X"]], "IO"),
+    ([["X", "X", "O"], ["Y", "B-X"]], "IO"), ([["0", "0", "B-X"], ["0", "0"]], "BIO"), ([["0", "0", "S-X"], ["B-X", "E-X", "0"]], "BIOES"),
+    ([["0", "0", "X"]], "plain"), ([["DT", "NN", "B-X", "NN"]], "plain"),
 ])
 def test_schemes_are_told_apart(rows: list[list[str]], scheme: str) -> None:
     assert tags.recognise(rows) == scheme

@@ -97,7 +97,9 @@ def kind(folder: Path) -> str | None:
     if index.xml and voc.looks(folder / index.xml[0]):
         return "voc"
     labels = [path for path in index.texts if "labels" in PurePosixPath(path).parts[:-1]]
-    return "yolo" if any(yolo.looks(folder / path) for path in labels[:20] if (folder / path).stat().st_size) else None
+    unread = [path for path in index.odd if path.endswith(".txt") and "labels" in PurePosixPath(path).parts[:-1] and index.of_stem(path)]
+    seen = any(yolo.looks(folder / path) for path in labels[:20] if path not in index.odd and (folder / path).stat().st_size)
+    return "yolo" if seen or unread else None
 
 
 def _index(folder: Path) -> _Index:

@@ -52,7 +52,7 @@ def recognise(rows: Iterable[Sequence[str]]) -> str:
     lettered = {tag for tag in count if parse(tag).role}
     if "B" not in lettered and any(len(tag) == 1 for tag in set(count) - {"I"}):  # sizes, grades: letters of another kind
         lettered = {tag for tag in lettered if len(tag) > 1}
-    if 2 * sum(count[tag] for tag in lettered) <= count.total():
+    if 2 * sum(count[tag] for tag in lettered) <= count.total() and not _outside_otherwise(rows, lettered, count):
         return "IO" if any(OUT in row for row in rows) else "plain"
     letters = {tag[0] for tag in lettered}
     if letters == {"I"}:
@@ -60,6 +60,12 @@ def recognise(rows: Iterable[Sequence[str]]) -> str:
     if letters <= {"B", "I"}:
         return min(("BIO", "IOB1"), key=lambda scheme: sum(len(breaks(row, scheme)) for row in rows))
     return "BMES" if "M" in letters else "BILOU" if letters & {"L", "U"} else "BIOES"
+
+
+def _outside_otherwise(rows: list[Sequence[str]], lettered: set[str], count: Counter[str]) -> bool:
+    """Whether these are a scheme's tags with something else for its `O` (a `0`): one tag of no scheme beside those that begin spans."""
+    none_out = not any(OUT in row for row in rows)
+    return none_out and len(set(count) - lettered) == 1 and any(re.match("B[-_].", tag) for tag in lettered)
 
 
 def spans(tags: Sequence[str], scheme: str) -> list[Span]:
