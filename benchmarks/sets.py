@@ -427,8 +427,8 @@ SETS = {
         Set(
             "covid_qa", "knowledge-qa", {}, ("question", "answer", "answer_start", "document"), covid_qa, "answer_f1", None, "",
             beside=covid_papers, most=300,
-            why="half of its answers are longer than ten words, which whole sentences cover, and 191 to 236 questions do not teach a reader to "
-            "choose such; what is searched gains, what is read less",
+            why="half of its answers are longer than ten words, which whole sentences cover, and 191 to 236 questions do not teach a "
+            "reader to choose such; what is searched gains, what is read less",
         ),
         Set(
             "cranfield_search", "knowledge-qa", {}, ("question", "document"), cranfield_questions, "ndcg_10", 0.361,
