@@ -68,6 +68,7 @@ FAMILIES = {
     "wav2vec2-large": ("Wav2Vec2Config", "Wav2Vec2Model", {**WAVES, **LAYERED}, "Wav2Vec2FeatureExtractor", {}),
     "hubert": ("HubertConfig", "HubertModel", WAVES, "Wav2Vec2FeatureExtractor", {}),
     "wavlm": ("WavLMConfig", "WavLMModel", {**WAVES, "num_buckets": 8, "max_bucket_distance": 20}, "Wav2Vec2FeatureExtractor", {}),
+    "unispeech": ("UniSpeechConfig", "UniSpeechModel", WAVES, "Wav2Vec2FeatureExtractor", {}),
     "unispeech-sat": ("UniSpeechSatConfig", "UniSpeechSatModel", WAVES, "Wav2Vec2FeatureExtractor", {}),
     "w2v-bert": ("Wav2Vec2BertConfig", "Wav2Vec2BertModel", MEL, "SeamlessM4TFeatureExtractor", {}),
     "whisper": ("WhisperConfig", "WhisperModel", WHISPER, "WhisperFeatureExtractor", {"chunk_length": 2}),
