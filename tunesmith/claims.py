@@ -155,4 +155,6 @@ def _no_task(spec: Spec, sources: Sources) -> Exception:
             fix=nearest(missing[0], sources.profile.columns),
             code="unknown-column",
         )
-    return explain(sources.tables["train"], sources.profile, spec.options, sources.name)
+    task = TASKS.load(spec.task) if spec.task != "auto" else None
+    files = task.files if task and not task.wide else ()
+    return explain(sources.tables["train"], sources.profile, spec.options, sources.name, files)

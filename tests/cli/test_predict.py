@@ -111,3 +111,5 @@ def test_parts_of_an_answer_are_its_words_and_how_sure_it_is() -> None:
     spans = [{"answer": "Rome\x1b", "start": 3, "end": 7, "confidence": 0.25}, {"text": "Anna", "label": "PER"}]
     assert predict._words(spans) == "Rome\\x1b (0.250), Anna PER" and predict._words(["a", "b"]) == "a, b"
     assert predict._words([{"label": "cat", "confidence": 0.5, "box": [1.5, 2.0, 30.0, 41.2]}]) == "cat (0.500) at 1.5 2 30 41.2"
+    heard = [{"start": 0.0, "end": 1.52, "text": "press one"}, {"start": 1.52, "end": 2.0, "text": "now"}]
+    assert predict._words(heard) == "press one (0 to 1.52 s), now (1.52 to 2 s)"

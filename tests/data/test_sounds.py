@@ -141,11 +141,14 @@ def test_transcripts_beside_sounds_and_in_lines(tmp_path):
         read(str(tmp_path / "lines"), Data(), Ledger())
 
 
-def test_a_name_without_ending_finds_its_sound(tmp_path):
+def test_a_bare_name_finds_its_sound(tmp_path):
     (tmp_path / "wavs").mkdir()
     (tmp_path / "wavs" / "LJ001.ogg").write_bytes(packed(tone(), kind="OGG"))
-    (tmp_path / "metadata.csv").write_text("id|text\nLJ001|hello there\n")
-    assert resolved(tmp_path / "metadata.csv", "id")[0].rows()[0]["id"]["path"].endswith("LJ001.ogg")
+    for cell in ("LJ001", "LJ001.ogg"):
+        (tmp_path / "metadata.csv").write_text(f"id|text\n{cell}|hello there\n")
+        assert resolved(tmp_path / "metadata.csv", "id")[0].rows()[0]["id"]["path"] == str(tmp_path / "wavs" / "LJ001.ogg")
+    (tmp_path / "metadata.csv").write_text("id|text\nLJ002.ogg|hello there\n")
+    assert str(tmp_path / "LJ002.ogg") in resolved(tmp_path / "metadata.csv", "id")[1][0].rows[0]
 
 
 def test_files_beside_their_table_are_found_where_another_folder_was_named(tmp_path):

@@ -64,6 +64,27 @@ def test_folders_and_tables_find_their_task(tmp_path):
     assert chosen(tmp_path / "rows.parquet")["task"].value == "audio-classification"
 
 
+@pytest.mark.parametrize("header", ["id|text|normalised\n", ""])
+def test_names_without_endings_are_known_by_the_sounds_that_they_find(header, tmp_path):
+    (tmp_path / "wavs").mkdir()
+    for i in range(24):
+        (tmp_path / "wavs" / f"one-{i}.wav").write_bytes(packed(tone(0.1, seed=i)))
+    lines = "".join(f"one-{i}|all of this is said in line {i}.|all of this is said in line {i}.\n" for i in range(24))
+    (tmp_path / "metadata.csv").write_text(header + lines)
+    for place in (tmp_path, tmp_path / "metadata.csv"):
+        found = chosen(place)
+        assert found["task"].value == "speech-recognition" and found["options.audio"].value == ("id" if header else "column_1")
+
+
+def test_a_table_without_sounds_is_told_so(tmp_path):
+    (tmp_path / "rows.csv").write_text("name,text\n" + "".join(f"one-{i},what is said in line {i}\n" for i in range(24)))
+    for task in ("audio-classification", "speech-recognition", "speech-synthesis"):
+        spec = Spec.of({"task": task, "data": {"train": str(tmp_path / "rows.csv")}})
+        with pytest.raises(DataError, match="names of files") as caught:
+            choose_task(spec, read_sources(spec.data))
+        assert caught.value.code == "no-files" and "--option audio=COLUMN" in str(caught.value)
+
+
 def test_texts_beside_names_of_sounds_stay_texts(tmp_path):
     rows = [f'"a rather long review number {i} of a film",{"good" if i % 2 else "bad"},clip_{i}.wav' for i in range(40)]
     (tmp_path / "rows.csv").write_text("review,label,trailer\n" + "\n".join(rows))

@@ -233,13 +233,14 @@ def _words(value: Any) -> str:
 
 
 def _part(value: Any) -> str:
-    """One of several parts of an answer: of a span its words and how sure it is, of a box where it is, too; `--json` has all."""
+    """One of several parts of an answer: of a span its words and how sure it is, of a box and of what is heard where it is, too."""
     from ._show import number, safe
 
     if not isinstance(value, dict):
         return safe(value)
     words = [safe(one) for key, one in value.items() if isinstance(one, str) and not key.endswith("_type")]
     words += [f"({number(value['confidence'])})"] if "confidence" in value else []
+    words += [f"({value['start']:g} to {value['end']:g} s)"] if isinstance(value.get("start"), float) else []
     return " ".join([*words, f"at {' '.join(f'{side:g}' for side in value['box'])}"] if "box" in value else words)
 
 

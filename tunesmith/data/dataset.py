@@ -25,7 +25,7 @@ from . import cut, labels, leaks
 from .answers import Answers
 from .audit import audit, empty_findings, target_findings
 from .beside import refuse_held_out
-from .files import small_images
+from .files import named, small_images
 from .finding import LISTED, Finding, count, places, refuse
 from .labels import Kind
 from .ledger import Ledger
@@ -121,7 +121,7 @@ def read_sources(data: spec.Data, ledger: Ledger | None = None, lacking: Sequenc
     others = {part: getattr(data, part) for part in GIVEN[1:] if getattr(data, part)}
     # Files without a header take the training file's names.
     tables = {"train": train} | {part: read(path, data, ledger, names=train.names, lacking=known) for part, path in others.items()}
-    return Sources(tables, Profile.of(train), ledger)
+    return Sources(tables, named(Profile.of(train), train, data.files), ledger)
 
 
 def load(data: spec.Data, inputs: Sequence[str], targets: Sequence[str], kind: Kind, seed: int) -> Dataset:

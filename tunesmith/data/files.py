@@ -14,7 +14,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from ..spent import cores
 from . import caches, images, likeness, sounds
 from .finding import LISTED, Finding, count
 from .ledger import Ledger
+from .profile import ColumnProfile, Profile
 from .spool import disk_error
 from .table import Table
 
@@ -36,6 +37,8 @@ CHUNK = 512
 ELSEWHERE = ", or name the files' folder (--set data.files=FOLDER)"
 SKIP = ", or say --bad-rows skip to leave such rows out"
 DROP = ", or say --empty drop to leave such rows out"
+LONGEST_NAME = 200
+"""Characters of a name without ending that is looked for among the sounds."""
 TINY = 4
 """Pixels of the shorter side below which an image shows hardly anything."""
 
@@ -69,6 +72,21 @@ def resolve(
             table, found = _column(table, name, options, ledger, sounds if modality in ("audio", "voice") else images, optional)
             findings += found
     return table, findings
+
+
+def named(profile: Profile, table: Table, asked: str) -> Profile:
+    """The profile, with columns that name sounds without their endings (`LJ001-0001`) as columns of paths."""
+    folder = asked or (table.folder(0) if len(table) else "")
+    if not folder:
+        return profile
+    return replace(profile, columns={name: _with_endings(column, folder) for name, column in profile.columns.items()})
+
+
+def _with_endings(column: ColumnProfile, folder: str) -> ColumnProfile:
+    short = column.kind in ("text", "category", "id") and column.max_chars <= LONGEST_NAME
+    cells = column.examples if short and all(isinstance(cell, str) for cell in column.examples) else ()
+    found = tuple(sounds.locate(folder, cell) for cell in cells)
+    return replace(column, kind="path", examples=found) if found and all(a != b for a, b in zip(found, cells)) else column
 
 
 def small_images(tables: Iterable[Table], inputs: Sequence[str]) -> list[bytes] | None:

@@ -27,6 +27,8 @@ WHAT = "a sound"
 MANY = "sounds"
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".m4a", ".aac", ".wma")
 """Endings by which a folder's sounds are known; the last three are refused, rather than passed over."""
+FOLDERS = ("", "wavs", "wav", "audio", "clips", "sounds")
+"""Where, beside a table, the sounds may lie that it names without a folder."""
 NAMES = {"WAV": (".wav",), "OGG": (".ogg", ".oga", ".opus"), "AIFF": (".aif", ".aiff"), "AU": (".au",)}
 FORMATS = {
     "WAV": "WAV", "WAVEX": "WAV", "RF64": "WAV", "FLAC": "FLAC", "OGG": "OGG", "MP3": "MP3", "MPEG": "MP3", "AIFF": "AIFF", "AU": "AU",
@@ -141,14 +143,12 @@ def says_otherwise(seen: Seen, path: str) -> bool:
 
 
 def locate(root: str, cell: str) -> str:
-    """The file that a name without ending means (`LJ001-0001`): beside the table, or in its folder `wavs`, `audio` or `clips`."""
-    if Path(cell).suffix.lower() in SUFFIXES or (Path(root) / cell).exists() or len(Path(cell).parts) != 1:
+    """The file that a bare name means (`LJ001-0001`, `clip_17.mp3`): beside the table, or in its folder `wavs`, `audio` or `clips`."""
+    if len(Path(cell).parts) != 1 or (Path(root) / cell).exists():
         return cell
-    for folder in ("", "wavs", "wav", "audio", "clips", "sounds"):
-        found = [suffix for suffix in SUFFIXES if (Path(root) / folder / f"{cell}{suffix}").is_file()]
-        if found:
-            return str(Path(folder) / f"{cell}{found[0]}")
-    return cell
+    endings = ("",) if Path(cell).suffix.lower() in SUFFIXES else SUFFIXES
+    found = (Path(folder) / f"{cell}{ending}" for folder in FOLDERS for ending in endings)
+    return next((str(path) for path in found if (Path(root) / path).is_file()), cell)
 
 
 # -- samples ----------------------------------------------------------------------------------------------------------

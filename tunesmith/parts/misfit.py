@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..data import labels
@@ -17,10 +17,16 @@ MOSTLY = 0.8
 """Share of a column's cells that must be numbers for the others to be taken for mistakes."""
 
 
-def explain(table: Table, profile: Profile, named: Mapping[str, Any], place: str) -> DataError:
-    """The error for a table of text that no task claims: too few rows, no text, one label only, numbers that are none."""
+def explain(table: Table, profile: Profile, named: Mapping[str, Any], place: str, files: Sequence[str] = ()) -> DataError:
+    """The error for a table that no task claims: too few rows, no text, one label only, numbers that are none.
+
+    `files`: the options of the task that was named which name columns of files.
+    """
     if profile.rows < FEWEST:
         return _too_few(profile.rows, place)
+    unnamed = [role for role in files if not named.get(role)]
+    if unnamed and not any(column.kind in ("path", "files") for column in profile.columns.values()):
+        return _no_files(profile, unnamed[0], place)
     found = columns.text_columns(profile, {"label": "", **named})
     if found is None:
         got = f"columns that hold none: {_described(profile.columns.values())}"
@@ -35,6 +41,11 @@ def explain(table: Table, profile: Profile, named: Mapping[str, Any], place: str
 def _too_few(rows: int, place: str) -> DataError:
     wanted = f"at least {FEWEST} rows, to learn from and to test on"
     return _error(place, wanted, count(rows), "add rows", "too-few-rows")
+
+
+def _no_files(profile: Profile, role: str, place: str) -> DataError:
+    wanted, got = "a column with the names of files, or their bytes", f"columns that hold none: {_described(profile.columns.values())}"
+    return _error(place, wanted, got, f"name it: --option {role}=COLUMN", "no-files")
 
 
 def _no_target(profile: Profile, place: str, text: str, rest: list[ColumnProfile]) -> DataError:
