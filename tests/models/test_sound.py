@@ -80,13 +80,18 @@ def test_layers_are_found_and_nothing_is_left_to_chance(family):
         assert torch.equal(model(batch), model(batch)), "no dropout, layer drop or random mask is left"
 
 
-def test_masked_frames_change_what_is_heard(tmp_path):
-    source = find(str(tiny_sounds.make(tmp_path / "m", "wav2vec2")), "audio")
+@pytest.mark.parametrize("masks", [0.05, 0.0])
+@pytest.mark.parametrize("name", ["wav2vec2", "hubert", "wavlm"])
+def test_masked_frames_change_what_is_heard(name, masks, tmp_path, monkeypatch):
+    monkeypatch.setitem(tiny_sounds.FAMILIES[name][2], "mask_time_prob", masks)
+    source = find(str(tiny_sounds.make(tmp_path / "m", name)), "audio")
     model, ears = Pooled(load(source), 3, 0.0).eval(), processor(source)
     batch = collated(ears, [tiny_sounds.tone(0.4)])
     hidden = batch | {"masked": torch.ones(1, int(batch["frames"]), dtype=torch.long)}
+    names = [name for name, _ in model.named_parameters()]
     with torch.no_grad():
         assert not torch.equal(model(batch), model(hidden))
+    assert [name for name, _ in model.named_parameters()] == names
 
 
 def test_a_whisper_with_a_shorter_window_reads_it_and_loads_plainly(tmp_path):

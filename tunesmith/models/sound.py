@@ -307,8 +307,10 @@ def hear(module: Any, batch: Batch) -> Any:
     twin.config.mask_time_prob = twin.config.mask_feature_prob = 0.0
     twin.config.apply_spec_augment = True
     named: dict[str, Any] = {"attention_mask": batch["attention_mask"]}
-    if "masked" in batch and hasattr(module, "masked_spec_embed"):
+    if "masked" in batch:
         named["mask_time_indices"] = batch["masked"].bool()
+        if not hasattr(module, "masked_spec_embed"):  # a config without masks makes no vector for what is hidden
+            twin.masked_spec_embed = batch["input_values"].new_zeros(module.config.hidden_size)
     if kind in FRAMES:
         return twin(batch["input_features"], **named)
     if getattr(module.config, "feat_extract_norm", "") == "group":
