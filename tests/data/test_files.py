@@ -145,10 +145,11 @@ def test_paths_stay_in_their_folder_and_lead_to_plain_files(photo):
     (home / "inner.png").write_bytes((photo / "ok.png").read_bytes())
     (home / "inlink.png").symlink_to(home / "inner.png")
     os.mkfifo(home / "pipe.png")
-    cells = ["../ok.png", "link.png", "pipe.png", "missing.png", "inlink.png", str(photo / "ok.png"), "https://x.org/a.png", ""]
+    (home / "folder.png").mkdir()
+    cells = ["../ok.png", "link.png", "pipe.png", "missing.png", "inlink.png", str(photo / "ok.png"), "https://x.org/a.png", "", "folder.png"]
     _, findings, _ = table(home, cells)
     found = codes(findings)
-    assert len(found["outside-folder"].rows) == 3 and len(found["not-a-file"].rows) == 1 and len(found["no-such-file"].rows) == 2
+    assert len(found["outside-folder"].rows) == 3 and len(found["not-a-file"].rows) == 2 and len(found["no-such-file"].rows) == 2
     assert found["empty-image"].rows == ("rows.csv, row 8: rows.csv, row 8",) or "row 8" in found["empty-image"].rows[0]
     assert not any("inlink" in row for f in findings for row in f.rows)
 

@@ -195,10 +195,11 @@ def _read(path: str, what: str) -> bytes:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as error:
         raise _missing(path, error, what) from None
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise _error(path, "a plain file", "a folder, pipe or device", "not-a-file")
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise _error(path, "a plain file", "a folder, pipe or device", "not-a-file")
         if status.st_size > MOST_BYTES:
             raise _error(path, f"at most {MOST_BYTES >> 20} MiB", f"{status.st_size / 2**20:,.0f} MiB", "file-too-large")
         return file.read()
