@@ -11,6 +11,7 @@ ENGLISH = {
     "Press 1, or 22 & 105% of the 21st.": "Press one, or twenty two and one hundred five percent of the twenty first.",
     "Call 0123 or 12345678901234.": "Call zero one two three or one two three four five six seven eight nine zero one two three four.",
     "It's -5.25 degrees, e.g. 2nd 12th 20th": "It's minus five point two five degrees, for example second twelfth twentieth",
+    "-4°C, 5 % or 6%.": "minus four degrees C, five percent or six percent.",
     "£1 and B2B": "one pound and B two B",
     "plain words, as they are": "plain words, as they are",
 }
@@ -18,6 +19,7 @@ GERMAN = {
     "Dr. Müller zahlt 1.234,50 € für 3.": "Doktor Müller zahlt eintausendzweihundertvierunddreißig Euro fünfzig Cent für drei.",
     "1 € z.B. am 21. Mai": "ein Euro zum Beispiel am einundzwanzig. Mai",
     "1001, 1000000 und 2.000.001": "eintausendeins, eine Million und zwei Millionen eins",
+    "4 °C": "vier Grad C",
     "-5,25 Grad": "minus fünf Komma zwei fünf Grad",
 }
 

@@ -194,4 +194,6 @@ def _abbreviations(text: str, language: str) -> str:
 
 
 def _signs(text: str, language: str) -> str:
-    return "".join(SIGNS[language].get(character, character) for character in text)
+    signs = SIGNS[language]
+    # A letter behind a sign (`4 °C`) is said apart from it.
+    return re.sub(rf"[{''.join(map(re.escape, signs))}](\w?)", lambda m: signs[m[0][0]] + (f" {m[1]}" if m[1] else ""), text)
