@@ -99,12 +99,17 @@ def whisper(folder: Path, seed: int = 0, languages: tuple[str, ...] = ()) -> Pat
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     ids = {"bos_token": special[0], "eos_token": special[0], "pad_token": special[0]}
     fast = hf.PreTrainedTokenizerFast(tokenizer_object=tokenizer, additional_special_tokens=special[1:], **ids)
-    end = len(letters)
+    end, numbers_of = len(letters), fast.get_vocab()
     numbers = {"pad_token_id": end, "bos_token_id": end, "eos_token_id": end, "decoder_start_token_id": end + 1}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         made = hf.WhisperForConditionalGeneration(hf.WhisperConfig(**{**WHISPER, **numbers, "vocab_size": end + len(special)}))
+    made.generation_config._from_model_config = False  # else what follows is not read again
     made.generation_config.is_multilingual = bool(languages)
+    made.generation_config.no_timestamps_token_id = numbers_of["<|notimestamps|>"]
+    if languages:
+        made.generation_config.lang_to_id = {f"<|{one}|>": numbers_of[f"<|{one}|>"] for one in languages}
+        made.generation_config.task_to_id = {one: numbers_of[f"<|{one}|>"] for one in ("translate", "transcribe")}
     made.generation_config.suppress_tokens = made.generation_config.begin_suppress_tokens = None
     made.save_pretrained(folder)
     fast.save_pretrained(folder)

@@ -146,7 +146,8 @@ def test_paths_stay_in_their_folder_and_lead_to_plain_files(photo):
     (home / "inlink.png").symlink_to(home / "inner.png")
     os.mkfifo(home / "pipe.png")
     (home / "folder.png").mkdir()
-    cells = ["../ok.png", "link.png", "pipe.png", "missing.png", "inlink.png", str(photo / "ok.png"), "https://x.org/a.png", "", "folder.png"]
+    names = ["../ok.png", "link.png", "pipe.png", "missing.png", "inlink.png"]
+    cells = [*names, str(photo / "ok.png"), "https://x.org/a.png", "", "folder.png"]
     _, findings, _ = table(home, cells)
     found = codes(findings)
     assert len(found["outside-folder"].rows) == 3 and len(found["not-a-file"].rows) == 2 and len(found["no-such-file"].rows) == 2

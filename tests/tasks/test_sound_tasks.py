@@ -256,3 +256,24 @@ def test_whisper_becomes_a_run_beside_itself_untuned(tmp_path):
     (tmp_path / "long.wav").write_bytes(packed(tone(5)))
     answer = result.predict(str(tmp_path / "long.wav"))[0]
     assert len(answer["segments"]) == 3 and answer["segments"][1]["start"] == answer["segments"][0]["end"]
+
+
+@pytest.mark.parametrize("languages", [(), ("en", "de")])
+def test_the_saved_whisper_writes_plainly_what_it_answers(languages, tmp_path):
+    import transformers
+
+    model = tiny_sounds.whisper(tmp_path / "m", languages=languages)
+    more = {"train.epochs": 2, "train.lr": 3e-3} | ({"options.language": "de"} if languages else {})
+    result = api.fit(str(spoken(tmp_path / "speech", 32)), model=str(model), runs=str(tmp_path / "runs"), **FAST | more, baselines=False)
+    folder = result.path / "model"
+    plain, reader = transformers.WhisperForConditionalGeneration.from_pretrained(folder), transformers.AutoProcessor.from_pretrained(folder)
+    told = tuple(getattr(plain.generation_config, name, None) for name in ("language", "task"))
+    assert told == (("<|de|>", "transcribe") if languages else (None, None))
+    marks = [one for one in reader.tokenizer.all_special_ids if one != reader.tokenizer.eos_token_id]  # a model of no meaning writes them
+    asked = {"max_new_tokens": result.predictor.task.most, "suppress_tokens": marks}
+    for i in range(4):
+        path = str(tmp_path / "speech" / f"{i}.wav")
+        heard = reader(sounds.wave(path, 16_000), sampling_rate=16_000, return_tensors="pt")["input_features"]
+        said = reader.batch_decode(plain.generate(heard, **asked), skip_special_tokens=True)[0]
+        assert " ".join(said.split()) == result.predict(path)[0]["text"]
+    assert plain.generate(heard, return_timestamps=True, max_new_tokens=4) is not None

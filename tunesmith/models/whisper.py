@@ -16,13 +16,18 @@ from torch.nn.functional import cross_entropy
 from ..errors import ModelError, SpecError
 from . import sound
 from .heads import bare, evaluating
-from .source import Backbone, processor
+from .source import Backbone, Source, processor
 
 Batch = Mapping[str, torch.Tensor]
 POOLING = "speech"
 """What stands for the kind of pooling in `head.json`: there is none."""
 IGNORED = -100
 """Stands in `labels` where there is no token."""
+KEPT = (
+    "alignment_heads", "bos_token_id", "decoder_start_token_id", "eos_token_id", "is_multilingual", "lang_to_id", "language",
+    "max_initial_timestamp_index", "max_length", "no_timestamps_token_id", "pad_token_id", "prev_sot_token_id", "task", "task_to_id",
+)  # fmt: skip
+"""What is taken of the settings of generation that come with a model, for those who load the saved one with transformers."""
 
 
 @final
@@ -36,8 +41,9 @@ class Recogniser(nn.Module):
     cuttable = False
     """Two stacks of layers with an attention across: there is no one place to cut."""
 
-    def __init__(self, backbone: Backbone, dropout: float = 0.0, seconds: int = 0) -> None:
-        """`backbone`: loaded with `form="speech"`; `seconds`: of a window, else the model's own."""
+    def __init__(self, backbone: Backbone, dropout: float = 0.0, seconds: int = 0, told: tuple[str, str] | None = None) -> None:
+        """`backbone`: loaded with `form="speech"`; `seconds`: of a window, else the model's own; `told`: language and task, of one that
+        knows several, else those that came with it."""
         super().__init__()
         self.backbone: Any = backbone.module
         self.dropout = nn.Dropout(dropout)
@@ -45,6 +51,7 @@ class Recogniser(nn.Module):
         self.cut = None
         if seconds:
             sound.shorten_window(self.whole.model, seconds)
+        _settle(self.whole, backbone.source, told)
 
     @property
     def whole(self) -> Any:
@@ -104,6 +111,26 @@ class Recogniser(nn.Module):
 
     def reset_head(self, seed: int) -> None:
         """Nothing: the head is pretrained."""
+
+
+def _settle(whole: Any, source: Source, told: tuple[str, str] | None) -> None:
+    """Settings of generation as the model came with them, and the language that it was tuned for. Words that Whisper was kept from
+    writing may be written, as `write` may: transcripts have them; marks may not."""
+    from transformers import GenerationConfig
+
+    from .loading import quiet
+
+    made, known = GenerationConfig(), whole.generation_config
+    if source.folder.joinpath("generation_config.json").is_file():
+        with quiet():
+            known = GenerationConfig.from_pretrained(source.folder)
+    for name in KEPT:
+        if getattr(known, name, None) is not None:
+            setattr(made, name, getattr(known, name))
+    made.suppress_tokens = [one for one in known.suppress_tokens or () if one >= (made.decoder_start_token_id or 0)] or None
+    if told is not None:
+        made.language, made.task = f"<|{told[0]}|>", told[1]
+    whole.generation_config = made
 
 
 def prompt(ears: Any, language: str, task: str) -> tuple[int, ...]:

@@ -219,7 +219,7 @@ class SpeechRecognition(Task):
         from ..models.whisper import Recogniser
 
         if self.kind == "seq2seq":
-            return Recogniser(backbone, dropout, self.window)
+            return Recogniser(backbone, dropout, self.window, (self.language, self.goal) if len(self.start) > 2 else None)
         shorten_window(backbone.module, self.window)
         return Pooled(backbone, len(self.symbols), dropout, pooling="tokens", symbols=self.symbols)
 
