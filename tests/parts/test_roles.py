@@ -49,6 +49,16 @@ def test_every_column_gets_a_role_or_a_reason() -> None:
     assert all(word in found.reason("leave_out") for word in ("another value in each row", "web addresses", "the same"))
 
 
+def test_quantities_with_units_make_a_table_as_plain_ones_do() -> None:
+    prices = {"price": PRICE, "kind": KIND, "photo": HOME["photo"], "text": TEXT}
+    units = {"area": [f"{n} m²" for n in range(N)], "tax": [f"{n / 7:.1f}%" for n in range(N)], "income": [f"{n + 20}k" for n in range(N)]}
+    assert _chosen(prices | units) == "mixed"
+    assert _chosen(prices | {name: [f"00{n}" for n in range(N)] for name in units}) != "mixed"  # codes are no quantities
+    table = Table.of(units | {"code": [f"{n}" for n in RNG.permutation(N) + 50], "price": PRICE})
+    found = roles.of(table, Profile.of(table), "price", {})
+    assert list(found.names["numbers"]) == list(units) and list(found.names["leave_out"]) == ["code"]
+
+
 def test_files_that_are_no_pictures_are_left_out_and_said() -> None:
     table = Table.of(HOME | {"song": [f"{i}.wav" for i in range(N)]})
     found = roles.of(table, Profile.of(table), "price", {})

@@ -82,6 +82,12 @@ def style(cells: Iterable[Any], bad: float = BAD) -> Style | None:
     return None
 
 
+def scaled(cells: Iterable[Any]) -> bool:
+    """Whether any of these cells counts in thousands or more: `1.2k`, `$3M`."""
+    found = (_CELL.fullmatch(cell.strip()) for cell in cells if isinstance(cell, str))
+    return any(match is not None and match["scale"] for match in found)
+
+
 def read(cell: Any, how: Style) -> float:
     """A cell as a number, in the column's unit (`1.2k` as 1200, `85%` as 85); NaN where it is empty or no such quantity."""
     if isinstance(cell, str):

@@ -84,10 +84,16 @@ def telling(profile: Profile, target: str) -> tuple[int, str, bool]:
     texts = any(c.kind == "text" and c.mean_words >= WORDS for c in rest)
     kinds = ("number", "integer", "category", "date") + (() if texts else ("boolean",))
     flags = {c.name for c in rest if texts and c.kind in ("integer", "number") and (c.low, c.high, c.distinct) == (0.0, 1.0, 2)}
-    found = [c for c in rest if c.kind in kinds and c.name not in flags and c.mean_words < WORDS and not _place(c)]
+    told = [c for c in rest if c.kind in kinds or _measured(c)]
+    found = [c for c in told if c.name not in flags and c.mean_words < WORDS and not _place(c)]
     pictures = [c for c in rest if pixels.holds_images(c)]
     other = any(c.kind in ("path", "files") and c not in pictures for c in rest) or len(pictures) > MOST_PICTURES
     return len(found), "pictures" if pictures else "texts" if texts else "", other
+
+
+def _measured(column: ColumnProfile) -> bool:
+    """Whether texts that hardly repeat are quantities with a unit or separators: `$1,250`, `85 m²`, `4.5k`."""
+    return column.kind in ("text", "id") and _quantities(column, column.examples)
 
 
 def _place(column: ColumnProfile) -> bool:
@@ -120,8 +126,7 @@ def _role(column: ColumnProfile, table: Table, rows: int) -> tuple[Role, str]:
         return "images", ""
     idle = _idle(column)
     if column.kind in ("category", "text", "id") and (not idle or column.kind == "id"):
-        how = _written(table.column(column.name))
-        if how is not None and (column.kind != "id" or how != quantities.Style()):
+        if _quantities(column, table.column(column.name)):
             return "numbers", ""
     if idle:
         return "leave_out", idle
@@ -146,6 +151,12 @@ def _idle(column: ColumnProfile) -> str:
     if column.kind in ("path", "files"):
         return "holds files that are no pictures: this task reads tables, texts and pictures"
     return ""
+
+
+def _quantities(column: ColumnProfile, cells: Sequence[Any]) -> bool:
+    """Whether these texts of a column are quantities; where each row has another, bare numbers are names of rows."""
+    how = _written(cells)
+    return how is not None and (column.kind != "id" or how != quantities.Style() or quantities.scaled(cells))
 
 
 def _written(cells: Sequence[Any]) -> quantities.Style | None:
