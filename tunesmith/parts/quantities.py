@@ -26,6 +26,8 @@ BAD = 0.05
 TELLING = 5
 """Different cells such as `1,234` from which the comma is taken for one between thousands, where no cell says otherwise."""
 SCALES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "bn": 1e9, "B": 1e9}
+WORDS = {"thousand": 1e3, "m": 1e6, "mn": 1e6, "mln": 1e6, "mio": 1e6, "million": 1e6, "mrd": 1e9, "billion": 1e9}
+"""What these say behind an amount of money: `$1.2m`, `€3 million`; behind a bare number `m` is a length."""
 
 Comma = Literal["", "thousands", "decimal"]
 
@@ -33,8 +35,10 @@ _SYMBOL = r"[$€£¥₹₽₩₺฿₫₪]|(?:US|A|C|NZ|HK|S)\$|R\$|[A-Z]{3}(?!
 _CELL = re.compile(
     rf"(?P<open>\()?(?P<sign>[+\-−]?)\s*(?P<before>{_SYMBOL})?\s*(?P<sign2>[+\-−]?)"
     r"(?P<digits>\d[\d.,'’ \u00a0\u202f]*|[.,]\d+)(?P<power>[eE][+\-]?\d{1,3})?"
-    r"\s*(?P<scale>(?:k|K|M|bn|B)(?![^\W\d_]))?\s*(?P<after>%|‰|°[CF]?|(?:[$€£¥₹₽₩₺฿₫₪])|[^\W\d_]{1,8}[²³]?(?:/[^\W\d_]{1,4})?)?(?P<close>\))?"
+    r"\s*(?P<scale>(?:k|K|M|bn|B)(?![^\W\d_]))?\s*"
+    r"(?P<after>%|‰|°[CF]?|(?:[$€£¥₹₽₩₺฿₫₪])|[^\W\d_]{1,8}[²³]?(?:/[^\W\d_]{1,8})?|(?:/ ?|per )[^\W\d_]{1,8})?(?P<close>\))?"
 )
+_MONEY = re.compile(rf"(?:{_SYMBOL})(?![^\W\d_])")
 _GROUP = r"[ '’\u00a0\u202f]"
 _PLAIN = re.compile(rf"\d+(\.\d*)?|\.\d+|[1-9]\d{{0,2}}({_GROUP}\d{{3}})+(\.\d+)?")
 _THOUSANDS = re.compile(rf"{_PLAIN.pattern}|[1-9]\d{{0,2}}(,\d{{3}})+(\.\d*)?")
@@ -113,7 +117,7 @@ def unreadable(cells: Sequence[Any], value_N: np.ndarray) -> np.ndarray:
 
 def _text(text: str, how: Style) -> float:
     match = _CELL.fullmatch(text)
-    if match is None or _unit(match) != how.unit or (match["open"] is None) != (match["close"] is None):
+    if match is None or not _suits(match, how.unit) or (match["open"] is None) != (match["close"] is None):
         return math.nan
     digits, pattern = match["digits"].strip(), {"": _PLAIN, "thousands": _THOUSANDS, "decimal": _DECIMAL}[how.comma]
     if not pattern.fullmatch(digits):
@@ -121,19 +125,36 @@ def _text(text: str, how: Style) -> float:
     digits = re.sub(_GROUP, "", digits)
     digits = digits.replace(".", "").replace(",", ".") if how.comma == "decimal" else digits.replace(",", "")
     below = bool(match["open"]) or any(match[name] in ("-", "−") for name in ("sign", "sign2"))
-    value = float(digits + (match["power"] or "")) * SCALES[match["scale"] or ""]
+    many = SCALES[match["scale"] or ""] * (WORDS[match["after"].lower()] if _counted(match) else 1.0)
+    value = float(digits + (match["power"] or "")) * many
     return -value if below else value
 
 
+def _counted(match: re.Match[str]) -> bool:
+    """Whether what stands behind an amount of money says how many of them."""
+    return bool(match["before"]) and (match["after"] or "").lower() in WORDS
+
+
 def _unit(match: re.Match[str]) -> str:
-    return str(match["before"] or match["after"] or "")
+    """All that is written around the number but how many: `$`, `m²`, `$ pcm`."""
+    before, after = match["before"] or "", "" if _counted(match) else match["after"] or ""
+    return f"{before}{'' if after.startswith('/') else ' '}{after}".strip()
+
+
+def _suits(match: re.Match[str], unit: str) -> bool:
+    """Whether a cell is in this unit. One without any is where the unit is money: `1200` among `$1,250`."""
+    own = _unit(match)
+    return own == unit or (not own and bool(_MONEY.match(unit)))
 
 
 def _units(found: Sequence[re.Match[str]]) -> list[str]:
-    """The units that occur, commonest first; at most three are tried."""
+    """The commonest unit; where only money and bare numbers occur, the money."""
     counts: dict[str, int] = {}
     for match in found:
         counts[_unit(match)] = counts.get(_unit(match), 0) + 1
+    named = [unit for unit in counts if unit]
+    if len(named) == 1 and _MONEY.match(named[0]):
+        return named
     return sorted(counts, key=lambda unit: -counts[unit])[:1]
 
 
