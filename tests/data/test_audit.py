@@ -111,6 +111,19 @@ def test_a_copied_number_is_found_and_an_honest_one_is_not() -> None:
     assert "'cents'" in finding(arranged(rows, kind="number", targets=("price",)), "column-predicts-label").message
 
 
+def test_a_number_that_the_label_was_cut_from_is_found_and_one_with_gaps_only_where_these_tell() -> None:
+    draw = random.Random(0)
+    rows = sorted((row | {"level": draw.random()} for row in rows_of(300)), key=lambda row: str(row["label"]))
+    rows = [row | {"seen": draw.choice(["yes", ""]), "zero": 0.0 if i % 2 else draw.random()} for i, row in enumerate(rows)]
+    assert "column-predicts-label" not in codes(arranged(rows)), "rows sorted by label"
+    cut = sorted(row["level"] for row in rows)[200]
+    rows = [row | {"label": "high" if row["level"] > cut else "low"} for row in rows]
+    assert "'level'" in finding(arranged(rows), "column-predicts-label").message
+    rows = [{name: cell for name, cell in row.items() if name != "level"} for row in rows]
+    rows = [row | {"on": f"2024-05-{1 + i % 28:02d}" if row["label"] == "high" else ""} for i, row in enumerate(rows)]
+    assert finding(arranged(rows), "column-predicts-label").message.startswith("whether column 'on' is filled predicts label")
+
+
 @pytest.mark.parametrize("name", ["label_id", "target_idx", "key"])
 def test_a_copy_of_the_label_that_is_named_like_an_id_is_found_and_an_id_is_not(name: str) -> None:
     rows = sorted(rows_of(200), key=lambda row: str(row["label"]))

@@ -134,6 +134,19 @@ def test_a_plain_copy_of_the_target_is_told(tiny_bert: Path, tmp_path: Path) -> 
     assert len(found) == 1 and "'cents'" in found[0].message
 
 
+def test_a_target_in_the_texts_or_under_a_written_quantity_is_told_beside_others(tiny_bert: Path, tmp_path: Path) -> None:
+    rows = _homes(150)
+    before = _plan(rows, tmp_path, tiny_bert).data.findings
+    assert "column-predicts-label" not in {f.code for f in before}
+    told = [row | {"text": f"{row['text']}, yours for {row['price']}", "also": row["price"].replace("$", "£")} for row in rows]
+    told = [row | {"cents": round(float(row["price"][1:].replace(",", "")) * 100)} for row in told]
+    found = [f.message for f in _plan(told, tmp_path, tiny_bert).data.findings if f.code == "column-predicts-label"]
+    assert len(found) == 3 and all(any(repr(name) in message for message in found) for name in ("text", "also", "cents"))
+    dear = [row | {"dear": "yes" if float(row["price"][1:].replace(",", "")) > 500 else "no"} for row in rows]
+    findings = _plan(dear, tmp_path, tiny_bert, task="mixed", label="dear").data.findings
+    assert [f.message for f in findings if f.code == "column-predicts-label"] == ["column 'price' predicts 'dear' alone"]
+
+
 def test_share_prices_are_split_by_time_and_learned_as_logarithms(tiny_bert: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     walks = {name: start * np.exp(np.cumsum(rng.normal(0.004, 0.03, 70))) for name, start in zip("ABCDEFG", (3, 8, 20, 60, 150, 400, 1500))}

@@ -81,8 +81,8 @@ class Dataset:
 
     def with_findings(self, more: Iterable[Finding]) -> Dataset:
         """The same data with further findings (those of a task), without telling the same twice."""
-        known = {(f.code, f.rows[:1]) for f in self.findings}
-        fresh = [f for f in dict.fromkeys(more) if (f.code, f.rows[:1]) not in known]
+        known = {(f.code, f.rows[:1] or f.message) for f in self.findings}
+        fresh = [f for f in dict.fromkeys(more) if (f.code, f.rows[:1] or f.message) not in known]
         return replace(self, findings=_ranked([*self.findings, *fresh]))
 
     def as_json(self) -> dict[str, Any]:

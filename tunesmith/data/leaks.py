@@ -37,7 +37,8 @@ COLUMN_SAMPLE = 20_000
 """Rows whose columns are looked at."""
 UNIQUE = 0.9
 """Different values a row from which a column that is named like an id is one, and only says where a row stands in its file."""
-BINS = 32
+FEW_VALUES = 32
+"""Different numbers of a column up to which each is looked at by itself."""
 _ID_NAME = re.compile(r"(^|[_\W])(?i:id|idx|uuid|guid|uid|key)$|[a-z]I[Dd]$")
 _GROUP_NAME = re.compile(
     r"(?i)(^|[_\W])(user|author|patient|speaker|customer|client|session|thread|conversation|dialog(ue)?|document|doc|"
@@ -217,12 +218,14 @@ def column_findings(
     for name in table.names:
         if name in targets or (name not in inputs and _is_id(table, name)):
             continue
-        share = _copy(table, name, targets) if numeric else knows(_values(table, name), answers)
-        if share >= SURE:
+        share = _copy(table, name, targets) if numeric else _told(table, name, answers)
+        gaps = 0.0 if numeric or share >= SURE else knows([cell is None for cell in cells.texts(table, name)], answers)
+        if max(share, gaps) >= SURE:
+            what = f"column {name!r} predicts" if share >= SURE else f"whether column {name!r} is filled predicts"
             use = "" if name in inputs else "; it is not an input here"
             found.append(Finding(
                 "warning", "column-predicts-label",
-                f"column {name!r} predicts {listing(targets)} alone at {share:.0%}{use}",
+                f"{what} {listing(targets)} alone at {max(share, gaps):.0%}{use}",
                 (), f"is {name!r} known when a prediction is needed? If not, leave it out",
             ))
     return found
@@ -256,13 +259,23 @@ def knows(values: Sequence[object], labels: Sequence[str]) -> float:
     return max(0.0, 1 - float((~right_N).sum()) / float(open_rows))
 
 
-def _values(table: Table, name: str) -> list[object]:
-    """The cells of a column; numbers with many values as ranges."""
+def _told(table: Table, name: str, answers: Sequence[str]) -> float:
+    """How much of the label the cells of a column tell; numbers with many values by their order."""
     number_N, bad_N = cells.numbers(table, name)
-    if bad_N.any() or len(np.unique(number_N)) <= BINS:
-        return list(cells.texts(table, name))
-    edges = np.nanquantile(number_N, np.linspace(0, 1, BINS + 1)[1:-1])
-    return [None if np.isnan(v) else int(np.searchsorted(edges, v, side="right")) for v in number_N]
+    few = bad_N.any() or len(np.unique(number_N)) <= FEW_VALUES
+    return knows(list(cells.texts(table, name)), answers) if few else orders(number_N, answers)
+
+
+def orders(number_N: np.ndarray, labels: Sequence[str]) -> float:
+    """0 to 1: as `knows`, of numbers: a row is known where a neighbour in their order has its label. Equal ones stand in any order."""
+    _, class_N = np.unique(labels, return_inverse=True)
+    open_rows = len(class_N) - np.bincount(class_N).max()
+    if open_rows < LEAST:
+        return 0.0
+    class_N = class_N[np.lexsort((np.random.default_rng(0).permutation(len(number_N)), number_N))]
+    same = class_N[1:] == class_N[:-1]
+    lone_N = ~np.append(same, False) & ~np.append(False, same)
+    return max(0.0, 1 - float(lone_N.sum()) / float(open_rows))
 
 
 def _copy(table: Table, name: str, targets: Sequence[str]) -> float:

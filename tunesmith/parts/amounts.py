@@ -34,8 +34,6 @@ SKEWED = 1.5
 """Skewness from which a distribution has a long tail."""
 MUCH = 0.2
 """Share of a column's filled cells that must not be unreadable."""
-SAME = 0.999
-"""Rank correlation from which a column is the target by another name."""
 
 
 @final
@@ -175,27 +173,6 @@ def _unreadable(table: Table, columns: Sequence[tuple[str, np.ndarray]], level: 
     told = listing([f"{len(bad):,} of {name!r} such as {shorten(repr(table.column(name)[bad[0]]), 30)}" for name, bad in columns], 5)
     rows = sorted({int(i) for _, bad in columns for i in bad})
     return Finding(level, "unreadable-cell", f"expected quantities or dates, got cells that are none: {told}", places(table, rows), fix)
-
-
-def leaks(table: Table, names: Sequence[str], target: str) -> list[Finding]:
-    """Columns of quantities, however written, that put the rows in the target's own order."""
-    true_N = column(table.column(target))
-    if len(true_N) < FEW:
-        return []
-    found = []
-    for name in names:
-        cells = table.column(name)
-        if not any(isinstance(cell, str) for cell in cells):
-            continue  # columns of plain numbers are the audit's
-        value_N = fields.fit(name, "number", cells).values(cells)
-        both_N = ~np.isnan(value_N) & ~np.isnan(true_N)
-        same = numbers.score({"numbers": value_N[both_N, None]}, true_N[both_N, None])["spearman"] if both_N.sum() >= FEW else 0.0
-        found += [name] if abs(same) >= SAME else []
-    if not found:
-        return []
-    message = f"{listing([repr(name) for name in found])} puts rows in the same order as {target!r}: the target by another name"
-    fix = "if it is not known when a prediction is needed: --set options.leave_out=..."
-    return [Finding("warning", "column-predicts-label", message, (), fix)]
 
 
 def remarks(learned: Sequence[fields.Field], columns: Mapping[str, Sequence[Any] | None], rows: int) -> list[list[str]]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import SpecError
 from ..parts import amounts, batch, classes, fields, linear, numbers, one_label, options, photos, roles, tokens
+from ..parts import giveaways as tells
 from ..parts import trees as boosted
 from ..parts.amounts import Scale
 from ..parts.fields import Field
@@ -175,11 +176,12 @@ class Mixed(Task):
         return amounts.tidied(table, self.target, self.unit, self.comma, ledger) if self.target in table.names else table
 
     def check(self, table: Table) -> list[Finding]:
-        """Columns with two roles, cells that are no quantities or dates, quantities that are the target by another name."""
+        """Columns with two roles, cells that are no quantities or dates, quantities and texts that give the target away."""
         found = options.twice(self.columns((*self.inputs, *self.targets)))
         read = [(name, KINDS[role]) for role in ("numbers", "dates") for name in roles.flat(getattr(self, role))]
         found += amounts.unreadable(table, read)
-        return found + (amounts.leaks(table, roles.flat(self.numbers), self.target) if self.target else [])
+        written, texts = roles.flat(self.numbers), roles.flat(self.texts)
+        return found + (tells.of_number(table, written, texts, self.target) if self.target else tells.of_label(table, written, self.label))
 
     def fit(self, train: Table) -> Self:
         """Learn how each column is read, and the labels or the target's scale."""
