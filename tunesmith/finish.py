@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from . import fresh, seal, singly, stock
 from .data import arrays, bare
+from .data.dataset import Dataset
 from .data.table import Table
 from .disk import recover, replaced
 from .errors import ModelError, ResourceError
@@ -39,6 +40,8 @@ from .training.state import State
 
 GATE_ROWS = 64
 """Validation rows whose answers must be the same in a fresh process."""
+RECALLED = 16
+"""Training rows that a model which got next to nothing right is asked about."""
 GATE_NUMBERS = 4_000_000
 """Numbers that are compared of larger rows: they travel as text."""
 TOLERANCE = 1e-4
@@ -319,7 +322,7 @@ def _report(
         asked=task.asks() if task.models else None,
         level=evaluate.confidence, resamples=evaluate.resamples, seed=ready.plan.spec.train.seed, looks=looks,
         name=ready.plan.spec.task, metric=evaluate.metric, strategy=ready.plan.spec.strategy,
-        costs={rung.name: rung.seconds for rung in rungs},
+        costs={rung.name: rung.seconds for rung in rungs}, by_heart=_by_heart(task, state, data, outputs["validation"]),
         tasks={rung.name: rung.task for rung in rungs}, columns=importance(task, state, data.validation, task.chooses(evaluate.metric)),
     )  # fmt: skip
     groups_N = data.splits.duplicates.group_N
@@ -343,6 +346,14 @@ def _report(
     seal.close(run.path, seal.RECORDS)
     write_html(run.path)
     write_card(run.path)
+
+
+def _by_heart(task: Task, state: State, data: Dataset, outputs: Outputs) -> str:
+    """What some training rows say of a model that got next to nothing right on the validation rows."""
+    if not len(data.validation) or not task.astray(outputs, task.truth(data.validation)):
+        return ""
+    few = data.train.take(np.unique(np.linspace(0, len(data.train) - 1, RECALLED).astype(np.int64)))
+    return task.by_heart(_outputs(task, state, few), task.truth(few), state.total)
 
 
 def measured(state: State) -> dict[str, Any]:

@@ -281,6 +281,14 @@ class Hooks(ABC):  # noqa: B024  no part of it has to be written
         """The task with temperature and thresholds fitted on the calibration rows."""
         return self
 
+    def astray(self, outputs: Outputs, truth: Truth) -> bool:
+        """Whether these validation rows got next to nothing right, so that some training rows are asked as well (`by_heart`)."""
+        return False
+
+    def by_heart(self, outputs: Outputs, truth: Truth, steps: int) -> str:
+        """Whether a model that went astray knows these training rows, after so many steps, and what follows from that: sentences."""
+        return ""
+
     def knowing(self, train: Table) -> Self:
         """The task with the training rows at hand while a verdict is made: what may have been copied. It is not saved so."""
         return self

@@ -76,6 +76,21 @@ def test_the_threshold_is_where_f1_is_best():
     assert detections.threshold(counts) == detections.SURE
 
 
+def test_what_training_images_say_of_a_model_that_finds_nothing_parts_three_faults():
+    truth = [{"boxes": [[10.0, 10, 50, 50]], "classes": [0], "crowds": [False]}] * 4
+    ways = {"knows": [0, 0.9, 10, 10, 50, 50], "names": [1, 0.9, 10, 10, 50, 50], "nothing": [0, 0.9, 80, 80, 99, 99]}
+    told = {}
+    for name, one in ways.items():
+        outputs = {"detections": np.stack([detections.filled(np.array([one], np.float64))] * 4)}
+        scores = detections.score(detections.condense(outputs, truth, 2))
+        assert detections.astray(scores) == (name != "knows")
+        told[name] = detections.by_heart(scores, detections.nearest(outputs, truth), 4, 1200)
+    assert "learned these" in told["knows"] and "labels fit the boxes" in told["names"] and "overlaps a true one by 1.00" in told["names"]
+    assert "has not learned its own training images" in told["nothing"] and "1,200 were taken" in told["nothing"]
+    bare = {"detections": np.zeros((4, detections.MOST, 6), np.float32)}
+    assert detections.nearest(bare, truth) == 0 and np.isnan(detections.nearest(bare, [{"boxes": []}] * 4))
+
+
 def test_another_order_of_answers_is_brought_back():
     here = detections.filled(np.random.default_rng(0).uniform(0, 50, (7, 6)))
     there = here[np.random.default_rng(1).permutation(len(here))] + 1e-6

@@ -21,6 +21,7 @@ from tunesmith.inference import encode
 from tunesmith.models.source import load, processor
 from tunesmith.parts import scenes
 from tunesmith.registry import TASKS
+from tunesmith.report.text import summary
 
 SETTINGS = {"train.epochs": 2, "train.batch": 8, "train.threads": 1, "evaluate.resamples": 100, "strategy": "full", "train.lr": 1e-3}
 LINE = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
@@ -136,6 +137,15 @@ def test_a_detector_learns_two_images_by_heart_on_the_whole_way_from_file_to_sco
         outputs = {name: value.numpy() for name, value in task.outputs(model.eval(), batch).items()}
     scores = task.score(outputs, task.truth(rows))
     assert scores["map_50"] > 0.4 and scores["map"] > 0.2
+
+
+def test_a_run_that_finds_nothing_says_whether_it_knows_its_own_images(tiny_vit, tmp_path):
+    result = api.fit(str(lines(tmp_path / "a")), model=str(tiny_vit), runs=str(tmp_path / "runs"), **SETTINGS | {"train.epochs": 1})
+    assert result.report["parts"]["validation"]["scores"]["map_50"]["value"] < 0.05
+    told = result.report["by_heart"]
+    assert "has not learned its own training images" in told and "4 were taken" in told and told in summary(result.report)
+    assert told in (result.run.path / "report.html").read_text("utf-8")
+    assert told in (result.run.path / "README.md").read_text("utf-8").replace("\\", "")
 
 
 def test_a_run_learns_answers_in_pixels_and_judges_by_coco(tiny_vit, tmp_path):

@@ -49,6 +49,8 @@ def show_report(report: Mapping[str, Any]) -> None:
         report["parts"]["test"]["scores"], title=f"all scores on {report['parts']['test']['rows']:,} sealed test rows"
     )
     out.print(safe(f"{report['sentence']} {leaked(report)}".strip()), soft_wrap=True)
+    if report.get("by_heart"):
+        out.print(safe(report["by_heart"]), soft_wrap=True)
     for one in report.get("sharing") or ():
         out.print(safe(one["sentence"]), soft_wrap=True)
 

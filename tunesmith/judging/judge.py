@@ -71,6 +71,8 @@ class How:
     """The strategy that tuned the model; one that keeps the frozen probe where that is better is not advised to those who took it."""
     costs: Mapping[str, float] = field(default_factory=dict)
     """Seconds that a rung took to fit and answer."""
+    by_heart: str = ""
+    """What training rows say of a model that went astray (`Task.by_heart`)."""
     columns: Sequence[Mapping[str, Any]] = ()
     """What each column of a wide table is worth (`Report.columns`), the weightiest first: examples show these."""
     asked: Sequence[str] | None = None
@@ -260,7 +262,8 @@ def _known(task: Task, how: How, metric: str) -> dict[str, Any]:
     """What the report tells of any run, judged or not."""
     sections = [[title, list(scores)] for title, scores in task.sections().items()]
     asked = task.columns(task.inputs) if how.asked is None else how.asked
-    return {"inputs": list(asked), "columns": list(how.columns), "chosen_by": task.chooses(metric), "sections": sections}
+    told = {"inputs": list(asked), "columns": list(how.columns), "chosen_by": task.chooses(metric), "sections": sections}
+    return told | {"by_heart": how.by_heart}
 
 
 def _shown(how: How, inputs: Sequence[str]) -> Sequence[str]:

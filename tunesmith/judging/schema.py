@@ -96,6 +96,8 @@ class Report(TypedDict):
     sharing: list[dict[str, Any]]
     """Per target, where models of their own were trained beside: `target`, `score`, `ours`, `theirs`, `difference`, `p`, `verdict`,
     `sentence`."""
+    by_heart: str
+    """Of a model that got next to nothing right: whether it knows its own training rows, and what follows; empty of any other."""
     power: dict[str, Any] | None
     """`rows`, `noise` (smaller differences are noise), `seen` (found four times in five), `sentence`."""
     calibration: dict[str, Any] | None

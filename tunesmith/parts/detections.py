@@ -27,6 +27,12 @@ MOST = 100
 """Detections of an image that are kept and judged, as COCO does."""
 WIDTH = 6
 """Numbers of a detection."""
+NOTHING = 0.05
+"""mAP at an overlap of .50 below which next to nothing is found."""
+KNOWN = 0.3
+"""The same of training images, from which these are learned."""
+SUREST = 10
+"""Found boxes of an image among which the nearest to a true one is sought: one of a hundred is near by chance."""
 SURE = 0.3
 """Least score of an answer, until calibration rows say better."""
 
@@ -163,6 +169,38 @@ def score(counts: Mapping[str, np.ndarray]) -> dict[str, float]:
         "map": float(precision_CI.mean()), "map_50": float(precision_CI[:, 0].mean()), "map_75": float(precision_CI[:, 5].mean()),
         "mar_100": float(recall_CI.mean()),
     }
+
+
+def astray(scores: Mapping[str, float]) -> bool:
+    """Whether next to no box was found, however roughly."""
+    return scores["map_50"] < NOTHING
+
+
+def nearest(outputs: Mapping[str, np.ndarray], truth: Sequence[Mapping[str, Any]]) -> float:
+    """Mean over the true boxes of the overlap with the nearest of their image's surest ones, whatever these are said to be around; NaN: no
+    true box."""
+    best: list[float] = []
+    for found_K6, one in zip(shaped(outputs), truth):
+        true_M4 = np.array(one["boxes"], np.float64).reshape(-1, 4)
+        sure_K6 = found_K6[np.argsort(-found_K6[:, 1], kind="stable")[:SUREST]].astype(np.float64)
+        best += iou(true_M4, sure_K6[sure_K6[:, 1] > 0, 2:]).max(1, initial=0.0).tolist()
+    return float(np.mean(best)) if best else float("nan")
+
+
+def by_heart(scores: Mapping[str, float], overlap: float, images: int, steps: int) -> str:
+    """What the scores of some training images say of a model that finds next to nothing on others."""
+    on = f"On {images} of its training images its mAP at IoU .50 is {scores['map_50']:.2f}"
+    near = f"of the {SUREST} surest boxes of an image the nearest overlaps a true one by {overlap:.2f} on average"
+    if np.isnan(scores["map_50"]):
+        return ""
+    if scores["map_50"] >= KNOWN:
+        return f"{on}: it learned these, and little that holds for others. Boxes and model fit together; more images or epochs are needed."
+    if overlap >= OVERLAPS[0]:
+        return f"{on}, though {near}: places are learned, what the boxes are around is not. Look whether the labels fit the boxes."
+    return (
+        f"{on}, and {near}: it has not learned its own training images. Too few steps do that ({steps:,} were taken; more: train.epochs). "
+        "Where many more change nothing, something between boxes and model is wrong: look at the true boxes that the report draws."
+    )
 
 
 def class_scores(counts: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

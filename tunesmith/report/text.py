@@ -34,6 +34,7 @@ def leaked(report: Mapping[str, Any]) -> str:
 def beware(report: Mapping[str, Any]) -> list[str]:
     """What a reader of the scores should know, in sentences."""
     found = [leaked(report)] if report.get("leaked") else []
+    found += [report["by_heart"]] if report.get("by_heart") else []
     found += [one["sentence"] for one in report.get("sharing") or []]
     if report.get("power"):
         found.append(report["power"]["sentence"])

@@ -268,6 +268,14 @@ class ObjectDetection(Task):
         """COCO's scores, of all detections whatever the threshold."""
         return detections.score(self.condense(outputs, truth))
 
+    def astray(self, outputs: Outputs, truth: Truth) -> bool:
+        """Whether next to no box was found."""
+        return detections.astray(self.score(outputs, truth))
+
+    def by_heart(self, outputs: Outputs, truth: Truth, steps: int) -> str:
+        """Whether the training images' boxes are found, and how near to them the nearest are."""
+        return detections.by_heart(self.score(outputs, truth), detections.nearest(outputs, truth), len(truth), steps)
+
     def grade(self, outputs: Outputs, truth: Truth) -> Graded:
         """Rows with what is on them and what was found, counts of each class, and each found box judged by itself."""
         return detections.grade(self.condense(outputs, truth), self.labels, self.threshold, self.slope, self.offset)
