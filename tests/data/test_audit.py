@@ -96,6 +96,14 @@ def test_possible_groups_are_noted_where_none_was_named() -> None:
     assert "'author'" in finding(arranged(planted.clean(200, 0)), "possible-group").message
 
 
+def test_dates_are_noted_where_rows_are_parted_by_chance_and_no_time_was_named() -> None:
+    rows = planted.clean(200, 0)
+    told = finding(arranged(rows), "possible-time")
+    assert "'day'" in told.message and told.level == "note" and "--time day" in told.fix
+    assert "possible-time" not in codes(arranged(rows, time="day", split="time"))
+    assert "possible-time" not in codes(arranged([row | {"day": "soon"} for row in rows]))
+
+
 def test_labels_that_shift_between_files_are_told() -> None:
     train, test = planted.clean(300, 0), planted.clean(200, 1)
     test = [row for row in test if row["label"] == "food"] + [row for row in test if row["label"] != "food"][:5]

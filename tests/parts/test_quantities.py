@@ -61,14 +61,6 @@ def test_writing_and_reading_gives_the_same_number(values: list[float]) -> None:
     assert [read(cell, how) for cell in cells] == pytest.approx([round(value, 2) for value in values], abs=0.006)
 
 
-def test_dates_say_themselves_which_part_is_the_day() -> None:
-    assert quantities.day_first(["13/4/2021", "1/2/2021"]) and not quantities.day_first(["4/13/2021", "1/2/2021"])
-    assert quantities.day_first(["3.4.2021"]) and not quantities.day_first(["3/4/2021"])
-    for cell, first in (("13/4/2021", True), ("4/13/2021", False), ("2021-04-13", False), ("2021-04-13T00:00:00Z", True)):
-        assert str(quantities.moment(cell, first)) == "2021-04-13 00:00:00"
-    assert all(quantities.moment(cell, False) is None for cell in ("soon", None, 5, "31/31/2021"))
-
-
 def test_cells_that_are_filled_but_no_numbers_are_named() -> None:
     cells = ["$1.50", "", "N/A", "cheap", None]
     assert quantities.unreadable(cells, quantities.read_all(cells, Style("$"))).tolist() == [3]

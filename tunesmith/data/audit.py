@@ -93,6 +93,8 @@ def audit(
     found += _unknown_findings(parts, answers, splits) + _absent_findings(answers, whole, splits, kind)
     if not splits.given and not options.group:
         found += leaks.ungrouped_findings(train, [*used, options.time])
+    if not splits.given and not options.time:
+        found += leaks.untimed_findings(train)
     found += target_findings(rest, targets, kind)
     if kind not in ("number", "other") and not any(f.level == "error" for f in found):
         found += _answer_findings(train, texts, answers["train"], targets, kind, splits, words)

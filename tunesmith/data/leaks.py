@@ -19,9 +19,11 @@ from ..errors import listing, shorten
 from . import labels as cells
 from .answers import Answers
 from .cut import LEAST
+from .dates import seconds
 from .finding import Finding, count, places
+from .profile import Profile
 from .shingles import fold
-from .split import Splits, seconds
+from .split import Splits
 from .table import Table
 from .texts import Texts
 
@@ -35,6 +37,8 @@ SAMPLE = 5_000
 """Rows whose words are looked at."""
 COLUMN_SAMPLE = 20_000
 """Rows whose columns are looked at."""
+TIMED_SAMPLE = 200
+"""Rows by which a column is one of dates."""
 UNIQUE = 0.9
 """Different values a row from which a column that is named like an id is one, and only says where a row stands in its file."""
 FEW_VALUES = 32
@@ -166,6 +170,19 @@ def ungrouped_findings(train: Table, used: Sequence[str]) -> list[Finding]:
                 f"{name} may fall into train and test", (), f"if new ones must be judged, say --group {name}",
             ))
     return found
+
+
+def untimed_findings(train: Table) -> list[Finding]:
+    """Columns of dates, where rows are parted by chance: what is to come is then judged by rows that lie between those learned from."""
+    kinds = Profile.of(train.take(_spread(len(train), TIMED_SAMPLE))).columns
+    return [
+        Finding(
+            "note", "possible-time",
+            f"column {name!r} holds dates: rows of one time may fall into train and test", (),
+            f"if later rows than those learned from must be judged, as of prices, say --time {name}",
+        )
+        for name, column in kinds.items() if column.kind == "date" and len(train) >= FEWEST
+    ]
 
 
 def time_findings(train: Table, other: Table, part: str, time: str) -> list[Finding]:

@@ -17,8 +17,6 @@ Axes: N rows (those of the train, the validation and the test file, one after an
 
 from __future__ import annotations
 
-import datetime
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -30,6 +28,7 @@ from ..spec import Choice
 from . import cut as cutting
 from . import duplicates
 from .cut import CALIBRATION, PARTS, TEST, TRAIN, VALIDATION, Cut
+from .dates import seconds
 from .duplicates import Duplicates
 from .finding import count
 from .labels import texts as cells_of
@@ -296,35 +295,6 @@ def _within(class_M2: np.ndarray, pool: np.ndarray) -> np.ndarray:
     row_M = number_N[class_M2[:, 0]]
     inside_M = row_M >= 0
     return np.stack([row_M[inside_M], class_M2[inside_M, 1]], 1)
-
-
-def seconds(table: Table, column: str) -> np.ndarray:
-    """(N,) dates and times as seconds, numbers as they are. Raises DataError for a cell that is neither."""
-    table.require([column])
-    found_N = np.empty(len(table))
-    for i, cell in enumerate(table.column(column)):
-        found_N[i] = _second(cell)
-        if not math.isfinite(found_N[i]):
-            raise DataError(
-                f"{table.place(i)}, column {column!r}", expected="a date, a time or a number to order by",
-                got=repr(cell),
-                fix="write it as 2021-04-03 or 2021-04-03T10:00:00", code="bad-time",
-            )
-    return found_N
-
-
-def _second(cell: object) -> float:
-    if isinstance(cell, str):
-        try:
-            cell = datetime.datetime.fromisoformat(cell.strip().replace("/", "-"))
-        except ValueError:
-            return math.nan
-    if isinstance(cell, datetime.date) and not isinstance(cell, datetime.datetime):
-        cell = datetime.datetime(cell.year, cell.month, cell.day)
-    if isinstance(cell, datetime.datetime):
-        aware = cell if cell.tzinfo else cell.replace(tzinfo=datetime.UTC)
-        return aware.timestamp()
-    return float(cell) if isinstance(cell, int | float) else math.nan
 
 
 def _check_parts(place: str, part_N: np.ndarray, shares: Mapping[str, float], column: str | None) -> None:

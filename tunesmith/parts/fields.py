@@ -18,6 +18,7 @@ from typing import Any, Literal, final
 
 import numpy as np
 
+from ..data import dates
 from . import classes, quantities
 from .quantities import Style
 
@@ -97,7 +98,7 @@ class Field:
     def values(self, cells: Sequence[Any]) -> np.ndarray:
         """(N,) quantities, or dates in days; NaN where there is none."""
         if self.kind == "date":
-            return np.array([_days(quantities.moment(cell, self.day_first)) for cell in cells], np.float64)
+            return np.array([_days(dates.moment(cell, self.day_first)) for cell in cells], np.float64)
         return quantities.read_all(cells, self.style)
 
     def encode(self, cells: Sequence[Any]) -> np.ndarray:
@@ -156,7 +157,7 @@ def fit(name: str, kind: Kind, cells: Sequence[Any]) -> Field:
     if kind == "list":
         return _levelled(name, kind, [items(cell) for cell in cells])
     how = Style() if kind == "date" else quantities.style(cells, bad=1.0) or Style()
-    first = kind == "date" and quantities.day_first(cells)
+    first = kind == "date" and dates.day_first(cells)
     bare = Field(name, kind, how.unit, how.comma, first)
     value_N = bare.values(cells)
     there = value_N[~np.isnan(value_N)]

@@ -1,4 +1,4 @@
-"""Cells that hold a quantity as people write it: `$1,234.00`, `85%`, `1.2k`, `1.234,5 EUR`, `90 m²`; and dates in the usual forms.
+"""Cells that hold a quantity as people write it: `$1,234.00`, `85%`, `1.2k`, `1.234,5 EUR`, `90 m²`.
 
 Which character parts thousands is learned from all cells of a column, never guessed from one: `1,234` alone says nothing.
 """
@@ -6,7 +6,6 @@ Which character parts thousands is learned from all cells of a column, never gue
 
 from __future__ import annotations
 
-import datetime
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -43,7 +42,6 @@ _GROUP = r"[ '’\u00a0\u202f]"
 _PLAIN = re.compile(rf"\d+(\.\d*)?|\.\d+|[1-9]\d{{0,2}}({_GROUP}\d{{3}})+(\.\d+)?")
 _THOUSANDS = re.compile(rf"{_PLAIN.pattern}|[1-9]\d{{0,2}}(,\d{{3}})+(\.\d*)?")
 _DECIMAL = re.compile(rf"\d+(,\d*)?|,\d+|[1-9]\d{{0,2}}((\.|{_GROUP})\d{{3}})+(,\d+)?")
-_DAY = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[T ](.*))?")
 
 
 @final
@@ -167,33 +165,3 @@ def _commas(found: Sequence[re.Match[str]]) -> list[Comma]:
     either = [text for text in with_comma if _THOUSANDS.fullmatch(text) and _DECIMAL.fullmatch(text)]
     tells = len(either) < len(with_comma) or any("." in text for text in digits) or len(either) >= TELLING
     return ["thousands", "decimal"] if tells else []
-
-
-# -- dates ------------------------------------------------------------------------------------------------------------
-
-
-def day_first(cells: Iterable[Any]) -> bool:
-    """Whether dates such as 3/4/2021 name the day first: as soon as one cell can mean nothing else; dots always do."""
-    found = [match for cell in cells if isinstance(cell, str) and (match := _DAY.fullmatch(cell.strip()))]
-    if any(int(match[1]) > 12 for match in found):
-        return True
-    return bool(found) and not any(int(match[2]) > 12 for match in found) and all("." in match[0] for match in found)
-
-
-def moment(cell: Any, first: bool) -> datetime.datetime | None:
-    """A cell as a date and time; None where it is empty or none. `first`: the day stands before the month."""
-    if isinstance(cell, datetime.datetime):
-        return cell.replace(tzinfo=None)
-    if isinstance(cell, datetime.date):
-        return datetime.datetime(cell.year, cell.month, cell.day)
-    if not isinstance(cell, str):
-        return None
-    text = cell.strip()
-    match = _DAY.fullmatch(text)
-    if match:
-        day, month = (match[1], match[2]) if first else (match[2], match[1])
-        text = f"{match[3]}-{int(month):02d}-{int(day):02d}" + (f"T{match[4]}" if match[4] else "")
-    try:
-        return datetime.datetime.fromisoformat(text.replace("/", "-").replace(" UTC", "Z")).replace(tzinfo=None)
-    except ValueError:
-        return None
