@@ -16,7 +16,7 @@ PAIRED = {
     "speech-recognition": ("full",), "image-segmentation": ("probe-then-tune",), "multi-task": ("probe-then-tune",),
     "knowledge-qa": ("lora",), "preference": ("lora",), "unpaired-preference": ("lora",),
     "image-multilabel": ("probe-then-tune",), "image-regression": ("probe-then-tune",),
-    "speech-synthesis": ("full",), "image-generation": ("lora",), "object-detection": ("full",),
+    "speech-synthesis": ("full",), "image-generation": ("lora",), "object-detection": ("full", "last-k"),
 }
 """Strategies that these tasks meet: they take long, and their code is the same as others' (image-classification meets all)."""
 NEVER = {("prompt", "image"), ("prompt", "audio")}

@@ -18,6 +18,7 @@ from tunesmith.training.state import State
 
 AUGMENT: dict[str, dict[str, Any]] = {
     "image-classification": {"augment": ["crop", "flip", "mixup"]}, "image-segmentation": {"augment": ["crop", "flip", "colour"]},
+    "object-detection": {"augment": ["scale", "crop", "flip"]},
 }
 
 

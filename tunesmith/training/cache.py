@@ -163,11 +163,21 @@ def _fill(
 
 
 def _keep(examples: Sequence[Example], positions: np.ndarray, rows: int, beside: dict[str, np.ndarray]) -> None:
+    """Targets of unlike length (boxes) are padded with -1, as tasks pad them."""
     for name in examples[0].keys() - INPUTS:
-        values = np.asarray([example[name] for example in examples])
+        values = [np.asarray(example[name]) for example in examples]
         if name not in beside:
-            beside[name] = np.zeros((rows, *values.shape[1:]), values.dtype)
+            beside[name] = np.zeros((rows, *values[0].shape), values[0].dtype)
+        if values[0].ndim:
+            longest = max(beside[name].shape[1], *map(len, values))
+            beside[name] = _padded(beside[name], 1, longest)
+            values = [_padded(value, 0, longest) for value in values]
         beside[name][positions] = values
+
+
+def _padded(array: np.ndarray, axis: int, longest: int) -> np.ndarray:
+    missing = longest - array.shape[axis]
+    return np.pad(array, [(0, missing if i == axis else 0) for i in range(array.ndim)], constant_values=-1) if missing else array
 
 
 def _on_disk(path: Path, shape: tuple[int, ...]) -> np.ndarray:
