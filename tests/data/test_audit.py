@@ -295,6 +295,12 @@ def test_targets_that_are_no_numbers_are_refused(cells: list[Any], code: str) ->
     assert finding(arranged(rows, kind="number", targets=("y",)), code).level == "error"
 
 
+@pytest.mark.parametrize(("cells", "fix"), [(["$9k", "607 EUR"], "in one unit"), (["12"] * 5 + ["left"], "mend or remove")])
+def test_targets_that_are_hardly_ever_numbers_are_to_be_written_anew_and_single_ones_mended(cells: list[str], fix: str) -> None:
+    rows = [{"text": row["text"], "y": cells[i % len(cells)]} for i, row in enumerate(rows_of(60))]
+    assert fix in finding(arranged(rows, kind="number", targets=("y",)), "bad-number").fix
+
+
 def test_locale_numbers_are_not_taken_for_classes() -> None:
     rows = [row | {"label": f"{1 + i % 30},{i % 7}5"} for i, row in enumerate(rows_of(120))]
     with pytest.raises(DataError, match="got numbers such as '1,05'.*task text-regression"):

@@ -299,7 +299,9 @@ def number_findings(table: Table, name: str) -> list[Finding]:
         cells = table.take(bad).column(name)
         locale = all(isinstance(cell, str) and _LOCALE.fullmatch(cell.strip()) for cell in cells)
         kind = "locale-number" if locale else "bad-number"
-        fix = "write 1234.5, without separators" if locale else "mend or remove these rows"
+        most = 2 * len(bad) > len(table)  # written in several ways, as amounts in two currencies are
+        mend = "write plain numbers, all in one unit" if most else "mend or remove these rows"
+        fix = "write 1234.5, without separators" if locale else mend
         got = f"{listing([repr(cell) for cell in cells], 3)} in {count(len(bad))}"
         wanted = "plain numbers" if any(isinstance(cell, str) for cell in cells) else f"numbers below {LARGEST:g}"
         return [Finding("error", kind, f"expected {wanted} in column {name!r}, got {got}", places(table, bad), fix)]

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError, SpecError, listing
-from .heads import _names, bare, evaluating, inputs, pool
+from .heads import argument_names, bare, evaluating, inputs, pool
 from .outline import layer_list, stacks
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def prompt_sizes(model: nn.Module, tokens: int, *, inside: bool = False) -> dict
         )
     if inside and is_pair(model):
         return _kept_sizes(model)
-    if inside and "past_key_values" not in _names(type(module)):
+    if inside and "past_key_values" not in argument_names(type(module)):
         raise _unfit(model, "prefix", "an architecture whose layers take no keys and values from elsewhere")
     return {
         "token_dim": model.source.hidden if inside else module.get_input_embeddings().weight.shape[1],

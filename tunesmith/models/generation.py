@@ -15,7 +15,7 @@ from typing import Any, final
 
 import torch
 
-from .heads import _names, bare, evaluating, inputs, virtual_tokens
+from .heads import argument_names, bare, evaluating, inputs, virtual_tokens
 from .language import Language
 
 END = Callable[[Sequence[int]], bool]
@@ -72,7 +72,7 @@ def _last(written: Iterator[list[Written]]) -> list[Written]:
 def _movable(model: Language) -> bool:
     """Whether a token's position can be told apart from its place in the cache."""
     module = bare(model.backbone)
-    return "position_ids" in _names(type(module)) and not getattr(module.config, "sliding_window", None)
+    return "position_ids" in argument_names(type(module)) and not getattr(module.config, "sliding_window", None)
 
 
 def _write(model: Language, prompts: Sequence[Sequence[int]], how: How, ended: END | None) -> Iterator[list[Written]]:
@@ -103,7 +103,7 @@ def _write(model: Language, prompts: Sequence[Sequence[int]], how: How, ended: E
 def _step(model: Language, ids_B1: torch.Tensor, mask_BT: torch.Tensor, position_B1: torch.Tensor, cache: Any) -> Any:
     """One token of each row through the decoder alone: learnt tokens already stand in the cache."""
     module = bare(model.backbone)
-    named = {"position_ids": position_B1} if "position_ids" in _names(type(module)) else {}
+    named = {"position_ids": position_B1} if "position_ids" in argument_names(type(module)) else {}
     return module(input_ids=ids_B1, attention_mask=mask_BT, past_key_values=cache, use_cache=True, **named)
 
 

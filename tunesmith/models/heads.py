@@ -47,7 +47,7 @@ def inputs(module: nn.Module, batch: Batch) -> dict[str, Any]:
 
     With virtual tokens in front, segment ids and positions are the wrapper's business: they are left out.
     """
-    names = _names(type(bare(module)))
+    names = argument_names(type(bare(module)))
     found: dict[str, Any] = {name: tensor for name, tensor in batch.items() if name in names}
     if virtual_tokens(module):
         found = {name: tensor for name, tensor in found.items() if name not in {"token_type_ids", "position_ids"}}
@@ -55,7 +55,8 @@ def inputs(module: nn.Module, batch: Batch) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=64)
-def _names(kind: type[nn.Module]) -> frozenset[str]:
+def argument_names(kind: type[nn.Module]) -> frozenset[str]:
+    """What the forward pass of such modules may be given by name."""
     return frozenset(inspect.signature(kind.forward).parameters)
 
 
