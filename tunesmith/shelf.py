@@ -157,7 +157,7 @@ class Shelf:
         table = Table.of({task.question: [q for q, _ in pairs], task.context: [text for _, text in pairs]})
         model, processor = self.reader.model, self.reader.processor
         outputs = infer(task, model, encode(task, processor, table), pad=pad_id(processor), micro_tokens=MICRO_TOKENS)
-        best = [one.spans for one in reading.decide(outputs, task.longest, None)]
+        best = [one.spans for one in reading.decide(outputs, task.longest, None, task.worded)]
         return [
             [(int(s), int(e), round(float(o), 5)) for s, e, o in zip(one.start_K[:SPANS], one.end_K[:SPANS], one.odds_K[:SPANS])]
             for one in best

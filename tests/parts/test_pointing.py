@@ -47,6 +47,17 @@ def test_the_best_spans_are_those_of_trying_all(seed, sizes, longest):
         assert expected[start, end] == pytest.approx(odds, abs=1e-5)
 
 
+@settings(deadline=None)
+@given(st.integers(0, 99), st.lists(st.integers(0, 9), min_size=1, max_size=3), st.sets(st.integers(0, 60)))
+def test_spans_without_a_letter_are_no_candidates(seed, sizes, letters):
+    places, logits = _row(seed, sizes)
+    words = np.cumsum([0, *(at in letters for at in range(60))])
+    expected = {span: odds for span, odds in _by_hand(places, logits, 30).items() if letters & set(range(*span))}
+    found = pointing.best(places, logits, 30, words)
+    np.testing.assert_allclose(found.odds_K, sorted(expected.values(), reverse=True)[: pointing.CANDIDATES], atol=1e-5)
+    assert set(zip(found.start_K.tolist(), found.end_K.tolist())) <= set(expected)
+
+
 def test_targets_stand_wholly_in_the_window():
     span_T2 = np.array([[0, 0], [0, 3], [0, 0], [4, 7], [8, 11], [12, 15], [0, 0]])
     inside_T = np.array([0, 0, 0, 1, 1, 1, 0], bool)

@@ -19,6 +19,7 @@ from tunesmith.data.read import read
 from tunesmith.data.table import Table
 from tunesmith.errors import DataError, SpecError
 from tunesmith.inference import encode
+from tunesmith.parts import reading
 from tunesmith.spec import Data
 from tunesmith.tasks.extractive_qa import ExtractiveQa
 
@@ -192,6 +193,17 @@ def test_without_silent_rows_there_always_is_an_answer():
     found = task.calibrate(task.baselines(rows, rows)["first sentence"], task.truth(rows))
     assert found.threshold is None and "never an answer" not in task.baselines(rows, rows)
     assert all(one["answer"] for one in found.answers(task.baselines(rows, rows)["first sentence"]))
+
+
+@pytest.mark.parametrize("sign", [False, True])
+def test_a_mark_alone_is_an_answer_only_where_training_answers_are_such(sign):
+    context = "Halt ! he said"
+    learned = table([{"text": "!" if sign else "Halt", "answer_start": 5 if sign else 0}], context=context)
+    places = np.array([(0, -1, -1), (0, 0, 4), (0, 5, 6), (0, 7, 9), (0, 10, 14)], np.float32)
+    logits = np.array([(0, 0), (2, 0), (5, 5), (0, 0), (0, 1)], np.float32)
+    outputs = {"places": reading.objects([places]), "logits": reading.objects([logits]), "context": reading.objects([context])}
+    (found,) = ExtractiveQa(max_answer=10).fit(learned).answers(outputs)
+    assert found["answer"] == ("!" if sign else "Halt !")
 
 
 def test_rows_are_graded_with_both_spans_marked(tokenizer):

@@ -68,15 +68,18 @@ def targets(span_T2: np.ndarray, inside_T: np.ndarray, spans: Any, edges: tuple[
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
-def best(places_T3: np.ndarray, logits_T2: np.ndarray, longest: int, count: int = CANDIDATES) -> Spans:
+def best(
+    places_T3: np.ndarray, logits_T2: np.ndarray, longest: int, words_X: np.ndarray | None = None, count: int = CANDIDATES
+) -> Spans:
     """The best spans of at most `longest` characters (or one token) over all windows of a row.
 
     `places_T3`: window, first character, character behind the last; each window begins with the token that stands for no answer.
+    `words_X`: how many letters and digits stand before each character of the text; spans without any are left out.
     """
     found: dict[tuple[int, int], float] = {}
     for window in np.unique(places_T3[:, 0]):
         here = places_T3[:, 0] == window
-        for start, end, odds in _window(places_T3[here, 1:], logits_T2[here].astype(np.float64), longest, count):
+        for start, end, odds in _window(places_T3[here, 1:], logits_T2[here].astype(np.float64), longest, words_X, count):
             found[start, end] = max(odds, found.get((start, end), -np.inf))
     ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:count]
     return Spans(
@@ -85,8 +88,10 @@ def best(places_T3: np.ndarray, logits_T2: np.ndarray, longest: int, count: int 
     )
 
 
-def _window(place_T2: np.ndarray, logits_T2: np.ndarray, longest: int, count: int) -> list[tuple[int, int, float]]:
-    odds_T2, start_T, end_T = logits_T2[1:] - logits_T2[0], place_T2[1:, 0], place_T2[1:, 1]
+def _window(
+    place_T2: np.ndarray, logits_T2: np.ndarray, longest: int, words_X: np.ndarray | None, count: int
+) -> list[tuple[int, int, float]]:
+    odds_T2, start_T, end_T = logits_T2[1:] - logits_T2[0], place_T2[1:, 0].astype(np.int64), place_T2[1:, 1].astype(np.int64)
     size = len(start_T)
     if not size:
         return []
@@ -94,7 +99,10 @@ def _window(place_T2: np.ndarray, logits_T2: np.ndarray, longest: int, count: in
     width = int((reach_T - np.arange(size)).max())
     padded = np.concatenate([odds_T2[:, 1], np.full(width - 1, -np.inf)])
     odds_TL = odds_T2[:, :1] + np.lib.stride_tricks.sliding_window_view(padded, width)
-    odds_TL = np.where(np.arange(size)[:, None] + np.arange(width) < reach_T[:, None], odds_TL, -np.inf)
+    last_TL = np.arange(size)[:, None] + np.arange(width)
+    odds_TL = np.where(last_TL < reach_T[:, None], odds_TL, -np.inf)
+    if words_X is not None:
+        odds_TL[words_X[end_T[np.minimum(last_TL, size - 1)]] <= words_X[start_T][:, None]] = -np.inf
     flat = odds_TL.ravel()
     top = np.argpartition(-flat, min(count, len(flat)) - 1)[:count]
     return [

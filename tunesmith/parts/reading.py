@@ -267,10 +267,21 @@ def objects(values: Sequence[Any]) -> np.ndarray:
 # -- answers ----------------------------------------------------------------------------------------------------------
 
 
-def decide(outputs: Outputs, longest: int, threshold: float | None) -> list[Decided]:
-    """Each row's best span, or nothing where its odds do not reach the threshold (None: there always is an answer)."""
-    parts = zip(outputs["places"], outputs["logits"], outputs["context"])
-    return [_decided(pointing.best(np.asarray(p), np.asarray(x), longest), str(text), threshold) for p, x, text in parts]
+def decide(outputs: Outputs, longest: int, threshold: float | None, worded: bool = False) -> list[Decided]:
+    """Each row's best span, or nothing where its odds do not reach the threshold (None: there always is an answer).
+
+    `worded`: only spans that hold a letter or a digit.
+    """
+    parts = zip(outputs["places"], outputs["logits"], map(str, outputs["context"]))
+    return [
+        _decided(pointing.best(np.asarray(p), np.asarray(x), longest, _words(text) if worded else None), text, threshold)
+        for p, x, text in parts
+    ]
+
+
+def _words(text: str) -> np.ndarray:
+    """(X + 1,) how many letters and digits stand before each character, and before the end."""
+    return np.cumsum([0, *map(str.isalnum, text)])
 
 
 def _decided(spans: pointing.Spans, context: str, threshold: float | None) -> Decided:

@@ -75,6 +75,7 @@ class ExtractiveQa(Task):
     """How answers are compared: `squad` by words, `cmrc` by Chinese characters."""
     rule_kept: str = fitted("squad")
     longest: int = fitted(200)
+    worded: bool = fitted(False)
     silent: bool = fitted(False)
     tokens_kept: int = fitted(0)
     tokens_why: str = fitted("")
@@ -116,6 +117,7 @@ class ExtractiveQa(Task):
         return self.settle(
             rule_kept=rule, silent=silent, threshold=0.0 if silent else None,
             longest=longest if self.max_answer == "auto" else int(self.max_answer),
+            worded=all(any(map(str.isalnum, text)) for row in known for text in row.texts),
         )
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
@@ -276,10 +278,10 @@ class ExtractiveQa(Task):
             ) from None
 
     def _decide(self, outputs: Outputs) -> list[reading.Decided]:
-        return reading.decide(outputs, self.longest, self.threshold)
+        return reading.decide(outputs, self.longest, self.threshold, self.worded)
 
     def _fit_threshold(self, outputs: Outputs, truth: Truth) -> float:
-        spoken = reading.decide(outputs, self.longest, None)
+        spoken = reading.decide(outputs, self.longest, None, self.worded)
         value_N, silent_N = (np.array([self._score(t, row)[0] for t, row in zip(texts, truth)]) for texts in (
             [one.text for one in spoken], [""] * len(truth)))
         odds_N = np.array([max(one.odds, -NEVER) for one in spoken])
