@@ -97,6 +97,9 @@ def test_a_processor_reads_texts_in_passes_that_its_cache_holds(monkeypatch: pyt
     asked = {most: [len(at) * rows.lengths_N[at].max() for at, _ in _parts(rows, most)] for most in (10, 4096)}
     assert all(tokens <= 24 or tokens == 30 for tokens in asked[4096]), "24 tokens; a longer row stands alone"
     assert max(asked[10]) == 30 and sum(tokens > 10 for tokens in asked[10]) == 7, "what was asked is never exceeded"
+    monkeypatch.setattr(inference, "READ_ALONE", 12)
+    alone = infer_parts(Windowed(), nn.Linear(1, 1), rows, pad=-1, alone=True)  # type: ignore[arg-type]
+    assert max(len(at) * rows.lengths_N[at].max() for at, _ in alone) == 36, "more where nothing was trained before"
     others = Encoded({"pixel_values": np.zeros((2, 1))}, np.array([9, 9]), np.arange(2))
     assert read_tokens(others, 4096, torch.device("cpu")) == 4096 == read_tokens(rows, 4096, torch.device("cuda"))
 

@@ -159,7 +159,8 @@ class Predictor:
         for at, part in table.pieces():
             part = self.with_files(part, task.asks() if purpose == "answering" else None)
             encoded = encode(task, self.processor, part)
-            yield at, infer(task, self.model, encoded, pad=pad_id(self.processor), micro_tokens=MICRO_TOKENS, autocast=self.autocast)
+            pad = pad_id(self.processor)
+            yield at, infer(task, self.model, encoded, pad=pad, micro_tokens=MICRO_TOKENS, autocast=self.autocast, alone=True)
 
     def with_files(self, part: Table, asked: Sequence[str] | None = None) -> Table:
         """Rows whose files are found and read whole; `asked`: of these columns alone. Raises DataError that names the first bad one, and
