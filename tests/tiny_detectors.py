@@ -58,13 +58,13 @@ LABELS = ("person", "red", "dog")
 """Classes that a tiny detector knows: one of them is one of the toy rows'."""
 
 
-def make(folder: Path, family: str, seed: int = 0) -> Path:
-    """A detector's folder as transformers saves it, with its processor's file."""
+def make(folder: Path, family: str, seed: int = 0, resnet: dict[str, Any] | None = None, **changes: Any) -> Path:
+    """A detector's folder as transformers saves it, with its processor's file. `resnet`: a DETR's backbone; `changes`: settings."""
     config_class, model_class, settings, processor, sizes = FAMILIES[family]
-    settings = dict(settings)
+    settings = settings | changes
     if family in ("detr", "conditional_detr", "deformable_detr"):
-        outs = ["stage3", "stage4"] if family == "deformable_detr" else ["stage4"]
-        settings |= {"backbone_config": hf.ResNetConfig(**RESNET, out_features=outs), "use_timm_backbone": False, "backbone": None}
+        outs = {"out_features": ["stage3", "stage4"] if family == "deformable_detr" else ["stage4"]}
+        settings |= {"backbone_config": hf.ResNetConfig(**RESNET | outs | (resnet or {})), "use_timm_backbone": False, "backbone": None}
     elif family == "d_fine":
         settings["backbone_config"] = hf.HGNetV2Config(**STEM_HG)
     elif family != "yolos":

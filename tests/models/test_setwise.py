@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 import transformers as hf
 
 from tests.tiny_detectors import FAMILIES, LABELS, SIDE, make
-from tunesmith.errors import ModelError
 from tunesmith.models.outline import outline
 from tunesmith.models.save import load_model, save
 from tunesmith.models.setwise import SetDetector, kind_of
@@ -115,11 +112,3 @@ def test_adapters_stand_within_a_detector(one_of_three):
         assert torch.allclose(model.eval()(BATCH).logits, before, atol=1e-5)
     model.loss(BATCH).backward()
     assert any("lora_B" in name and weight.grad is not None and weight.grad.any() for name, weight in model.named_parameters())
-
-
-def test_a_detector_whose_backbone_is_timms_is_refused_before_anything_is_loaded(tmp_path):
-    folder = make(tmp_path / "m", "detr")
-    values = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(values | {"use_timm_backbone": True, "backbone": "resnet50", "backbone_config": None}))
-    with pytest.raises(ModelError, match="timm"):
-        kind_of(find(str(folder), "image"))

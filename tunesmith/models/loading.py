@@ -19,7 +19,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import ModelError, listing, nearest, shorten
-from . import facts, sound, tensors, vision
+from . import facts, renamed, sound, tensors, vision
 from .allow import check_folder, filtered, read_json
 
 HEADS = re.compile(
@@ -87,7 +87,7 @@ def load_config(folder: Path) -> Any:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     path = folder / "config.json"
-    values = read_json(tensors.within(path, folder))
+    values = renamed.config(read_json(tensors.within(path, folder)), str(path))
     kind = str(values.get("model_type"))
     if kind not in CONFIG_MAPPING:
         raise ModelError(
@@ -134,7 +134,7 @@ def load_module(
     Raises ModelError where a tensor is missing, too many, or of another shape. `own`: not even a pretraining head may be there.
     """
     config = load_config(folder)
-    config, state = vision.seeing(config), vision.only(config, read_weights(folder))
+    config, state = vision.seeing(config), vision.only(config, renamed.weights(folder, read_weights(folder)))
     state = state if made_by else sound.only(config, state)
     made_by = made_by or sound.model_class(config) or (language_class(config, folder) if language else model_class(config, folder))
     prefix = f"{made_by.base_model_prefix}." if made_by.base_model_prefix else ""

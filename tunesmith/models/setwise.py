@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelError
-from . import vision
+from . import renamed, vision
 from .allow import read_json
 from .heads import bare, inputs
 from .source import Backbone, Source
@@ -38,26 +38,13 @@ def kind_of(source: Source) -> str:
     """The family of a detector; nothing for an encoder. Raises ModelError for one that cannot be tuned here, and says why."""
     kind = source.model_type
     if kind in OTHERS:
-        raise _unsuitable(source, f"a {kind}, which is not tuned here")
-    if kind in vision.SETS:
-        config = read_json(source.folder / "config.json")
-        inner = config.get("backbone_config") or {}
-        if config.get("use_timm_backbone") or inner.get("model_type") == "timm_backbone" or _old_timm(config):
-            raise _unsuitable(source, f"a {kind} whose backbone is a model of timm, a package that is not used here")
+        raise ModelError(
+            f"model {source.name!r}", expected="a detector that can be tuned here", got=f"a {kind}, which is not tuned here",
+            fix="use DETR or its kin, RT-DETR, D-FINE or YOLOS, or an image encoder", code="unsuitable-architecture",
+        )
+    path = source.folder / "config.json"
+    renamed.config(read_json(path), str(path))
     return kind if kind in vision.SETS else ""
-
-
-def _old_timm(config: Mapping[str, Any]) -> bool:
-    """DETR configs that say nothing of their backbone mean timm's ResNet-50."""
-    named = config.get("backbone_config") is None and config.get("model_type") in ("detr", "conditional_detr", "deformable_detr")
-    return bool(named) and config.get("use_timm_backbone", True) is not False
-
-
-def _unsuitable(source: Source, got: str) -> ModelError:
-    return ModelError(
-        f"model {source.name!r}", expected="a detector that can be tuned here", got=got, code="unsuitable-architecture",
-        fix="use RT-DETR, D-FINE or YOLOS, a DETR with a backbone of transformers (revision no_timm), or an image encoder",
-    )
 
 
 def model_class(config: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ModelError, shorten
-from . import facts, pipelines, sound, tensors, vision, voices
+from . import facts, pipelines, renamed, sound, tensors, vision, voices
 from .allow import check_folder, read_json
 from .places import look
 
@@ -124,7 +124,8 @@ def find(name: str, modality: str = "text") -> Source:
         told = _told(reads, folder, config, entries)
         licence = facts.licence(folder)
         told["segments"] = config["model_type"] in SEGMENTERS and any(name.startswith(DECODERS) for name in entries)
-        return Source(place.name, folder, place.kind, str(config["model_type"]), **told, licence=licence, note=place.note)
+        note = "; ".join(filter(None, [place.note, renamed.note(config)]))
+        return Source(place.name, folder, place.kind, str(config["model_type"]), **told, licence=licence, note=note)
     return Source(
         name=place.name,
         folder=folder,
