@@ -118,7 +118,7 @@ def prepare(spec: Spec) -> Ready:
         require_compiler(spec.train, "cuda" if facts.cuda else "cpu", facts.joint)
     task = _beside_learnt_tokens(task, strategy, data, source, spec)
     chosen |= settle_training(spec, facts, strategy) | {k: c for k, c in suggested.items() if k != "strategy"}
-    chosen["evaluate.metric"] = _metric(spec, task)
+    chosen["evaluate.metric"] = suggested.get("evaluate.metric") or _metric(spec, task)
     unseen = lost(task, data, source)
     refuse(unseen)
     data = data.with_findings([*_cut_findings(task, source), *_unknown_findings(facts.unknown, source), *unseen, *_unlearned(task, data)])

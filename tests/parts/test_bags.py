@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tunesmith.parts import bags, classes, flags, numbers
+from tunesmith.parts import bags, classes, flags, languages, numbers
 
 GOOD, BAD = ["lovely calm film", "a great book", "we loved it", "fine room"], ["dull film", "an awful book", "we hated it", "cold room"]
 
@@ -33,7 +33,7 @@ def test_labels_without_rows_and_unknown_rows() -> None:
 
 
 def test_chinese_is_read_by_characters() -> None:
-    assert bags.spaceless(["这部电影非常好看", "very good"]) and not bags.spaceless(["a good film", "好"])
+    assert languages.spaceless(["这部电影非常好看", "very good"]) and not languages.spaceless(["a good film", "好"])
     texts = ["这部电影非常好看", "那本书太糟糕了", "电影好看极了", "服务糟糕透顶"] * 40
     outputs = bags.class_outputs((texts, None), np.array([1, 0, 1, 0] * 40), 2, (["真好看", "真糟糕"], None))
     assert classes.decide(classes.probabilities(outputs)).tolist() == [1, 0]

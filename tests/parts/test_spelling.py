@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tunesmith.parts import spelling, transcripts
+from tunesmith.parts import languages, spelling, transcripts
 
 WORDS = "the cat sat on a mat and saw two dogs".split()
 
@@ -35,6 +35,25 @@ def test_condensed_rows_score_as_the_texts_do():
     assert spelling.score(small, true, "words") == spelling.score(said, true, "words")
     part = {name: value[[0, 2]] for name, value in small.items()}
     assert spelling.score(part, true[[0, 2]], "words")["wer"] == pytest.approx(3 / 5)
+
+
+def test_without_spaces_between_words_characters_alone_are_counted():
+    true, said = transcripts.texts(["今天天气很好", "明天 下雨。"]), replies(["今天天 气不好", "明天下雨"])
+    small = spelling.condense(said, true, "words", spaced=False)
+    found = spelling.score(said, true, "words", spaced=False)
+    assert found == spelling.score(small, true, "words", spaced=False) == {"cer": pytest.approx(1 / 10), "exact_match": 0.5}
+    shown = transcripts.grade(said, true, "words", spaced=False)
+    assert shown.answer[0] == "今天天气{很→不}好" and shown.right_N.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("texts", "spaced"),
+    [(["今天天气很好 OK"], False), (["きょうは いい天気です"], False), (["วันนี้อากาศดี"], False), (["ມື້ນີ້ອາກາດດີ"], False),
+     (["ថ្ងៃនេះអាកាសធាតុល្អ"], False), (["ယနေ့ ရာသီဥတု သာယာသည်"], False),
+     (["오늘 날씨가 좋다"], True), (["we say 好 at times"], True), (["नमस्ते दुनिया"], True), ([], True)],
+)  # fmt: skip
+def test_scripts_without_spaces_are_known(texts, spaced):
+    assert languages.spaceless(texts) is not spaced
 
 
 def test_answers_and_truths_without_words_are_counted():

@@ -221,6 +221,17 @@ def test_speech_becomes_text_and_a_report_with_edits(written):
     assert set(answer) == {"text", "confidence", "segments"} and "writes down what is said" in (result.path / "README.md").read_text()
 
 
+def test_where_no_space_parts_words_characters_lead(tiny_wav2vec2, tmp_path):
+    path, said = spoken(tmp_path / "speech", 40), {"lo": "低低", "hi": "高"}
+    for one in path.glob("*.txt"):
+        one.write_text("".join(said[word] for word in one.read_text().split()))
+    options = FAST | {"train.epochs": 2, "train.lr": 3e-3, "train.evaluations": 2}
+    result = api.fit(str(path), model=str(tiny_wav2vec2), runs=str(tmp_path / "runs"), **options)
+    report = json.loads((result.path / "report.json").read_text())
+    assert report["metric"] == "cer" and list(report["directions"]) == ["cer", "exact_match"] and list(report["how_scored"]) == ["cer"]
+    assert "scripts without spaces" in (result.path / "plan.yaml").read_text()
+
+
 def test_a_long_sound_is_heard_in_windows_with_times(written, tmp_path):
     _, result = written
     time = np.arange(int(0.12 * 16_000)) / 16_000

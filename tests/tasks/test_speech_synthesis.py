@@ -31,6 +31,8 @@ FAST = {
 WORDS = [f"{one} {two}" for one in ("lo", "hi", "la", "lu", "ha", "he") for two in ("lo", "hi", "la", "lu", "ha", "he")]
 """Texts of which no two are alike: those that are stay in one part."""
 
+CHINESE = [words.translate(str.maketrans("lohiaue ", "天气明好下雨今很")) for words in WORDS]
+
 
 def table(folder, rows: int = 36, **cells: list) -> str:
     """A CSV of the task's toy sounds, with these cells in place of, or beside, the usual ones."""
@@ -104,6 +106,16 @@ def test_a_recogniser_or_vocoder_that_is_none_is_refused_at_once(tiny_voice, tin
         with pytest.raises(ModelError) as found:
             planned(path, tiny_voice, tmp_path, **{f"options.{option}": str(tiny_wav2vec2)})
         assert found.value.code == code
+
+
+@pytest.mark.parametrize(("words", "score"), [(WORDS, "wer"), (CHINESE, "cer")])
+def test_what_is_heard_is_counted_by_words_only_where_spaces_part_them(words, score, tiny_voice, tmp_path):
+    whisper = str(tiny_sounds.whisper(tmp_path / "whisper"))
+    made = planned(table(tmp_path, 20, text=words), tiny_voice, tmp_path, **{"options.recogniser": whisper})
+    assert [name for name in made.task.directions if name in ("wer", "cer")][0] == score and score in made.task.how_scored(None)
+    assert ("wer" in made.task.directions) is (score == "wer")
+    spaced = speaking.edits(["今天 天气"], ["今天天气"], score == "wer")
+    assert spaced[1][0].tolist() == ([1, 4] if score == "wer" else [0, 4])
 
 
 def test_many_sounds_are_read_batch_by_batch_and_are_the_same(tiny_voice, tmp_path, monkeypatch):

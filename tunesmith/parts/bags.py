@@ -18,6 +18,7 @@ import numpy as np
 
 from ..task import Outputs
 from . import classes, flags
+from .languages import spaceless
 from .tokens import as_text
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ CHARACTER_ROWS = 20_000
 """Up to this many training rows, character n-grams stand beside words: they help most where rows are few."""
 HELD_OUT = 10
 """Every tenth training row is kept apart to fit temperatures, thresholds and strengths, then given back."""
-SPACELESS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 NEGATIONS = frozenset("no not never none nobody nothing neither nor without cannot n't t isn aren don doesn didn".split())
 ALPHAS = (0.3, 1.0, 3.0, 10.0, 30.0)
 
@@ -121,12 +121,6 @@ def overlap_number_outputs(train: Pair, target_NC: np.ndarray, rows: Pair) -> Ou
 
 
 # -- features ---------------------------------------------------------------------------------------------------------
-
-
-def spaceless(texts: Texts) -> bool:
-    """Whether most letters belong to scripts that put no spaces between words (a sample decides)."""
-    sample = "".join(as_text(text)[:200] for text in texts[:: max(len(texts) // 500, 1)])
-    return len(SPACELESS.findall(sample)) > 0.3 * max(len(sample), 1)
 
 
 def overlap(train: Pair, rows: Pair) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,6 +43,11 @@ THREE = {
 """Three letters (ISO 639-2, 639-3) to two, of the commoner ones."""
 PREFERRED = ("zho_Hans", "arb_Arab", "pes_Arab", "nob_Latn", "lvs_Latn")
 """Of several varieties that a model has, the one that a two-letter code means."""
+SPACELESS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+"""Thai and Lao, Burmese, Khmer, kana and Chinese characters: no space between words."""
+LETTER = re.compile(rf"[^\W\d_]|{SPACELESS.pattern}")
+MOST_SPACELESS = 0.3
+"""Share of such letters above which texts count as written without spaces: a character says about as much as a word's letters."""
 _CODE = re.compile(r"([a-z]{2,3})([_-][A-Za-z]{2,4})?")
 _TOKEN = re.compile(r"(__)?([a-z]{2,3}([_-][A-Za-z]{2,4})?)(__)?")
 
@@ -51,6 +56,17 @@ def of_header(name: str) -> str:
     """The two-letter code that a column's name is (`en`, `en_XX`, `eng_Latn`, `EN`), or nothing."""
     match = _CODE.fullmatch(name.strip().lower() if len(name.strip()) <= 3 else name.strip())
     return _two(match[1]) if match else ""
+
+
+def spaceless(texts: Sequence[Any]) -> bool:
+    """Whether a good part of the letters are of scripts that put no space between words (a sample decides)."""
+    return spaceless_share(texts) > MOST_SPACELESS
+
+
+def spaceless_share(texts: Sequence[Any]) -> float:
+    """Share of the letters, of a sample of the texts, that are of scripts without spaces between words."""
+    sample = "".join(tokens.as_text(text)[:200] for text in texts[:: max(len(texts) // 500, 1)])
+    return len(SPACELESS.findall(sample)) / max(len(LETTER.findall(sample)), 1)
 
 
 def require(option: str, asked: str) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from ..data.arrays import objects
 from ..task import Graded, Outputs, Truth
 from .contrast import ANCHOR, POSITIVE
+from .languages import spaceless
 from .tokens import as_text
 
 RANKED: Mapping[str, bool] = {"ndcg_10": True, "recall_1": True, "recall_10": True, "mrr": True}
@@ -48,8 +49,6 @@ def bags(train: Sequence[Sequence[Any]], rows: Sequence[Sequence[Any]]) -> Outpu
     """TF-IDF vectors of the rows' texts (each a list of K), fitted on the training rows' texts: of pieces of words, since words that
     training lacks would say nothing (stsb: Spearman .705 against .647 by words)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
-
-    from .bags import spaceless
 
     own = [as_text(text) for texts in train for text in texts]
     whole = spaceless(own)

@@ -30,7 +30,8 @@ MEASURED = 400
 HELD = 1_500_000
 """Frames (6.7 hours) up to which the spectra of all rows are held in memory."""
 DIRECTIONS: Mapping[str, bool] = {"mcd": False, "length_ratio": True, "length_error": False}
-HEARD: Mapping[str, bool] = {"wer": False, "cer": False}
+HEARD: Mapping[bool, Mapping[str, bool]] = {True: {"wer": False, "cer": False}, False: {"cer": False}}
+"""By whether the language puts spaces between words."""
 TAUGHT: Mapping[str, bool] = {"spectrum_error": False}
 ALIKE: Mapping[str, bool] = {"speaker_similarity": True}
 SHOWN = 8
@@ -272,15 +273,22 @@ def _mean(values_N: np.ndarray) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def edits(said: Sequence[str | None], wanted: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 2) each: wrong words and all words, wrong letters and all letters; NaN where nobody listened."""
+def edits(said: Sequence[str | None], wanted: Sequence[str], spaced: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 2) each: wrong words and all words, wrong letters and all letters (spaces count where they part words); NaN where nobody
+    listened."""
     words_N2, letters_N2 = np.full((len(said), 2), np.nan), np.full((len(said), 2), np.nan)
     for row, (heard, text) in enumerate(zip(said, wanted, strict=True)):
         if heard is not None:
-            one, other = spelling.normalised(text, "words"), spelling.normalised(heard, "words")
+            one, other = spelling.compared(text, "words", spaced), spelling.compared(heard, "words", spaced)
             words_N2[row] = sum(spelling.edits(one.split(), other.split())[:3]), len(one.split())
             letters_N2[row] = sum(spelling.edits(list(one), list(other))[:3]), len(one)
     return words_N2, letters_N2
+
+
+def listened(model: str, most: int, spaced: bool) -> dict[str, str]:
+    """Who wrote down what is spoken, beside the first score that rests on it."""
+    how = f"what {short(model)} writes of at most {most} rows; {EDITS}{'' if spaced else '; spaces left out'}"
+    return {next(iter(HEARD[spaced])): how} if model else {}
 
 
 def short(model: str) -> str:

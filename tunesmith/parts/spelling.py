@@ -21,6 +21,8 @@ Normaliser = Literal["words", "none"]
 DIRECTIONS: Mapping[str, bool] = {
     "wer": False, "cer": False, "substituted": False, "deleted": False, "inserted": False, "exact_match": True,
 }  # fmt: skip
+BY_LETTERS: Mapping[str, bool] = {"cer": False, "exact_match": True}
+"""Scores of languages that are written without spaces between words."""
 BLANK = "<pad>"
 """CTC's symbol for nothing; also what fills short rows. Its id is 0."""
 BETWEEN = "|"
@@ -113,9 +115,15 @@ def words_of(found: Sequence[tuple[int, int]], symbols: Sequence[str]) -> list[t
 # -- scores -----------------------------------------------------------------------------------------------------------
 
 
-def condense(outputs: Outputs, truth: Truth, how: str) -> Outputs:
+def compared(text: Any, how: str, spaced: bool = True) -> str:
+    """A transcript in the form in which it is compared; of languages that put no space between words without any."""
+    found = normalised(text, how)
+    return found if spaced else "".join(found.split())
+
+
+def condense(outputs: Outputs, truth: Truth, how: str, spaced: bool = True) -> Outputs:
     """Counts of each row: edits of words by kind, words, edits of characters, characters; replies beside them."""
-    said, true = ([normalised(text, how) for text in texts] for texts in (outputs["reply"], truth))
+    said, true = ([compared(text, how, spaced) for text in texts] for texts in (outputs["reply"], truth))
     word_N4, letter_N2 = np.zeros((len(true), 4)), np.zeros((len(true), 2))
     for row, (answer, wanted) in enumerate(zip(said, true, strict=True)):
         substituted, deleted, inserted, _ = edits(wanted.split(), answer.split())
@@ -148,26 +156,27 @@ def _aligner() -> Any:
     return Levenshtein.opcodes
 
 
-def score(outputs: Outputs, truth: Truth, how: str) -> dict[str, float]:
-    """Rates over all words and characters of the rows together."""
-    found = outputs if "words" in outputs else condense(outputs, truth, how)
+def score(outputs: Outputs, truth: Truth, how: str, spaced: bool = True) -> dict[str, float]:
+    """Rates over all words and characters of the rows together; of characters alone where no space parts words."""
+    found = outputs if "words" in outputs else condense(outputs, truth, how, spaced)
     substituted, deleted, inserted, words = found["words"].sum(0)
     wrong, letters = found["letters"].sum(0)
     rate = lambda part, whole: float(part / whole) if whole else float("nan")  # noqa: E731
     exact = float((found["words"][:, :3].sum(1) == 0).mean()) if len(found["words"]) else float("nan")
-    return {
+    scores = {
         "wer": rate(substituted + deleted + inserted, words), "cer": rate(wrong, letters), "substituted": rate(substituted, words),
         "deleted": rate(deleted, words), "inserted": rate(inserted, words), "exact_match": exact,
     }  # fmt: skip
+    return {name: scores[name] for name in (DIRECTIONS if spaced else BY_LETTERS)}
 
 
-def aligned(wanted: str, answer: str) -> str:
-    """An answer with what is wrong about it: `press {the→a} key [-twice] [+now]`."""
-    true, said = wanted.split(), answer.split()
+def aligned(wanted: str, answer: str, spaced: bool = True) -> str:
+    """An answer with what is wrong about it: `press {the→a} key [-twice] [+now]`; by characters where no space parts words."""
+    true, said, between = (wanted.split(), answer.split(), " ") if spaced else (list(wanted), list(answer), "")
     if not true or not said:
-        return " ".join([*(f"[-{word}]" for word in true), *(f"[+{word}]" for word in said)])
+        return between.join([*(f"[-{word}]" for word in true), *(f"[+{word}]" for word in said)])
     parts = list[str]()
     for one in edits(true, said)[3]:
-        here, there = " ".join(true[one.src_start : one.src_end]), " ".join(said[one.dest_start : one.dest_end])
+        here, there = between.join(true[one.src_start : one.src_end]), between.join(said[one.dest_start : one.dest_end])
         parts.append({"equal": here, "replace": f"{{{here}→{there}}}", "delete": f"[-{here}]", "insert": f"[+{there}]"}[one.tag])
-    return " ".join(parts)
+    return between.join(parts)

@@ -262,11 +262,12 @@ def answers(outputs: Outputs, kind: str) -> list[dict[str, Any]]:
     return made
 
 
-def grade(outputs: Outputs, truth: Truth, how: str) -> Graded:
+def grade(outputs: Outputs, truth: Truth, how: str, spaced: bool) -> Graded:
     """Rows as the report shows them: the transcript, what was heard with its edits marked, the most edits first."""
-    found = spelling.condense(outputs, truth, how)
-    edits_N = found["words"][:, :3].sum(1)
-    shown = [spelling.aligned(spelling.normalised(t, how), spelling.normalised(r, how)) for t, r in zip(truth, outputs["reply"])]
+    found = spelling.condense(outputs, truth, how, spaced)
+    edits_N = found["words"][:, :3].sum(1) if spaced else found["letters"][:, 0]
+    said, true = ([spelling.compared(text, how, spaced) for text in texts] for texts in (outputs["reply"], truth))
+    shown = [spelling.aligned(one, other, spaced) for one, other in zip(true, said)]
     none_N = np.full(len(edits_N), np.nan)
     loss_N = edits_N + found["letters"][:, 0] / np.maximum(found["letters"][:, 1], 1)
     return Graded([shorten(str(t), 400) for t in truth], [shorten(s, 600) for s in shown], edits_N == 0, loss_N, none_N, none_N)

@@ -3,7 +3,8 @@
 Rows: `audio` (a path, or the sound's bytes) and `text`; a table or JSON lines with paths, a folder with a text beside each sound or
 with LibriSpeech's lists, Parquet with bytes, or a ZIP of these. Models that hear are given letters of the training transcripts to
 write (CTC: wav2vec 2.0, HuBERT, WavLM, w2v-BERT); Whisper writes with its own words. Scores: word error rate first; character error
-rate, words substituted, deleted and inserted, exact match. Beside it: the most frequent transcript, and Whisper before tuning.
+rate, words substituted, deleted and inserted, exact match; of languages without spaces between words (Chinese, Japanese, Thai and
+their like) those of characters. Beside it: the most frequent transcript, and Whisper before tuning.
 """
 # Axes: N rows, B rows of a batch, T frames, U symbols of a transcript, V symbols of the vocabulary, W windows.
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from ..data.finding import Finding, count, places
 from ..errors import ModelError
-from ..parts import batch, columns, options, spelling, transcripts, waves
+from ..parts import batch, columns, languages, options, spelling, transcripts, waves
 from ..parts.frames import Frames
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Graded, Light, Outputs, Row, Task, Truth, fitted
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 CTC_EPOCHS = Choice(20.0, "a new layer of letters needs many passes; with few rows hundreds of steps")
 WHISPER_RATE = Choice(2e-5, "between 1e-5 and 4e-5, a fortieth of what small Whispers were pretrained with")
+WITHOUT_SPACES = "are of scripts without spaces between words: there is no word to count errors by"
 PROMPT = 4
 """Most tokens before a transcript."""
 
@@ -42,7 +44,6 @@ class SpeechRecognition(Task):
     """Text from sound."""
 
     modality: ClassVar[str] = "audio"
-    directions: ClassVar[Mapping[str, bool]] = spelling.DIRECTIONS
     inputs: ClassVar[tuple[str, ...]] = ("audio",)
     files: ClassVar[tuple[str, ...]] = ("audio",)
     targets: ClassVar[tuple[str, ...]] = ("text",)
@@ -76,6 +77,8 @@ class SpeechRecognition(Task):
     start: tuple[int, ...] = fitted(())
     most: int = fitted(0)
     usual: int = fitted(0)
+    spaced: bool = fitted(True)
+    spaced_why: str = fitted("")
 
     def __post_init__(self) -> None:
         options.column("audio", self.audio)
@@ -86,6 +89,11 @@ class SpeechRecognition(Task):
         waves.check_ways(self.augment)
         if self.seconds != "auto":
             options.number("seconds", self.seconds, low=0.1, high=600)
+
+    @property
+    def directions(self) -> Mapping[str, bool]:  # type: ignore[override]
+        """Errors of words first; where no space parts words, those of characters."""
+        return spelling.DIRECTIONS if self.spaced else spelling.BY_LETTERS
 
     # -- data ---------------------------------------------------------------------------------------------------------
 
@@ -129,7 +137,9 @@ class SpeechRecognition(Task):
         why = "loudness, speed, noise and hidden parts leave the words as they are"
         ways, why = waves.ways(self.augment, waves.WAYS, why)
         symbols, common = spelling.vocabulary(said), transcripts.most_common(train.column(self.text), said)
-        return self.settle(symbols=symbols, common=common, ways=ways, ways_why=why)
+        share = languages.spaceless_share(said)
+        task = self.settle(spaced=share <= languages.MOST_SPACELESS, spaced_why=f"{share:.0%} of the letters {WITHOUT_SPACES}")
+        return task.settle(symbols=symbols, common=common, ways=ways, ways_why=why)
 
     def suit(self, train: Table, processor: Any, limit: int, balance: str) -> Self:
         """How long a window is, what a transcript begins with. Raises DataError for rows that cannot be learned, with their numbers."""
@@ -208,8 +218,10 @@ class SpeechRecognition(Task):
         return self.settle(window=Frames.of(self.frames).most_seconds)
 
     def suggested(self) -> Mapping[str, Choice[Any]]:
-        """No dropout; for letters more epochs, and all weights at once: there is no head to be solved."""
-        more = {"strategy": Choice("full", "all weights: letters are learned with the frames they stand on")}
+        """No dropout; for letters more epochs, and all weights at once: there is no head to be solved. Errors of characters lead where
+        words are not parted."""
+        more: dict[str, Choice[Any]] = {"strategy": Choice("full", "all weights: letters are learned with the frames they stand on")}
+        more |= {} if self.spaced else {"evaluate.metric": Choice("cer", self.spaced_why)}
         return waves.SUGGESTS | more | ({"train.epochs": CTC_EPOCHS} if self.kind == "ctc" else {"train.lr": WHISPER_RATE})
 
     def model(self, backbone: Backbone, dropout: float) -> nn.Module:
@@ -246,7 +258,7 @@ class SpeechRecognition(Task):
 
     def condense(self, outputs: Outputs, truth: Truth) -> Outputs:
         """Edits of each row."""
-        return spelling.condense(outputs, truth, self.normaliser)
+        return spelling.condense(outputs, truth, self.normaliser, self.spaced)
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
@@ -256,16 +268,16 @@ class SpeechRecognition(Task):
 
     def score(self, outputs: Outputs, truth: Truth) -> dict[str, float]:
         """Rates over all words and characters of the rows together."""
-        return spelling.score(outputs, truth, self.normaliser)
+        return spelling.score(outputs, truth, self.normaliser, self.spaced)
 
     def how_scored(self, truth: Truth) -> Mapping[str, str]:
         """What is done to transcripts before they are compared."""
         how = f"fewest edits, as jiwer counts them; both sides normalised by `{self.normaliser}`: {spelling.SAID[self.normaliser]}"
-        return {"wer": how, "cer": f"{how}; a space is a character"}
+        return {"wer": how, "cer": f"{how}; a space is a character"} if self.spaced else {"cer": f"{how}; spaces left out"}
 
     def grade(self, outputs: Outputs, truth: Truth) -> Graded | None:
         """Rows for the report, the most edits first, answers aligned with the truth."""
-        return transcripts.grade(outputs, truth, self.normaliser)
+        return transcripts.grade(outputs, truth, self.normaliser, self.spaced)
 
     def baselines(self, train: Table, rows: Table) -> dict[str, Outputs]:
         """The most frequent transcript."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 import numpy as np
 
 from ..data import arrays
-from ..parts import columns, options, readings, spectra, transcripts, waves
+from ..parts import columns, languages, options, readings, spectra, transcripts, waves
 from ..parts import speaking as said
 from ..spec import Choice
 from ..task import Batch, Claim, Draw, Example, Graded, Light, Outputs, Purpose, Row, Task, Truth, fitted
@@ -75,6 +75,7 @@ class SpeechSynthesis(Task):
     kind: str = fitted("")
     purpose: str = fitted("training")
     rules: str = fitted("none")
+    spaced: bool = fitted(True)
     rules_why: str = fitted("")
     changed: int = fitted(0)
     symbols: tuple[str, ...] = fitted(())
@@ -100,7 +101,7 @@ class SpeechSynthesis(Task):
     def directions(self) -> Mapping[str, bool]:  # type: ignore[override]
         """Distortion and lengths; what the recogniser and the speaker encoder say, where they are named; of SpeechT5 the taught error."""
         more = {"wer": bool(self.recogniser), "speaker_similarity": bool(self.speaker_encoder), "spectrum_error": self.kind == "speecht5"}
-        named = {"wer": said.HEARD, "speaker_similarity": said.ALIKE, "spectrum_error": said.TAUGHT}
+        named = {"wer": said.HEARD[self.spaced], "speaker_similarity": said.ALIKE, "spectrum_error": said.TAUGHT}
         return dict(said.DIRECTIONS) | {score: up for key, asked in more.items() if asked for score, up in named[key].items()}
 
     # -- data ---------------------------------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ class SpeechSynthesis(Task):
         """Learn the language, the characters, who speaks, and what the sounds are like."""
         plain = train.column(self.text)
         rules = readings.guessed(plain) if self.reading == "auto" else Choice(self.reading, "as asked")
-        task = self.settle(rules=rules.value, rules_why=rules.why, rows=len(train))
+        task = self.settle(rules=rules.value, rules_why=rules.why, rows=len(train), spaced=not languages.spaceless(plain))
         texts, cells, names = task._texts(train), train.column(self.audio), task._names(train)
         found = said.measured(cells, names)
         plainly = [readings.read_aloud(cell, "none") for cell in plain]
@@ -305,7 +306,7 @@ class SpeechSynthesis(Task):
         found = dict(said.compared(outputs, truth))
         if self.recogniser:
             heard = [None if one is None else readings.read_aloud(one, self.rules) for one in self._heard(outputs, len(truth))]
-            found["words"], found["letters"] = said.edits(heard, [one["text"] for one in truth])
+            found["words"], found["letters"] = said.edits(heard, [one["text"] for one in truth], self.spaced)
         if self.speaker_encoder:
             from ..models.listening import likeness
 
@@ -337,13 +338,12 @@ class SpeechSynthesis(Task):
         """Scores of the rows that were spoken, and heard."""
         spoken, words = np.isfinite(outputs["distortion"]), outputs.get("words")
         found = {} if spoken.all() else dict.fromkeys(said.DIRECTIONS, int(spoken.sum()))
-        heard = {} if words is None else dict.fromkeys(said.HEARD, int(np.isfinite(words[:, 0]).sum()))
+        heard = {} if words is None else dict.fromkeys(said.HEARD[self.spaced], int(np.isfinite(words[:, 0]).sum()))
         return found | heard
 
     def how_scored(self, truth: Truth) -> Mapping[str, str]:
         """Formulas, and who listened."""
-        found = {"mcd": spectra.MCD, "length_ratio": said.LENGTHS}
-        found |= {"wer": f"what {said.short(self.recogniser)} writes of at most {self.heard} rows; {said.EDITS}"} if self.recogniser else {}
+        found = {"mcd": spectra.MCD, "length_ratio": said.LENGTHS} | said.listened(self.recogniser, self.heard, self.spaced)
         return found | ({"speaker_similarity": f"{said.short(self.speaker_encoder)}: {said.LIKENESS}"} if self.speaker_encoder else {})
 
     def grade(self, outputs: Outputs, truth: Truth) -> Graded | None:
