@@ -12,7 +12,7 @@ import pytest
 
 from tests.peaks import peak
 from tests.tiny_sounds import FORMATS, floats, packed, tone, wav
-from tunesmith.data import sounds
+from tunesmith.data import mpeg, sounds
 from tunesmith.data.files import resolve
 from tunesmith.data.ledger import Ledger
 from tunesmith.data.read import read
@@ -78,6 +78,38 @@ def test_twenty_bad_sounds_are_listed_with_row_path_and_reason(tmp_path):
         if len([n for n, (_, c) in BAD.items() if c == code]) <= 5:
             assert f"row {row}: " in listed[code] and name in listed[code], name
     assert "ok.wav" not in " ".join(listed.values())
+
+
+@pytest.mark.parametrize(("rate", "channels", "frame"), [(16_000, 1, 576), (24_000, 2, 576), (44_100, 2, 1152), (8_000, 1, 576)])
+def test_an_mp3_without_an_index_is_read_to_its_last_frame(rate, channels, frame):
+    whole = packed(tone(2, rate=rate, channels=channels), rate, "MP3")
+    found = mpeg.frames(whole)
+    bare = whole[found.first :]
+    tagged = b"ID3\3\0\0\0\0\1\0" + bytes(128) + bare + b"TAG" + bytes(125)
+    all_of_them = (bare, tagged, whole + bare, whole)
+    lengths = [len(sounds.wave(data, rate)) for data in all_of_them]
+    assert lengths[0] == lengths[1] and found.count * frame - lengths[0] in range(frame) and lengths[3] == 2 * rate
+    assert 2 * found.count * frame - lengths[2] in range(frame), "an index that tells of one half is not believed"
+    assert all(sounds.inspect(data).samples == length for data, length in zip(all_of_them, lengths))
+
+
+def test_an_mp3_that_is_cut_is_found_wherever_a_frame_tells():
+    whole = packed(tone(2), kind="MP3")
+    bare = whole[mpeg.frames(whole).first :]
+    starts, at = [], 0
+    while at < len(bare):
+        starts, at = [*starts, at], at + mpeg.size(bare, at)
+    for stop in range(1, len(bare), 7):
+        for data in (bare[:stop], bare[:stop] + b"TAG" + bytes(125)):
+            if stop in starts[1:]:
+                assert sounds.inspect(data).samples == len(sounds.wave(data, 16_000)) <= starts.index(stop) * 576
+                continue
+            with pytest.raises(DataError) as caught:
+                sounds.inspect(data)
+            assert caught.value.code in ("damaged-sound", "not-a-sound")
+    with pytest.raises(DataError, match="in whose middle something is missing"):
+        sounds.inspect(bare[: starts[9] + 20] + bare[starts[20] - 30 :])
+    assert sounds.inspect(bare + b"some other thing" * 9).samples == sounds.inspect(bare).samples
 
 
 def test_bad_sounds_can_be_skipped_and_stand_in_the_ledger(tmp_path):

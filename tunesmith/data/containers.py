@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import struct
 
+from . import mpeg
+
 UNKNOWN = (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000)
 """Sizes that programs write which did not know the length yet."""
-SLACK = 0.98
-"""Share of a promised MP3 that must be there: some writers count padding that decoders leave out."""
 OTHERS = (
     (4, b"ftyp", "an MPEG-4 file (m4a, mp4)"), (0, b"\x30\x26\xb2\x75", "a Windows Media file"),
     (0, b"\x1aE\xdf\xa3", "a Matroska or WebM file"), (0, b"\xff\xf1", "a raw AAC stream"), (0, b"\xff\xf9", "a raw AAC stream"),
@@ -43,9 +43,11 @@ def promised(data: bytes, frames: int) -> int | None:
     return None
 
 
-def cut(data: bytes) -> bool:
-    """Whether the end of a file is missing that libsndfile would read without a word: of an OGG stream, of an MP3 that has an index."""
-    return _ogg_cut(data) if data[:4] == b"OggS" else _mp3_cut(data)
+def looked(data: bytes) -> tuple[bytes, str]:
+    """The bytes as libsndfile reads all of them, and what it would not say is wrong with them, in words: of OGG streams and MP3."""
+    if data[:4] == b"OggS":
+        return data, mpeg.MISSING if _ogg_cut(data) else ""
+    return mpeg.looked(data) if data[:3] == b"ID3" or data[:1] == b"\xff" else (data, "")
 
 
 def _ogg_cut(data: bytes) -> bool:
@@ -57,22 +59,6 @@ def _ogg_cut(data: bytes) -> bool:
     table = data[at + 27 : at + 27 + segments]
     whole = len(table) == segments and at + 27 + segments + sum(table) <= len(data)
     return not (whole and data[at + 5] & 4)
-
-
-def _mp3_cut(data: bytes) -> bool:
-    """The first frame of most MP3 files says how many bytes there are (Xing, Info). Files without it end anywhere."""
-    start = 0
-    if data[:3] == b"ID3" and len(data) > 10:
-        start = 10 + (data[6] << 21 | data[7] << 14 | data[8] << 7 | data[9])
-    head = data[start : start + 200]
-    if head[:1] != b"\xff":
-        return False
-    at = max(head.find(b"Xing"), head.find(b"Info"))
-    if at < 0 or len(head) < at + 16:
-        return False
-    flags = head[at + 7]
-    place = at + 8 + (4 if flags & 1 else 0)
-    return bool(flags & 2) and len(data) - start < SLACK * int(struct.unpack(">I", head[place : place + 4])[0])
 
 
 def _wav(data: bytes) -> int | None:

@@ -177,10 +177,11 @@ def _opened(data: bytes, name: str) -> soundfile.SoundFile:
         raise _error(name, WHAT, "an empty file", "damaged-sound")
     if (other := containers.refused(data)) is not None:
         raise _error(name, "a sound (WAV, FLAC, OGG, MP3)", other, "not-a-sound")
-    if containers.cut(data):
-        raise _error(name, "a whole sound", "one whose end is missing", "damaged-sound")
+    whole, damage = containers.looked(data)
+    if damage:
+        raise _error(name, "a whole sound", damage, "damaged-sound")
     try:
-        file = library.SoundFile(io.BytesIO(data))
+        file = library.SoundFile(io.BytesIO(whole))
     except Exception as error:  # headers from outside fail in many ways; each means that this is no sound
         raise _no_sound(data, name, error) from None
     try:
