@@ -1,4 +1,4 @@
-"""Texts as they are read aloud: numbers, money, abbreviations and signs in words, for English and German."""
+"""Texts as they are read aloud: times, dates, numbers, money, abbreviations and signs in words, for English and German."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, final
 
 from ..spec import Choice
+from . import moments
+from .numerals import in_words, ordinal
 
 Language = Literal["en", "de", "none"]
 COMMON = {
@@ -21,16 +23,6 @@ LEAST = 0.03
 MOST_DIGITS = 12
 """Longer runs of digits (cards, phones) are read digit by digit."""
 
-ONES = {
-    "en": "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-    "nineteen",
-    "de": "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn "
-    "neunzehn",
-}
-TENS = {
-    "en": "twenty thirty forty fifty sixty seventy eighty ninety",
-    "de": "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig",
-}
 SHORT = {
     "en": {
         "mr.": "mister", "mrs.": "missus", "ms.": "miss", "dr.": "doctor", "prof.": "professor", "st.": "saint", "vs.": "versus",
@@ -52,13 +44,16 @@ MONEY = {
     "en": {"$": ("dollar", "dollars", "cents"), "€": ("euro", "euros", "cents"), "£": ("pound", "pounds", "pence")},
     "de": {"$": ("Dollar", "Dollar", "Cent"), "€": ("Euro", "Euro", "Cent"), "£": ("Pfund", "Pfund", "Pence")},
 }
-POINT = {"en": "point", "de": "Komma"}
-ORDINALS = {
-    "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth", "twelve": "twelfth",
+MAGNITUDES = {
+    "en": {"thousand": "k", "million": "m mn mm mio", "billion": "b bn", "trillion": "tn trn"},
+    "de": {"tausend": "tsd tsd.", "Millionen": "mio mio. million", "Milliarden": "mrd mrd. milliarde", "Billionen": "bio bio. billion"},
 }  # fmt: skip
+"""What is said, and how it is written; in English before or behind a sign of money alone."""
+ONE_OF = {"Millionen": "eine Million", "Milliarden": "eine Milliarde", "Billionen": "eine Billion", "tausend": "eintausend"}
+POINT = {"en": "point", "de": "Komma"}
 SAID = {
-    "en": "English: whole and decimal numbers, ordinals, money, abbreviations and signs in words",
-    "de": "German: whole and decimal numbers, money, abbreviations and signs in words",
+    "en": "English: times, dates (05/03/2024: month first), whole and decimal numbers, ordinals, money, abbreviations and signs in words",
+    "de": "German: times, dates (05/03/2024: day first), whole and decimal numbers, money, abbreviations and signs in words",
     "none": "spaces made one, Unicode in NFKC; digits and signs stay as they are",
 }
 """What is done to texts, in words."""
@@ -81,7 +76,7 @@ def read_aloud(text: Any, language: str) -> str:
     plain = " ".join(unicodedata.normalize("NFKC", "" if text is None else str(text)).replace("’", "'").split())
     if language not in MARKS:
         return plain
-    for step in (_abbreviations, _money, _ordinals, _numbers, _signs):
+    for step in (moments.times, moments.dates, _magnitudes, _abbreviations, _money, _ordinals, _numbers, _signs):
         plain = step(plain, language)
     return " ".join(plain.split())
 
@@ -94,43 +89,6 @@ def guessed(texts: Sequence[Any]) -> Choice[str]:
     if shares[best] < LEAST:
         return Choice("none", "neither English nor German, by their commonest words")
     return Choice(best, f"{shares[best]:.0%} of the words are of the commonest in it")
-
-
-def in_words(number: int, language: str) -> str:
-    """A whole number as it is said: `1234` -> one thousand two hundred thirty four."""
-    if number < 0:
-        return f"{'minus'} {in_words(-number, language)}"
-    return _english(number) if language == "en" else _german(number)
-
-
-def _english(number: int) -> str:
-    if number < 20:
-        return ONES["en"].split()[number]
-    if number < 100:
-        ten, one = divmod(number, 10)
-        return " ".join([TENS["en"].split()[ten - 2], *([ONES["en"].split()[one]] if one else [])])
-    for size, name in ((10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred")):
-        if number >= size:
-            many, rest = divmod(number, size)
-            return " ".join([_english(many), name, *([_english(rest)] if rest else [])])
-    raise AssertionError(number)
-
-
-def _german(number: int, alone: bool = True) -> str:
-    """`alone`: whether nothing follows the number, where a one is `eins`."""
-    ones = ONES["de"].split()
-    if number < 20:
-        return ones[number] if number != 1 or alone else "ein"
-    if number < 100:
-        ten, one = divmod(number, 10)
-        return f"{_german(one, False)}und{TENS['de'].split()[ten - 2]}" if one else TENS["de"].split()[ten - 2]
-    if number < 10**6:
-        size, name = (1000, "tausend") if number >= 1000 else (100, "hundert")
-        many, rest = divmod(number, size)
-        return f"{_german(many, False)}{name}{_german(rest) if rest else ''}"
-    size, one_of, some = (10**9, "eine Milliarde", "Milliarden") if number >= 10**9 else (10**6, "eine Million", "Millionen")
-    many, rest = divmod(number, size)
-    return " ".join([one_of if many == 1 else f"{_german(many, False)} {some}", *([_german(rest)] if rest else [])])
 
 
 def _digits(found: str, language: str) -> str:
@@ -161,13 +119,7 @@ def _numbers(text: str, language: str) -> str:
 def _ordinals(text: str, language: str) -> str:
     if language != "en":
         return text
-    return re.sub(r"\b([0-9]{1,9})(?:st|nd|rd|th)\b", lambda m: _ordinal(in_words(int(m[1]), "en")), text)
-
-
-def _ordinal(words: str) -> str:
-    *before, last = words.split()
-    last = ORDINALS.get(last) or (f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th")
-    return " ".join([*before, last])
+    return re.sub(r"\b([0-9]{1,9})(?:st|nd|rd|th)\b", lambda m: ordinal(in_words(int(m[1]), "en")), text)
 
 
 def _money(text: str, language: str) -> str:
@@ -183,8 +135,26 @@ def _amount(sign: str, found: str, language: str) -> str:
     if len(part) not in (0, 2):
         return f"{_number(found, language)} {many}"
     number = int(whole) if len(whole) <= MOST_DIGITS else 0
-    said = f"{_german(number, False) if language == 'de' and number == 1 else _digits(whole, language)} {one if number == 1 else many}"
+    said = f"{'ein' if language == 'de' and number == 1 else _digits(whole, language)} {one if number == 1 else many}"
     return f"{said} {in_words(int(part), language)} {parts}" if part.strip("0") else said
+
+
+def _magnitudes(text: str, language: str) -> str:
+    """`$5 million` -> five million dollars, `3,5 Mrd. €` -> drei Komma fünf Milliarden Euro, `5 Mio.` -> fünf Millionen."""
+    signs = "".join(re.escape(sign) for sign in MONEY[language])
+    said = {short: name for name, ways in MAGNITUDES[language].items() for short in (name.lower(), *ways.split())}
+    either = "|".join(re.escape(one) for one in sorted(said, key=len, reverse=True))
+    amount = rf"(?<![\w.,])(?P<number>{_pattern(language)})(?P<gap> ?)(?P<size>{either})(?!\w)"
+
+    def spoken(found: re.Match[str]) -> str:
+        sign, name = found["sign"] or found["behind"], said[found["size"].lower()]
+        short = found["size"].lower() != name.lower()
+        if language == "en" and (not sign or (short and found["gap"])):
+            return found[0]
+        number = ONE_OF[name] if language == "de" and found["number"] == "1" else f"{_number(found['number'], language)} {name}"
+        return f"{number} {MONEY[language][sign][1]}" if sign else number
+
+    return re.sub(rf"(?:(?P<sign>[{signs}]) ?)?{amount}(?: ?(?P<behind>[{signs}]))?", spoken, text, flags=re.IGNORECASE)
 
 
 def _abbreviations(text: str, language: str) -> str:
