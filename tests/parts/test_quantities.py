@@ -34,6 +34,12 @@ MANY = ["1,234", "2,345", "3,456", "12,345", "9,999", "12"]
         (["1 234", "12"], [1234, 12]),
         (["0,123", "1,500"], [0.123, 1.5]),
         ([1, 2.5, None, True], [1, 2.5, math.nan, 1]),
+        (["1,2 Mio. €", "850 Tsd. €", "950.000 €", "3,5 Mrd €"], [1.2e6, 850e3, 950e3, 3.5e9]),
+        (["850 Tsd.", "3,5 Mrd."], [850e3, 3.5e9]),
+        (["1.5 Mio. €", "3.100 Mio. €"], [1.5e6, 3.1e6]),
+        (["3 million", "850 thousand"], [3e6, 850e3]),
+        (["1,2 Md€", "900 M€", "3 Millionen €"], [1.2e9, 900e6, 3e6]),
+        (["$3 million per year", "$850k per year"], [3e6, 850e3]),
         (MANY, [1234, 2345, 3456, 12345, 9999, 12]),
     ],
 )
@@ -46,7 +52,8 @@ def test_columns_are_read_as_they_are_written(cells: list[Any], values: list[flo
 @pytest.mark.parametrize(
     "cells",
     [["1,234"], ["2 baths", "1 bath"], ["12a", "b"], ["$5", "5 €"], [], ["N/A"], [["a"]], ["1,234", "1.234,5", "1,234.5"], ["1e999"],
-     ["$900 pcm", "$200 pw"], ["$900/month", "$30/night"], ["$900", "$30 pw"], ["12%", "0.3"]],
+     ["$900 pcm", "$200 pw"], ["$900/month", "$30/night"], ["$900", "$30 pw"], ["12%", "0.3"], ["1,2 Mio. €", "3 Mio. $"],
+     ["1,2 Mio.", "3.4 Mio."], ["1.250 Mio. €", "3.100 Mio. €"], [f"{one},{one}34 Mrd. €" for one in range(1, 9)]],
 )
 def test_what_could_be_two_numbers_is_none(cells: list[Any]) -> None:
     assert style(cells) is None

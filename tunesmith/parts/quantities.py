@@ -24,9 +24,15 @@ BAD = 0.05
 """Share of a column's filled cells that may be no quantities without the column being no column of quantities."""
 TELLING = 5
 """Different cells such as `1,234` from which the comma is taken for one between thousands, where no cell says otherwise."""
-SCALES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "bn": 1e9, "B": 1e9}
-WORDS = {"thousand": 1e3, "m": 1e6, "mn": 1e6, "mln": 1e6, "mio": 1e6, "million": 1e6, "mrd": 1e9, "billion": 1e9}
-"""What these say behind an amount of money: `$1.2m`, `€3 million`; behind a bare number `m` is a length."""
+SCALES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "bn": 1e9, "B": 1e9, "Md": 1e9, "Mds": 1e9}
+ENGLISH = {"thousand": 1e3, "million": 1e6, "millions": 1e6, "billion": 1e9, "billions": 1e9}
+FOREIGN = {
+    "tsd": 1e3, "tausend": 1e3, "mio": 1e6, "mill": 1e6, "millionen": 1e6, "mln": 1e6, "millones": 1e6, "milioni": 1e6, "mrd": 1e9,
+    "milliarde": 1e9, "milliarden": 1e9, "milliard": 1e9, "milliards": 1e9, "mld": 1e9, "miliardi": 1e9,
+}  # fmt: skip
+"""What these say behind any number, before its unit (`1,2 Mio. €`); the latter in languages that write a comma before decimals."""
+WORDS = {"m": 1e6, "mn": 1e6}
+"""What these say behind an amount of money: `$1.2m`; behind a bare number `m` is a length."""
 
 Comma = Literal["", "thousands", "decimal"]
 
@@ -34,7 +40,7 @@ _SYMBOL = r"[$€£¥₹₽₩₺฿₫₪]|(?:US|A|C|NZ|HK|S)\$|R\$|[A-Z]{3}(?!
 _CELL = re.compile(
     rf"(?P<open>\()?(?P<sign>[+\-−]?)\s*(?P<before>{_SYMBOL})?\s*(?P<sign2>[+\-−]?)"
     r"(?P<digits>\d[\d.,'’ \u00a0\u202f]*|[.,]\d+)(?P<power>[eE][+\-]?\d{1,3})?"
-    r"\s*(?P<scale>(?:k|K|M|bn|B)(?![^\W\d_]))?\s*"
+    rf"\s*(?P<scale>(?:{'|'.join(filter(None, SCALES))}|(?i:{'|'.join(ENGLISH)}|(?:{'|'.join(FOREIGN)})\.?))(?![^\W\d_]))?\s*"
     r"(?P<after>%|‰|°[CF]?|(?:[$€£¥₹₽₩₺฿₫₪])|[^\W\d_]{1,8}[²³]?(?:/[^\W\d_]{1,8})?|(?:/ ?|per )[^\W\d_]{1,8})?(?P<close>\))?"
 )
 _MONEY = re.compile(rf"(?:{_SYMBOL})(?![^\W\d_])")
@@ -42,6 +48,8 @@ _GROUP = r"[ '’\u00a0\u202f]"
 _PLAIN = re.compile(rf"\d+(\.\d*)?|\.\d+|[1-9]\d{{0,2}}({_GROUP}\d{{3}})+(\.\d+)?")
 _THOUSANDS = re.compile(rf"{_PLAIN.pattern}|[1-9]\d{{0,2}}(,\d{{3}})+(\.\d*)?")
 _DECIMAL = re.compile(rf"\d+(,\d*)?|,\d+|[1-9]\d{{0,2}}((\.|{_GROUP})\d{{3}})+(,\d+)?")
+
+_GROUPED = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
 
 
 @final
@@ -123,9 +131,14 @@ def _text(text: str, how: Style) -> float:
     digits = re.sub(_GROUP, "", digits)
     digits = digits.replace(".", "").replace(",", ".") if how.comma == "decimal" else digits.replace(",", "")
     below = bool(match["open"]) or any(match[name] in ("-", "−") for name in ("sign", "sign2"))
-    many = SCALES[match["scale"] or ""] * (WORDS[match["after"].lower()] if _counted(match) else 1.0)
+    many = _scale(match["scale"] or "") * (WORDS[match["after"].lower()] if _counted(match) else 1.0)
     value = float(digits + (match["power"] or "")) * many
     return -value if below else value
+
+
+def _scale(written: str) -> float:
+    word = written.lower().rstrip(".")
+    return SCALES[written] if written in SCALES else ENGLISH.get(word) or FOREIGN[word]
 
 
 def _counted(match: re.Match[str]) -> bool:
@@ -160,8 +173,12 @@ def _commas(found: Sequence[re.Match[str]]) -> list[Comma]:
     """What a comma may mean here, by what the cells themselves say."""
     digits = [match["digits"].strip() for match in found]
     with_comma = [text for text in digits if "," in text]
+    foreign = any((match["scale"] or "").lower().rstrip(".") in FOREIGN for match in found)
     if not with_comma:
+        dotted = [text for text in digits if "." in text]
+        if foreign and dotted and all(_GROUPED.fullmatch(text) for text in dotted):
+            return []  # `1.250 Mio.`
         return ["", "decimal"] if any(text.count(".") > 1 for text in digits) else [""]
     either = [text for text in with_comma if _THOUSANDS.fullmatch(text) and _DECIMAL.fullmatch(text)]
-    tells = len(either) < len(with_comma) or any("." in text for text in digits) or len(either) >= TELLING
-    return ["thousands", "decimal"] if tells else []
+    often = len(either) >= TELLING and not foreign
+    return ["thousands", "decimal"] if often or len(either) < len(with_comma) or any("." in text for text in digits) else []
