@@ -143,8 +143,8 @@ def _as_bytes(tensor: torch.Tensor) -> memoryview:
     return memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
 
 
-def shards(folder: Path, weight_map: Mapping[str, Any], place: str) -> list[Path]:
-    """The files that an index names, in the alphabet's order.
+def shards(folder: Path, weight_map: Mapping[str, Any], place: str, home: Path | None = None) -> list[Path]:
+    """The files that an index names, in the alphabet's order. `home`: the folder that no link may leave; this one, where it is not said.
 
     Raises ModelError (`bad-index`) for a name that leaves the folder, is no regular file, or is not there.
     """
@@ -154,7 +154,7 @@ def shards(folder: Path, weight_map: Mapping[str, Any], place: str) -> list[Path
     for name in names:
         if Path(name).name != name or "\\" in name or not name.endswith(".safetensors"):
             raise _bad_index(place, "names of safetensors files in the same folder", repr(name))
-    return [within(folder / name, folder) for name in names]
+    return [within(folder / name, home or folder) for name in names]
 
 
 def within(path: Path, folder: Path) -> Path:
@@ -165,7 +165,8 @@ def within(path: Path, folder: Path) -> Path:
     if not path.exists():
         raise _missing(path)
     root = folder.resolve()
-    home = root.parents[1] if root.parent.name == "snapshots" and root.parents[1].name.startswith("models--") else root
+    cached = (at.parent for at in root.parents if at.name == "snapshots" and at.parent.name.startswith("models--"))
+    home = next(cached, root)
     if not path.resolve().is_relative_to(home):
         raise ModelError(
             str(path),
