@@ -36,19 +36,23 @@ def diffuser(name: str | Path, **settings: object) -> Diffuser:
     return Diffuser(load(find(str(name), "diffusion")), **settings).eval()  # type: ignore[arg-type]
 
 
-def opened(folder: Path) -> object:
+def opened(folder: Path, **missing: None) -> object:
     """As any user of the library would."""
     from diffusers import DiffusionPipeline
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library's own, of processors without torchvision and of classes that it has put aside
-        pipe = DiffusionPipeline.from_pretrained(folder, local_files_only=True)
+        pipe = DiffusionPipeline.from_pretrained(folder, local_files_only=True, **missing)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
 def noise(model: Diffuser, rows: int) -> torch.Tensor:
     return torch.randn((rows, *canvas(model.source).grid), generator=torch.Generator().manual_seed(5))
+
+
+def asked_by(model: Diffuser, text: str) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(value)[None] for name, value in canvas(model.source).caption(text).items()}
 
 
 @pytest.mark.parametrize("kind", ["pixels", "latents"])
@@ -71,11 +75,11 @@ def test_a_new_model_that_reads_captions_is_a_pipeline_that_reads_them(tmp_path:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="__array__ implementation")  # diffusers 0.42 with NumPy 2, whoever samples
         made = pipe("the good film", generator=torch.Generator().manual_seed(5), **asked)
-    caption = torch.from_numpy(canvas(model.source).caption("the good film"))[None]
-    ours = model.paint({"start": noise(model, 1), "caption": caption}, 4, 3.0).permute(0, 2, 3, 1).numpy()
+    caption = asked_by(model, "the good film")
+    ours = model.paint({"start": noise(model, 1), **caption}, 4, 3.0).permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(np.asarray(made.images), ours, atol=1e-4)
-    other = torch.from_numpy(canvas(model.source).caption("the bad book"))[None]
-    assert not torch.equal(model.paint({"start": noise(model, 1), "caption": other}, 4, 3.0).permute(0, 2, 3, 1), torch.from_numpy(ours))
+    other = asked_by(model, "the bad book")
+    assert not torch.equal(model.paint({"start": noise(model, 1), **other}, 4, 3.0).permute(0, 2, 3, 1), torch.from_numpy(ours))
 
 
 def test_a_latent_model_with_captions_is_tuned_by_low_rank_updates_and_saved_whole(tmp_path: Path) -> None:
@@ -90,13 +94,13 @@ def test_a_latent_model_with_captions_is_tuned_by_low_rank_updates_and_saved_who
         for update in updates:
             update.normal_(0, 0.5)
     save(model, processor(model.source), tmp_path / "saved")
-    caption = torch.from_numpy(canvas(model.source).caption("the good film"))[None]
+    caption = asked_by(model, "the good film")
     asked = {"num_inference_steps": 3, "guidance_scale": 2.0, "output_type": "np", "height": 16, "width": 16}
     made = opened(tmp_path / "saved")("the good film", generator=torch.Generator().manual_seed(5), **asked).images
-    ours = model.paint({"start": noise(model, 1), "caption": caption}, 3, 2.0).permute(0, 2, 3, 1).numpy()
+    ours = model.paint({"start": noise(model, 1), **caption}, 3, 2.0).permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(made, ours, atol=1e-4)
     plain = diffuser(tmp_path / "drawing" / "pipeline")
-    assert np.abs(plain.paint({"start": noise(model, 1), "caption": caption}, 3, 2.0).permute(0, 2, 3, 1).numpy() - ours).max() > 1e-3
+    assert np.abs(plain.paint({"start": noise(model, 1), **caption}, 3, 2.0).permute(0, 2, 3, 1).numpy() - ours).max() > 1e-3
 
 
 def test_labels_are_given_to_a_model_that_has_none_and_kept(pixels: Path, tmp_path: Path) -> None:

@@ -159,13 +159,21 @@ def licence(folder: Path) -> str:
 
 def weights(folder: Path) -> tuple[Path, ...]:
     """The safetensors files that together hold the model. Raises ModelError where there are none, or where an index misleads."""
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.exists() or single.is_symlink():
-        return (tensors.within(single, folder),)
-    if index.exists():
-        values = read_json(tensors.within(index, folder), limit=MAX_INDEX_BYTES)
-        return tuple(tensors.shards(folder, _mapping(values, str(index)), str(index)))
+    if found := named(folder, "model", folder):
+        return found
     raise _no_weights(folder)
+
+
+def named(folder: Path, stem: str, home: Path) -> tuple[Path, ...]:
+    """`STEM.safetensors`, or the files that `STEM.safetensors.index.json` names; none where there is neither. `home`: a folder that no
+    link may leave. Raises ModelError."""
+    single, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
+    if single.exists() or single.is_symlink():
+        return (tensors.within(single, home),)
+    if not index.exists():
+        return ()
+    values = read_json(tensors.within(index, home), limit=MAX_INDEX_BYTES)
+    return tuple(tensors.shards(folder, _mapping(values, str(index)), str(index), home))
 
 
 def headers(files: Iterable[Path]) -> dict[str, tensors.Entry]:

@@ -209,7 +209,9 @@ def load(source: Source, *, own: bool = False, form: Form = "") -> Backbone:
     from .loading import load_module
 
     if source.modality == pipelines.MODALITY:
-        return Backbone(nothing() if source.kind == "new" else pipelines.read_unet(source.folder), source, {})
+        from .around import read_denoiser
+
+        return Backbone(nothing() if source.kind == "new" else read_denoiser(source.folder), source, {})
     if form == "seq2seq":
         return _pair(source, own)
     if form == "voice":

@@ -28,8 +28,8 @@ CAPTIONS = ("caption", "captions", "prompt", "description", "alt", "alt_text", "
 LABELS = ("label", "class", "category", "kind")
 LEVELS = 4
 """Noise levels at which a held-out row's loss is measured, one in each quarter of the schedule."""
-SCHEDULE = 1000
-"""Noise levels there are."""
+CONDITIONS = ("label", "caption", "pooled")
+"""What a picture is asked for by."""
 DESCRIBED = 2000
 """Training pictures by which descriptions are standardised and labels told apart."""
 PROBED = 200
@@ -233,14 +233,16 @@ def key(row: Row, caption: str, label: str) -> str:
 
 
 def noised(cell: Any, name: str, processor: Any, mirrored: bool, draw: Draw | None) -> dict[str, np.ndarray]:
-    """`painted` (C, H, W), `noise` (K, C, H, W) and `level` (K,): one level, drawn; without a draw four, the same each time."""
+    """`painted` (C, H, W), `noise` (K, C, H, W) and `level` (K,): one level, drawn; without a draw four, the same each time. `sizes` (6,)
+    for a model that is told them."""
     picture_HW3 = pictures.square(cell, processor.side)
     if mirrored and draw is not None and draw.random() < 0.5:
         picture_HW3, name = picture_HW3[:, ::-1], f"{name}|mirrored"
     painted = processor.painted(picture_HW3, name, draw)
     rng, levels = (draw, 1) if draw is not None else (stream(name, 0), LEVELS)
-    level_K = ((np.arange(levels) + rng.random(levels)) / levels * SCHEDULE).astype(np.int64)
-    return {"painted": painted, "noise": rng.standard_normal((levels, *painted.shape), np.float32), "level": level_K}
+    level_K = processor.levels((np.arange(levels) + rng.random(levels)) / levels)
+    sizes = {"sizes": pictures.framing(cell, processor.side)} if processor.sized else {}
+    return {"painted": painted, "noise": rng.standard_normal((levels, *painted.shape), np.float32), "level": level_K, **sizes}
 
 
 def spread(rows: int, most: int) -> np.ndarray:
@@ -260,7 +262,7 @@ def outputs(model: nn.Module, batch: Mapping[str, torch.Tensor], steps: int, gui
     loss_BK = model(batch)[1] if "painted" in batch else next(model.parameters()).new_full((rows, LEVELS), float("nan"))
     made = [""] * rows
     if asked is not None and asked.any():
-        chosen = {name: value[asked] for name, value in batch.items() if name in ("start", "label", "caption")}
+        chosen = {name: value[asked] for name, value in batch.items() if name in ("start", *CONDITIONS)}
         painted = model.paint(chosen, steps, guidance).float().cpu().numpy()  # type: ignore[operator]
         for at, picture_3HW in zip(asked.nonzero().flatten().tolist(), painted, strict=True):
             made[at] = pictures.address(pictures.bytes_of(picture_3HW))

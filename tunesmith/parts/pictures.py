@@ -35,6 +35,14 @@ def square(cell: Any, side: int) -> np.ndarray:
     return np.asarray(image.resize((side, side), 1, box=(left, top, left + edge, top + edge)))
 
 
+def framing(cell: Any, side: int) -> np.ndarray:
+    """(6,) float32: height and width of a cell's image, upright; how far from the top and from the left `square` cuts it, once its short
+    side has `side` pixels; height and width of the square."""
+    width, height = images.upright_size(cell)
+    top, left = (round((int(side * length / min(width, height)) - side) / 2) for length in (height, width))
+    return np.array([height, width, top, left, side, side], np.float32)
+
+
 def content(cell: Any) -> str:
     """A name of the cell's image that no other has."""
     if isinstance(cell, Mapping) and cell.get("content"):

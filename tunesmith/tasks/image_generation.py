@@ -56,11 +56,13 @@ class ImageGeneration(Task):
     predicts: Literal["auto", "noise", "velocity"] = "auto"
     """What a new model predicts; `auto`: velocity (arXiv 2202.00512), of a pretrained model what it was trained for."""
     snr_most: float = 5.0
-    """Noise levels count by their signal-to-noise ratio, at most this (arXiv 2303.09556); 0: all alike."""
+    """Noise levels count by their signal-to-noise ratio, at most this (arXiv 2303.09556); 0: all alike. Of flows (Stable Diffusion 3) all
+    count alike, and those in the middle are drawn more often (arXiv 2403.03206)."""
     forgotten: float = 0.1
     """Share of training rows whose caption or label is left out, so that pictures can be guided."""
     guidance: float = 0.0
-    """How far pictures are pulled towards caption or label (arXiv 2207.12598); 1: not at all; 0: 2 for new models, 7.5 for others."""
+    """How far pictures are pulled towards caption or label (arXiv 2207.12598); 1: not at all; 0: 2 for new models, for others as their
+    pipelines do: 7.5, of Stable Diffusion XL 5, of Stable Diffusion 3 7."""
     steps: int = 25
     """Steps from noise to a picture."""
     judged_pictures: int = 200
@@ -81,6 +83,7 @@ class ImageGeneration(Task):
     rows: int = fitted(0)
     weights: int = fitted(0)
     new: bool = fitted(True)
+    usual: float = fitted(0.0)
     means: tuple[float, ...] = fitted(())
     deviations: tuple[float, ...] = fitted(())
     probe_weight: tuple[tuple[float, ...], ...] = fitted(())
@@ -147,7 +150,7 @@ class ImageGeneration(Task):
         """The side of the model's pictures, what one costs, and how the training pictures are described at that size."""
         making.takes(processor, self.caption, self.label)
         few = train.take(np.unique(np.linspace(0, len(train) - 1, min(len(train), making.DESCRIBED)).astype(int)))
-        framed = self.settle(frame=processor.side, tokens=limit)
+        framed = self.settle(frame=processor.side, tokens=limit, usual=2.0 if self.new else processor.guidance)
         plain_ND = framed._plain(framed._squares(few))
         means, deviations = likeness.scale(plain_ND)
         told = framed.settle(means=means, deviations=deviations)
@@ -186,7 +189,7 @@ class ImageGeneration(Task):
 
     def encode(self, rows: Sequence[Row], processor: Any, *, draws: Sequence[Draw] | None = None) -> list[Example]:
         """`painted` (C, H, W) with `noise` (K, C, H, W) at each `level` (K,): drawn, or the same each time; `start` of a picture to make;
-        `label`, or `caption` (L, D)."""
+        `label`, or `caption` (L, D); for models that are told them `pooled` (P,), all of the caption, and `sizes` (6,) of the image."""
         drawn = draws or [None] * len(rows)
         return [self._example(row, processor, draw) for row, draw in zip(rows, drawn, strict=True)]
 
@@ -203,7 +206,7 @@ class ImageGeneration(Task):
             known = str(row[self.label]) in self.labels and not forgotten
             found["label"] = self.labels.index(str(row[self.label])) if known else len(self.labels)
         if self.caption:
-            found["caption"] = processor.caption("" if forgotten else str(row[self.caption] or ""))
+            found |= processor.nothing() if forgotten else processor.caption(str(row[self.caption] or ""))
         return found
 
     def light(self, rows: Table) -> Light:
@@ -326,7 +329,7 @@ class ImageGeneration(Task):
 
     @property
     def _guided(self) -> float:
-        return self.guidance or (2.0 if self.new else 7.5)
+        return self.guidance or self.usual or (2.0 if self.new else 7.5)
 
     def seen(self, squares: Sequence[np.ndarray]) -> np.ndarray:
         """(N, D): descriptions of pictures (H, W, 3), standardised over the training pictures."""
