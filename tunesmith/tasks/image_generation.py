@@ -1,8 +1,10 @@
 """Make pictures like those it was shown: of any kind, of a label's, or of a caption's.
 
 Rows: `image` (path or bytes), and `caption` or `label` where pictures are to be asked for by these. Without a model a small one is made
-and trained from scratch; `--model FOLDER` tunes a pipeline of diffusers, of pixels or latents. Scores: KID first, by a stated description
-of pictures; FID, the denoising loss, agreement with label or caption, copies. Beside it: noise, the pixels' normal distribution, training
+and trained from scratch; `--model FOLDER` tunes a pipeline of diffusers, of pixels or latents: of captions Stable Diffusion 1, 2, XL and 3.
+Their encoders and autoencoder are not changed. XL is told, as it was in pretraining, each image's height and width as it is seen (upright,
+before it is resized), how far from top and left the square was cut, and the picture's size. Scores: KID first, by a stated description of
+pictures; FID, the denoising loss, agreement with label or caption, copies. Beside it: noise, the pixels' normal distribution, training
 pictures drawn again (an upper line), the untuned model. `predict RUN "a caption" --out FOLDER/`, a label, or a number of pictures.
 """
 # Axes: N rows, B rows of a batch, K noise levels, C channels, H height, W width, D numbers of a description.
