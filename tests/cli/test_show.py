@@ -29,6 +29,12 @@ def test_harmless_text_is_left_alone(text: str) -> None:
     assert _show.safe(text) == text
 
 
+def test_large_scores_have_four_digits_and_answers_all_of_theirs() -> None:
+    assert _show.score({"value": 12345678901.234, "low": 9876543210.9, "high": 2e10}) == "12.35 billion (9.877 billion to 20 billion)"
+    assert [_show.figure(v) for v in (0.5, -43210.9, math.inf, 43210)] == ["0.500", "-43,210", "inf", "43210"]
+    assert _show.number(12345678.25) == "12345678.250"
+
+
 @pytest.mark.parametrize("text", ["\x1b]8;;http://x\x07", "a\u202eb", "\ud800", "x\r\ny", "\x9b31m"])
 def test_what_terminals_obey_is_written_out(text: str) -> None:
     assert "\\" in _show.safe(text)

@@ -7,6 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tunesmith.judging import words
 from tunesmith.report.show import (
     amount,
     html,
@@ -60,6 +61,9 @@ def test_markdown_does_nothing():
 
 def test_numbers_for_people():
     assert [number(v) for v in (None, float("nan"), 0.9121, -0.5, 12345, 123.456)] == ["–", "–", "0.912", "−0.500", "12,345", "123.5"]
+    prices = [9876.54, 12345.6, -12345678901.234, 999_999.9, 3.2e17]
+    shown = ["9,876.5", "12,350", "−12.35 billion", "1 million", "3.2e+17"]
+    assert [number(v) for v in prices] == shown and [words.number(v) for v in prices] == ["9,877", *shown[1:]]
     assert [amount(v) for v in (0.09412, -21.956, 12345.6, None)] == ["0.0941", "−22", "12,300", "–"]
     assert [percent(v) for v in (0.5, 0.997, 0.9999, 1.0, 0.001, None)] == ["50 %", "99.7 %", "99.9 %", "100 %", "0.1 %", "–"]
     assert [seconds(v) for v in (None, 3.14159, 45, 240, 272.4, 7500)] == ["–", "3.1 s", "45 s", "4 min", "4 min 32 s", "2 h 5 min"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 from ._findings import said_briefly
-from ._show import console, duration, number, print_json, safe
+from ._show import console, duration, figure, print_json, safe
 
 if TYPE_CHECKING:
     from ..training.events import Event
@@ -72,7 +72,7 @@ class Story:
     def _evaluated(self, event: Any) -> None:
         if event.best and event.scores:
             name, value = next(iter(event.scores.items()))
-            self.best = f"{name} {number(value)}"
+            self.best = f"{name} {figure(value)}"
 
     def _finished(self, event: Any) -> None:
         self.reason, self.seconds = event.reason, event.seconds
@@ -101,7 +101,7 @@ class Story:
         parts = [
             f"step {self.step:,}/{self.total:,}" if self.total else f"step {self.step:,}",
             safe(self.stage, 30),
-            f"loss {number(self.loss)}" if self.loss is not None else "",
+            f"loss {figure(self.loss)}" if self.loss is not None else "",
             f"{self.rate:,.0f} rows/s" if self.rate else "",
             f"{duration(self.left)} left" if self.left is not None else "",
             f"best {safe(self.best)}" if self.best else "",
@@ -141,7 +141,7 @@ def said(event: Any) -> str:
         return f"run {safe(event.run)}: {event.total_steps:,} steps, {stages}, {event.learning:,} weights learn{where}"
     if event.kind == "evaluated":
         known = [(name, value) for name, value in event.scores.items() if value == value][:3]  # what was not measured is no number
-        shown = ", ".join(f"{safe(name)} {number(value)}" for name, value in known)
+        shown = ", ".join(f"{safe(name)} {figure(value)}" for name, value in known)
         return f"step {event.step:,}, validation: {shown}{' (best so far)' if event.best else ''}"
     if event.kind == "adjusted":
         return f"step {event.step:,}: {safe(event.what)}: {safe(event.why)}"

@@ -4,11 +4,13 @@ no terminal escape, no markup reaches the screen."""
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import STOPPED_RESUMABLE
+from ..judging.words import LARGE, large
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,8 +100,13 @@ def size(count: float) -> str:
 
 
 def number(value: object) -> str:
-    """A score with three decimals; anything else as it is."""
+    """A number with three decimals; anything else as it is."""
     return f"{value:.3f}" if isinstance(value, float) else safe(value)
+
+
+def figure(value: object) -> str:
+    """A score: as `number`, but a large one (an MSE of prices) with four digits that count."""
+    return large(value) if isinstance(value, float) and LARGE <= abs(value) < math.inf else number(value)
 
 
 def score(value: Any) -> str:
@@ -108,10 +115,10 @@ def score(value: Any) -> str:
     point, low, high = (found.get(key) for key in ("value", "low", "high"))
     if not isinstance(point, (int, float)):
         return "unknown" if point is None else safe(point)
-    shown = number(float(point))
+    shown = figure(float(point))
     if not (_finite(low) and _finite(high)):
         return shown
-    return f"{shown} (no interval)" if low == high else f"{shown} ({number(low)} to {number(high)})"
+    return f"{shown} (no interval)" if low == high else f"{shown} ({figure(low)} to {figure(high)})"
 
 
 def _finite(value: object) -> bool:

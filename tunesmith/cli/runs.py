@@ -33,6 +33,6 @@ def command(folder: Root = "runs", *, json: Json = False) -> int:
 
 
 def _cell(run: Mapping[str, Any], name: str) -> str:
-    from ._show import number
+    from ._show import figure
 
-    return "not finished" if name == "value" and run[name] is None else number(run[name])
+    return "not finished" if name == "value" and run[name] is None else figure(run[name])

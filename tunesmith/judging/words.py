@@ -69,13 +69,28 @@ def rung(name: str) -> str:
     return RUNGS.get(name.lower(), name.replace("_", " "))
 
 
+LARGE = 10_000
+MAGNITUDES = ((1e12, " trillion"), (1e9, " billion"), (1e6, " million"))
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """A score: three decimals, or four digits where it is large; `n/a` where it is not finite."""
     if value is None or not math.isfinite(value):
         return "n/a"
     if abs(value) >= 1000:
-        return _minus(f"{value:,.0f}")
+        return _minus(large(value))
     return _minus(f"{value:.{digits}f}" if abs(value) < 10 else f"{value:.4g}")
+
+
+def large(value: float) -> str:
+    """From 10,000 on no more than four digits that count: `12,350`, `1.235 billion`, `1.235e+16`."""
+    if abs(value) < LARGE:
+        return f"{value:,.0f}"
+    value = float(f"{value:.4g}")
+    if abs(value) >= 1e15:
+        return f"{value:.4g}"
+    size, name = next(((size, name) for size, name in MAGNITUDES if abs(value) >= size), (1.0, ""))
+    return f"{value / size:.4g}{name}" if name else f"{value:,.0f}"
 
 
 UNMOVED = "No interval: every resample of the rows gives the same score, so that they cannot tell how sure it is."

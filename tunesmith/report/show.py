@@ -16,7 +16,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from ..judging.words import unmoved
+from ..judging.words import LARGE, large, unmoved
 
 MARKS = 4
 """Combining marks in a row that are still writing; more are a prank."""
@@ -90,13 +90,13 @@ def markdown(value: Any) -> str:
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A number for people: fixed decimals for scores, thousands separated, an em dash for what is not there."""
+    """A number for people: counts whole, fixed decimals for scores, four digits of large ones, an em dash for what is not there."""
     if value is None or isinstance(value, float) and not math.isfinite(value):
         return "–"
     if isinstance(value, int):
         return minus(f"{value:,}")
-    if abs(value) >= 10_000:
-        return minus(f"{value:,.0f}")
+    if abs(value) >= LARGE:
+        return minus(large(value))
     return minus(f"{value:.{digits}f}" if abs(value) < 100 else f"{value:,.1f}")
 
 
