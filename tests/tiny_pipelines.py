@@ -126,7 +126,7 @@ def large(folder: Path, zeros: bool = True) -> Path:
 
 
 def t5(tokenizer: Any) -> Any:
-    """An encoder of 32 numbers a token."""
+    """An encoder of 80 numbers a token."""
     from transformers import T5Config, T5EncoderModel
 
     with torch.random.fork_rng(devices=[]):

@@ -282,6 +282,20 @@ def test_a_run_ends_in_a_pipeline_that_loads_plainly(kind: str, strategy: str, m
     assert run.predict("the good film") == api.load(run.path).predict("the good film")
 
 
+def test_blocks_stand_one_above_the_other_and_adapters_join_all_attention(model_of: Callable[[str], Path]) -> None:
+    import re
+
+    for kind, blocks in (("large", 5), ("flow", 2)):
+        model = diffuser(model_of(kind), classes=0, captions=True)
+        layers, depths = model.depths()
+        assert layers == blocks and depths.keys() == dict(model.unet.named_parameters()).keys()
+        assert set(depths.values()) == set(range(layers + 2))
+        joined = {name for name, module in model.unet.named_modules() if re.fullmatch(model.targets(()), name)}
+        attention = {name for name, module in model.unet.named_modules() if isinstance(module, torch.nn.Linear) and ".attn" in name}
+        assert joined == attention
+    assert depths["transformer_blocks.1.attn.to_q.weight"] == 2 and depths["proj_out.weight"] == 3
+
+
 # -- what is refused, and what is read --------------------------------------------------------------------------------
 
 
