@@ -274,13 +274,13 @@ def reading(autocast: Any = None) -> Callable[[], AbstractContextManager[Any]]:
     return within
 
 
-def read_tokens(encoded: Encoded, most: int, device: Any, usual: int = READ_TOKENS) -> int:
+def read_tokens(encoded: Encoded, most: int, device: Any, usual: int | None = None) -> int:
     """Tokens of one pass of these rows where nothing has to be kept for a way back: at most `most`, and `usual` of texts a thread."""
     import torch
 
     if device.type != "cpu" or "input_ids" not in encoded.arrays:
         return most
-    return min(most, usual * torch.get_num_threads())
+    return min(most, (usual or READ_TOKENS) * torch.get_num_threads())
 
 
 def written_tokens(task: Task, encoded: Encoded) -> int:
