@@ -121,6 +121,17 @@ def test_numbers_that_could_be_two_are_refused(tiny_bert: Path, tmp_path: Path) 
     assert found.value.code == "locale-number"
 
 
+def test_targets_with_a_magnitude_are_read_in_one_unit(tiny_bert: Path, tmp_path: Path) -> None:
+    rows = [row | {"price": f"{i + 1},5 Mio. €" if i % 2 else f"{i + 300} Tsd. €"} for i, row in enumerate(_homes(40))]
+    made = _plan(rows, tmp_path, tiny_bert, task="mixed", target="price")
+    assert made.task.unit == "€" and made.task.comma == "decimal"
+    found = sorted(value for part in (made.data.train, made.data.test) for value in part.column("price"))
+    assert 300_000 <= found[0] < 340_000 and 1.5e6 < found[-1] <= 40.5e6
+    rows[7]["price"] = "2,5 Mio. $"
+    with pytest.raises(DataError, match="row 8"):
+        _plan(rows, tmp_path, tiny_bert, task="mixed", target="price")
+
+
 def test_a_column_that_is_the_target_by_another_name_is_told(tiny_bert: Path, tmp_path: Path) -> None:
     rows = [row | {"also": row["price"].replace("$", "£")} for row in _homes(120)]
     found = [f for f in _plan(rows, tmp_path, tiny_bert).data.findings if f.code == "column-predicts-label"]
