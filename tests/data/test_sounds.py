@@ -192,6 +192,20 @@ def test_files_beside_their_table_are_found_where_another_folder_was_named(tmp_p
     assert not findings and [row["audio"]["path"] for row in found.rows()] == [str(tmp_path / p) for p in ("named/a.wav", "b.wav")]
 
 
+def test_a_path_out_of_the_table_s_folder_leads_into_the_one_that_was_named(tmp_path):
+    for name in ("tables", "wavs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "wavs" / "a.wav").write_bytes(GOOD)
+    (tmp_path / "tables" / "rows.csv").write_text("audio,label\n../wavs/a.wav,a\n")
+    path = tmp_path / "tables" / "rows.csv"
+    assert [f.code for f in resolved(path)[1]] == ["outside-folder"]
+    for files in (tmp_path, tmp_path / "wavs"):
+        found, findings, _ = resolved(path, files=str(files))
+        assert not findings and found.rows()[0]["audio"]["path"] == str(tmp_path / "wavs" / "a.wav")
+    (tmp_path / "named").mkdir()
+    assert [f.code for f in resolved(path, files=str(tmp_path / "named"))[1]] == ["outside-folder"]
+
+
 def test_a_missing_library_is_named_with_its_extra(monkeypatch):
     import builtins
 

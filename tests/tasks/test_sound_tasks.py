@@ -15,7 +15,7 @@ from tunesmith import api, testing
 from tunesmith.data import sounds
 from tunesmith.data.dataset import read_sources
 from tunesmith.errors import DataError, ModelError, SpecError
-from tunesmith.planning import choose_task
+from tunesmith.planning import choose_task, read
 from tunesmith.registry import TASKS
 from tunesmith.spec import Spec
 
@@ -74,6 +74,19 @@ def test_names_without_endings_are_known_by_the_sounds_that_they_find(header, tm
     for place in (tmp_path, tmp_path / "metadata.csv"):
         found = chosen(place)
         assert found["task"].value == "speech-recognition" and found["options.audio"].value == ("id" if header else "column_1")
+
+
+@pytest.mark.parametrize("name", ["{}", "{:04d}", "10{:02d}"])
+def test_names_that_are_digits_are_known_by_the_sounds_that_they_find(name, tmp_path):
+    (tmp_path / "wavs").mkdir()
+    for i in range(24):
+        (tmp_path / "wavs" / f"{name.format(i)}.wav").write_bytes(packed(tone(0.3, seed=i)))
+    lines = "".join(f"{name.format(i)},all of this is said in line {i}\n" for i in range(24))
+    (tmp_path / "rows.csv").write_text("number,text\n" + lines)
+    found = chosen(tmp_path / "rows.csv")
+    assert found["task"].value == "speech-recognition" and found["options.audio"].value == "number"
+    _, data = read(Spec.of({"data": {"train": str(tmp_path / "rows.csv")}}))
+    assert len(data.train) and not [one for one in data.findings if one.level == "error"]
 
 
 def test_a_table_without_sounds_is_told_so(tmp_path):

@@ -1,6 +1,6 @@
 """Columns whose cells name files: every file found, read whole and hashed before anything is learned.
 
-A path counts from the folder of the file that names it (or from `data.files`), and stays inside it, links included. A resolved
+A path counts from the folder of the file that names it (or from `data.files`), and stays inside one of them, links included. A resolved
 cell is an object: `path`, and `content`, the hash by which rows are told apart wherever the folder lies; of a sound also its length.
 Bytes in cells (Parquet) become files of the data cache first.
 """
@@ -83,10 +83,16 @@ def named(profile: Profile, table: Table, asked: str) -> Profile:
 
 
 def _with_endings(column: ColumnProfile, folder: str) -> ColumnProfile:
-    short = column.kind in ("text", "category", "id") and column.max_chars <= LONGEST_NAME
-    cells = column.examples if short and all(isinstance(cell, str) for cell in column.examples) else ()
+    short = column.kind in ("text", "category", "id", "integer") and column.max_chars <= LONGEST_NAME
+    cells = tuple(_digits(cell) for cell in column.examples) if short else ()
+    cells = cells if all(isinstance(cell, str) for cell in cells) else ()
     found = tuple(sounds.locate(folder, cell) for cell in cells)
     return replace(column, kind="path", examples=found) if found and all(a != b for a, b in zip(found, cells)) else column
+
+
+def _digits(cell: Any) -> Any:
+    """A whole number as the name of a sound that it is (`17`)."""
+    return str(cell) if isinstance(cell, int) and not isinstance(cell, bool) else cell
 
 
 def small_images(tables: Iterable[Table], inputs: Sequence[str]) -> list[bytes] | None:
@@ -176,6 +182,7 @@ class _Roots:
     def inspect(self, cell: Any, folder: str) -> Inspected:
         if cell is None or cell == "" or (isinstance(cell, dict) and not cell.get("bytes") and not cell.get("path")):
             return cell, None, None
+        cell = _digits(cell) if self.kind is sounds else cell
         if not _nameable(cell):
             name = shorten(str(cell), 200)
             return cell, name, self.kind.error(name, "the name of a file, or its bytes", f"a {type(cell).__name__}", "no-such-file")
@@ -209,7 +216,9 @@ class _Roots:
             return os.path.abspath(os.path.expanduser(cell))
         cell = sounds.locate(root, cell) if self.kind is sounds else cell
         path = os.path.normpath(os.path.join(root, cell))
-        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+        real = Path(os.path.realpath(path))
+        # `../wavs/1.wav` in a table leads out of the table's folder, and may lead into the one that was named.
+        if not any(real.is_relative_to(os.path.realpath(one)) for one in {root, self.asked or root}):
             raise self.kind.error(self.kind.name_of(cell), f"a file inside {root}", "a path or link that leads out of it", "outside-folder")
         return os.path.abspath(path)
 
